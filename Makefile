@@ -1,0 +1,56 @@
+# Every verb sets up what it needs: `make demo` in a fresh clone is enough. Python 3.11+ and make are all it asks for.
+
+PYTHON ?= python3
+TORCH_BACKEND ?= cpu
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The set-up is repeated only when what it installs has changed: the stamp carries the digest of both files.
+STAMP := $(VENV)/installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+
+# A demo must not outlive a killed make; setpriv (util-linux) makes the kernel see to that.
+LEASH := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv_pip test check format demo serve bench docs lock clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv_pip: $(STAMP) ## make the virtual environment in .venv and install everything that requirements.lock names
+$(STAMP): requirements.lock pyproject.toml tools/install
+	@tools/install $(PYTHON) $(VENV) $(STAMP) $(TORCH_BACKEND)
+
+test: $(STAMP) ## run all tests: offline, on this machine only, warnings are errors
+	$(BIN)/python -m pytest tests
+
+check: $(STAMP) ## check format, lint, types, the import rule and spelling; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+	$(BIN)/typos
+
+format: $(STAMP) ## format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: $(STAMP) ## turn the whole loop once on real digits and write a report (under 3 minutes)
+	@$(LEASH) $(BIN)/demlopment demo
+
+serve: $(STAMP) ## serve the champion on ports 8080, 8081 and 8082 until Ctrl-C
+	@$(LEASH) $(BIN)/demlopment serve
+
+bench: $(STAMP) ## measure and write benchmarks/results/
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## build the documentation into docs/_build/html, warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock
+	@tools/lock $(VENV)
+
+clean: ## remove the environment, caches and built documents; var/ with your data and models stays
+	rm -rf $(VENV) docs/_build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

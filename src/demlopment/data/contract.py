@@ -1,0 +1,81 @@
+"""What a raw row must be before the lake takes it, and in words what is wrong with one that is not. Stores nothing."""
+
+from functools import cache
+
+import dataframely as dy
+import polars as pl
+
+from demlopment.errors import DataError
+from demlopment.images import SIDE
+
+PIXELS = SIDE * SIDE  # bytes of one raw picture
+SEPARATOR = "; "  # between the reasons of one row: Delta has no list type that is safe for us
+RAW = pl.Schema(
+    {
+        "image": pl.Binary(),  # raw pixels, row by row, one byte each
+        "label": pl.Int64(),  # index into the classes
+        "source": pl.String(),  # "mnist-5k", "feedback", ...
+        "licence": pl.String(),
+        "origin": pl.String(),  # SHA-256 of the file, or the request id of a row that came back
+        "row": pl.Int64(),  # position in the source
+    }
+)
+BLANKS = [bytes([tone]) * PIXELS for tone in range(256)]  # a picture of a single tone shows nothing
+
+
+def screen(frame: pl.DataFrame, classes: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that keep the contract, and those that break it with a column `reasons`; both in their old order.
+
+    A bad row carries every reason, joined by "; ". Raises DataError if the columns are not those of `RAW`.
+    """
+    check_columns(frame)
+    good, failure = _example(classes).filter(frame)
+    if len(failure) == 0:
+        return frame, frame.clear().with_columns(reasons=pl.lit(None, pl.String))
+    return good.select(RAW.names()), failure.details().select(*RAW.names(), reasons=_reasons(classes))
+
+
+def check_columns(frame: pl.DataFrame) -> None:
+    """Raise DataError unless the columns are those of `RAW`, in any order, with their types."""
+    unfit = set(RAW.items()) ^ set(frame.schema.items())
+    if unfit:
+        named = ", ".join(sorted(f"{name} ({kind})" for name, kind in unfit))
+        raise DataError(f"The columns of the raw rows do not fit: {named}.", f"Give exactly {', '.join(RAW.names())}.")
+
+
+@cache
+def _example(classes: int) -> type[dy.Schema]:
+    """The contract for labels from 0 to `classes - 1`."""
+
+    class Example(dy.Schema):
+        image = dy.Binary(nullable=False)
+        label = dy.Int64(nullable=False)
+        source = dy.String(nullable=False)
+        licence = dy.String(nullable=False)
+        origin = dy.String(nullable=False)
+        row = dy.Int64(nullable=False)
+
+        @dy.rule()
+        def image_size(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
+            return pl.col("image").bin.size() == PIXELS
+
+        @dy.rule()
+        def image_shows_something(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
+            return ~pl.col("image").is_in(BLANKS)
+
+        @dy.rule()
+        def label_in_classes(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
+            return pl.col("label").is_between(0, classes - 1)
+
+    return Example
+
+
+def _reasons(classes: int) -> pl.Expr:
+    """Every broken rule of a row in words; the columns named after rules say "invalid" where a rule is broken."""
+    words = {f"{column}|nullability": pl.lit(f"{column} missing") for column in RAW.names()} | {
+        "image_size": pl.format("image is {} bytes, not {}", pl.col("image").bin.size(), pl.lit(PIXELS)),
+        "image_shows_something": pl.lit("image is blank"),
+        "label_in_classes": pl.lit(f"label outside 0 to {classes - 1}"),
+    }
+    broken = [pl.when(pl.col(rule) == "invalid").then(reason) for rule, reason in words.items()]
+    return pl.concat_str(broken, separator=SEPARATOR, ignore_nulls=True)

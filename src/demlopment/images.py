@@ -1,0 +1,187 @@
+"""Pixels become model input here and nowhere else. Knows nothing of models, HTTP or the rest of the package.
+
+The same file travels inside every model archive, so it may import NumPy and OpenCV only. The treatment is the one
+that MNIST's authors gave their digits: ink light on dark, cropped, scaled into 20 x 20 keeping its aspect, centred by
+mass in 28 x 28 (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits").
+"""
+
+import struct
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+VERSION = 1  # raised with every change that alters a single output pixel; archives record it
+
+SIDE = 28
+BOX = 20
+MAX_PIXELS = 16_000_000  # a 4000 x 4000 scan of one character is already absurd
+MIDDLE = SIDE / 2  # where MNIST puts the centre of mass: pixel index 14.0 +- 0.5 in all of the 5,000 packaged digits
+INK = 51  # of 255: fainter than a fifth of the darkest stroke is paper noise, not ink
+FULL = 250  # strokes at least this strong are not stretched; MNIST's own reach 254 or 255
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+Grey = npt.NDArray[np.uint8]
+
+
+class ImageError(ValueError):
+    """The bytes or the array are not a picture that can be read. The message says why and what to send."""
+
+
+def prepare(image: bytes | bytearray | memoryview | npt.NDArray[np.generic]) -> Grey:
+    """One character as the network sees it: (28, 28) uint8, ink light on dark, the strongest stroke 250 to 255.
+
+    Takes    an encoded picture (PNG, JPEG, BMP, WebP) or an array: (height, width), or with 1, 3 (RGB) or 4 (RGBA)
+             channels last; uint8, uint16, bool, or floats from 0 to 1. Any size, either polarity.
+    Raises   ImageError for bytes that do not decode, an empty or oversized picture, NaN, an unknown shape or type.
+    A blank picture is valid and becomes all zeros; MNIST's own digits pass unchanged.
+
+    >>> import numpy as np
+    >>> paper = np.full((90, 60), 250, np.uint8)
+    >>> paper[20:70, 28:33] = 10
+    >>> prepared = prepare(paper)
+    >>> prepared.shape, int(prepared.max()), int(prepared[0, 0])
+    ((28, 28), 255, 0)
+    """
+    grey = _grey(image) if isinstance(image, np.ndarray) else _grey(_decode(bytes(image)), blue_first=True)
+    ink = _light_on_dark(grey)
+    box = _ink_box(ink)
+    if box is None:
+        return np.zeros((SIDE, SIDE), np.uint8)
+    return _centre(_stretch(_scale(ink, box)))
+
+
+def as_input(images: Grey) -> npt.NDArray[np.float32]:
+    """Prepared images as a batch for the network: (n, 28, 28) or (28, 28) uint8 -> (n, 1, 28, 28) float32 in 0..1."""
+    batch = images.reshape(-1, 1, SIDE, SIDE)
+    return batch.astype(np.float32) / np.float32(255)
+
+
+def encode_png(image: Grey) -> bytes:
+    """A grey picture as PNG bytes, for clients and reports."""
+    done, encoded = cv2.imencode(".png", image)
+    assert done, "OpenCV always has a PNG encoder"
+    return encoded.tobytes()
+
+
+def _decode(data: bytes) -> npt.NDArray[np.generic]:
+    if not data:
+        raise ImageError("The image is empty: 0 bytes. Send the bytes of one PNG, JPEG, BMP or WebP picture.")
+    if data.startswith(PNG_SIGNATURE) and len(data) >= 24:
+        # A PNG's size stands in its first 24 bytes, so a decompression bomb is refused before it is unpacked.
+        width, height = struct.unpack(">II", data[16:24])
+        _refuse_oversized(height, width)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # OpenCV's own pixel limit, or a header that contradicts itself
+        decoded = None
+    if decoded is None:
+        raise ImageError(
+            f"The image cannot be decoded: {len(data)} bytes that start with {data[:8]!r}. "
+            "Send the bytes of one PNG, JPEG, BMP or WebP picture."
+        )
+    return decoded
+
+
+def _refuse_oversized(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise ImageError(
+            f"The image is too large: {width} x {height} pixels, and {MAX_PIXELS} is the limit. Crop it to one character."
+        )
+
+
+def _grey(image: npt.NDArray[np.generic], *, blue_first: bool = False) -> Grey:
+    """(height, width) uint8 from any accepted array; `blue_first` says that colours come in OpenCV's order."""
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim not in (2, 3) or 0 in image.shape or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise ImageError(
+            f"The image has shape {image.shape}. Send (height, width), or (height, width, channels) with 1, 3 or 4 channels."
+        )
+    _refuse_oversized(image.shape[0], image.shape[1])
+    pixels = _eight_bit(image)
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] == 4:
+        pixels = _on_white(pixels)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY if blue_first else cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _eight_bit(image: npt.NDArray[np.generic]) -> Grey:
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image, np.uint8)
+    if image.dtype == np.uint16:
+        return np.right_shift(image.astype(np.uint16), 8).astype(np.uint8)
+    if image.dtype == np.bool_:
+        return image.astype(np.uint8) * np.uint8(255)
+    if np.issubdtype(image.dtype, np.floating):
+        values = image.astype(np.float64)
+        if np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1:
+            return np.rint(values * 255).astype(np.uint8)
+        raise ImageError("The image holds floats outside 0 to 1, or NaN. Scale it to 0..1, or send uint8.")
+    raise ImageError(f"The image has type {image.dtype}. Send uint8, uint16, bool, or floats from 0 to 1.")
+
+
+def _on_white(pixels: Grey) -> Grey:
+    """Transparent pixels show the paper: a canvas that exports RGBA leaves the background at alpha 0."""
+    alpha = pixels[:, :, 3:].astype(np.float32) / 255
+    return np.rint(pixels[:, :, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def _light_on_dark(grey: Grey) -> Grey:
+    """The paper becomes 0 and the strongest stroke 255, whichever of the two was lighter."""
+    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    paper = int(np.partition(border, border.size // 2)[border.size // 2])
+    darkest, lightest = int(grey.min()), int(grey.max())
+    background = np.full_like(grey, paper)
+    dark_ink = paper - darkest > lightest - paper
+    return _stretch(np.asarray(cv2.subtract(background, grey) if dark_ink else cv2.subtract(grey, background), np.uint8))
+
+
+def _stretch(ink: Grey) -> Grey:
+    """Make the strongest stroke 255: a pencil is as black as a pen, and a thin line scaled down does not fade away."""
+    peak = int(ink.max())
+    if peak == 0 or peak >= FULL:
+        return ink
+    return np.asarray(cv2.convertScaleAbs(ink, alpha=255 / peak), np.uint8)
+
+
+def _ink_box(ink: Grey) -> tuple[int, int, int, int] | None:
+    """Left, top, width and height of the ink, or None for a blank page."""
+    x, y, width, height = cv2.boundingRect((ink > INK).view(np.uint8))
+    return (x, y, width, height) if width else None
+
+
+def _scale(ink: Grey, box: tuple[int, int, int, int]) -> Grey:
+    """The character in 28 x 28 with its longer side 20 pixels; one that already has that size is not resampled."""
+    x, y, width, height = box
+    longer = max(width, height)
+    if ink.shape == (SIDE, SIDE) and BOX - 2 <= longer <= BOX:
+        # MNIST's own digits: faint rims put their ink box at 18 to 20 pixels, and scaling again would only blur them.
+        return ink
+    size = (max(1, round(width * BOX / longer)), max(1, round(height * BOX / longer)))
+    crop = ink[y : y + height, x : x + width]
+    interpolation = cv2.INTER_AREA if longer > BOX else cv2.INTER_LINEAR
+    scaled = np.asarray(cv2.resize(crop, size, interpolation=interpolation), np.uint8)
+    field = np.zeros((SIDE, SIDE), np.uint8)
+    top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
+    field[top : top + size[1], left : left + size[0]] = scaled
+    return field
+
+
+def _centre(field: Grey) -> Grey:
+    """Shift by whole pixels so that the centre of mass lies in the middle, without pushing ink over the rim."""
+    moments = cv2.moments(field)
+    x, y, width, height = cv2.boundingRect(field)
+    right = _shift(moments["m10"] / moments["m00"], x, width)
+    down = _shift(moments["m01"] / moments["m00"], y, height)
+    if right == 0 and down == 0:
+        return field
+    shifted = np.zeros_like(field)
+    shifted[y + down : y + down + height, x + right : x + right + width] = field[y : y + height, x : x + width]
+    return shifted
+
+
+def _shift(mass: float, start: int, length: int) -> int:
+    """Whole pixels from the centre of mass to the middle, limited to what keeps the ink inside the field."""
+    return min(max(round(MIDDLE - mass), -start), SIDE - start - length)

@@ -1,0 +1,49 @@
+"""Bring rows into the lake and pin what a turn learns from. Composes the data room."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from demlopment.data import Lake, RawRows, packaged_digits, returned, split, spoiled
+from demlopment.lifecycle.observe import Traffic
+from demlopment.lifecycle.story import Ingested
+from demlopment.records import Snapshot, Split
+from demlopment.settings import Data
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """What a turn learns from, and how it came in."""
+
+    ingested: Ingested
+    snapshot: Snapshot
+    split: Split
+
+
+def collect(lake: Lake, settings: Data) -> Collected:
+    """Ingest the source with a few bad rows mixed in, pin the source's good rows, and split them."""
+    rows = packaged_digits(settings.source)
+    mixed = spoiled(rows)
+    ingested = replace(ingest(lake, mixed), planted=len(mixed.frame) - len(rows.frame))
+    # Equal files under one salt are one snapshot, however often they are ingested.
+    snapshot = lake.pin(f"{rows.name}-{rows.sha256[:8]}-{settings.salt}", settings.salt, sources={rows.name})
+    return Collected(ingested, snapshot, split(lake.load(snapshot), settings.salt))
+
+
+def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) -> Collected:
+    """Ingest the production pictures whose label came back, and pin under `name` everything the lake now holds."""
+    known = [prediction for prediction in traffic.predictions if prediction.request_id in traffic.truth]
+    rows = returned(
+        np.stack([prediction.image for prediction in known]),
+        [int(traffic.truth[prediction.request_id]) for prediction in known],
+        [prediction.request_id for prediction in known],
+    )
+    ingested = ingest(lake, rows)
+    snapshot = lake.pin(name, settings.salt)
+    return Collected(ingested, snapshot, split(lake.load(snapshot), settings.salt))
+
+
+def ingest(lake: Lake, rows: RawRows) -> Ingested:
+    """Add rows to the lake and say what became of them."""
+    added = lake.add(rows)
+    return Ingested(rows.name, rows.sha256, added.rows, added.added, added.known, added.quarantined, added.rejected)

@@ -1,0 +1,218 @@
+"""START HERE: one turn of the loop, from raw digits to the next champion.
+
+Composes the rooms and tells what they did; knows neither how a network is fitted nor how a request is answered.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from demlopment.data import Lake
+from demlopment.home import Home
+from demlopment.lifecycle import observe, policy, simulate
+from demlopment.lifecycle.collect import Collected, collect, collect_returned
+from demlopment.lifecycle.narrator import Narrator, Telling
+from demlopment.lifecycle.observe import Traffic
+from demlopment.lifecycle.rollout import Rollout, endpoint
+from demlopment.lifecycle.story import Story
+from demlopment.lifecycle.workshop import CLASSES, MODEL, Candidate, Workshop
+from demlopment.records import DriftReport, Reading, TrafficPlan
+from demlopment.settings import Settings
+
+OPENING_ROWS = 150  # what the story's first champion has seen: enough to be useful, too little to be good
+SHARE = 0.5  # of the users meet the challenger: equal arms decide soonest
+OPENING_EPOCHS, WORSE_EPOCHS = 15, 4  # brief: neither is meant to be good
+
+
+@dataclass(frozen=True, eq=False)
+class Production:
+    """One stretch of simulated production: what was asked and answered, and what the journal holds of it."""
+
+    plan: TrafficPlan
+    answers: list[simulate.Answer]
+    change_at: int  # index of the first request written with another pen
+    traffic: Traffic
+
+    @property
+    def unjournalled(self) -> int:
+        """Answers that a client has and the journal has not."""
+        journalled = {prediction.request_id for prediction in self.traffic.predictions}
+        return sum(answer.request_id not in journalled for answer in self.answers)
+
+    @property
+    def torn_units(self) -> int:
+        """Users who met more than one arm."""
+        met = {(prediction.unit, prediction.arm) for prediction in self.traffic.predictions}
+        return len(met) - len({unit for unit, _ in met})
+
+
+def turn(
+    home: Home,
+    settings: Settings,
+    narrator: Narrator,
+    world: simulate.World = simulate.DEFAULT,
+    now: Callable[[], float] = time.time,
+) -> Story:
+    """Collect, learn, judge, serve, watch, and learn again from what came back; every decision is a recorded verdict.
+
+    Raises whatever stopped a step, after the endpoint it had started is gone. What was written before stays valid, and
+    the next turn starts from it.
+    """
+    with home.locked("turn"):
+        started = now()
+        telling, lake, workshop = Telling(narrator, now), Lake(home.lake), Workshop(home, settings, now)
+
+        first = ingest(lake, settings, telling)
+        opening = open_with_a_weak_champion(workshop, first, telling)
+        refuse_a_worse_candidate(workshop, first, opening, telling)
+        challenger = find_a_challenger(workshop, first, opening, telling)
+        with endpoint(home, settings.endpoint) as rollout:
+            production = serve_both(workshop, rollout, opening, challenger, first, world, telling)
+            reading = read_the_experiment(workshop, production, challenger, telling)
+            champion = challenger if reading.decision == "promote" else opening
+            windows = watch(workshop, production, champion, telling)
+            second = ingest_what_came_back(lake, settings, production, started, telling)
+            champion = retrain(workshop, second, champion, telling)
+            hand_over(workshop, rollout, champion, telling)
+        return Story(
+            started=started,
+            seconds=now() - started,
+            classes=CLASSES,
+            snapshots=(first.snapshot, second.snapshot),
+            parts={part: len(getattr(first.split, part)) for part in ("train", "validation", "test", "stream")},
+            ingests=(first.ingested, second.ingested),
+            fits=tuple(workshop.fits),
+            verdicts=tuple(workshop.verdicts),
+            samples=observe.samples(production.traffic, champion.version),
+            drift_samples=observe.samples(production.traffic, champion.version, since=production.change_at),
+            reading=reading,
+            windows=windows,
+            window_accuracy=observe.window_accuracy(production.traffic, settings.monitoring),
+            change_at=production.change_at,
+            requests=len(production.answers),
+            labelled=len(production.traffic.truth),
+            unjournalled=production.unjournalled,
+            torn_units=production.torn_units,
+            champion=champion.title,
+            report_steps=tuple(telling.told),
+        )
+
+
+def ingest(lake: Lake, settings: Settings, telling: Telling) -> Collected:
+    with telling.step("Ingest and split") as step:
+        collected = collect(lake, settings.data)
+        ingested, split = collected.ingested, collected.split
+        step.sentence = (
+            f"{ingested.added} digits added, {ingested.known} known, {ingested.rejected} in quarantine "
+            f"({ingested.planted} planted); {len(split.train)} to train, {len(split.validation)} to validate, "
+            f"{len(split.test)} to test, {len(split.stream)} for production"
+        )
+    return collected
+
+
+def open_with_a_weak_champion(workshop: Workshop, first: Collected, telling: Telling) -> Candidate:
+    with telling.step("Fit an opening champion to few digits") as step:
+        few = first.split.train.where(np.arange(OPENING_ROWS))
+        opening = workshop.develop(
+            "The story's first champion, fitted to few digits", few, first, step.progress, epochs=OPENING_EPOCHS
+        )
+        verdict = workshop.judge(opening, None)
+        workshop.require(verdict)
+        workshop.name(opening, "champion")
+        step.sentence = verdict.reason
+    return opening
+
+
+def refuse_a_worse_candidate(workshop: Workshop, first: Collected, champion: Candidate, telling: Telling) -> None:
+    with telling.step("Fit a worse candidate and refuse it") as step:
+        train = first.split.train
+        inverted = replace(train, images=255 - train.images)
+        purpose = "A broken pipeline on purpose, fitted to inverted pixels"
+        worse = workshop.develop(purpose, inverted, first, step.progress, epochs=WORSE_EPOCHS)
+        step.sentence = workshop.judge(worse, champion.scores).reason
+
+
+def find_a_challenger(workshop: Workshop, first: Collected, champion: Candidate, telling: Telling) -> Candidate:
+    with telling.step("Fit a better candidate and accept it") as step:
+        purpose = "The full recipe on all training digits"
+        challenger = workshop.develop(purpose, first.split.train, first, step.progress)
+        verdict = workshop.judge(challenger, champion.scores)
+        workshop.require(verdict)
+        workshop.name(challenger, "challenger")
+        step.sentence = verdict.reason
+    return challenger
+
+
+def serve_both(
+    workshop: Workshop,
+    rollout: Rollout,
+    champion: Candidate,
+    challenger: Candidate,
+    first: Collected,
+    world: simulate.World,
+    telling: Telling,
+) -> Production:
+    with telling.step("Serve both to simulated users") as step:
+        rollout.bring_up(champion.archive)
+        rollout.bring_up(challenger.archive)
+        plan = TrafficPlan(MODEL, champion.version, challenger.version, SHARE, salt=challenger.title)
+        rollout.split(plan)
+        letters, change_at = simulate.letters(first.split.stream, CLASSES, world)
+        began = workshop.now()
+        answers = simulate.send(letters, rollout.inference, MODEL, progress=lambda done: step.progress(done, len(letters)))
+        traffic = observe.journalled(workshop.home, MODEL, began)
+        step.sentence = (
+            f"{len(answers)} requests answered and journalled, {len(traffic.truth)} labels came back, "
+            f"{world.users} users split between {champion.title} and {challenger.title}"
+        )
+    return Production(plan, answers, change_at, traffic)
+
+
+def read_the_experiment(workshop: Workshop, production: Production, challenger: Candidate, telling: Telling) -> Reading:
+    with telling.step("Read the experiment") as step:
+        reading = observe.reading(production.plan, production.traffic)
+        workshop.record(policy.of_experiment(reading, production.plan))
+        if reading.decision == "promote":
+            workshop.name(challenger, "champion")
+        step.sentence = reading.sentence
+    return reading
+
+
+def watch(workshop: Workshop, production: Production, champion: Candidate, telling: Telling) -> tuple[DriftReport, ...]:
+    with telling.step("Watch for drift") as step:
+        rules = workshop.settings.monitoring
+        windows = observe.drift(production.traffic, champion.packed, rules)
+        step.sentence = workshop.record(policy.of_drift(windows, champion.title)).reason
+    return windows
+
+
+def ingest_what_came_back(
+    lake: Lake, settings: Settings, production: Production, started: float, telling: Telling
+) -> Collected:
+    with telling.step("Ingest what came back from production") as step:
+        second = collect_returned(lake, settings.data, production.traffic, f"returned-{started:.0f}")
+        ingested = second.ingested
+        step.sentence = (
+            f"{ingested.added} labelled pictures added, {ingested.known} known; "
+            f"{len(second.split.train)} digits to train now, {len(second.split.test)} to test"
+        )
+    return second
+
+
+def retrain(workshop: Workshop, second: Collected, champion: Candidate, telling: Telling) -> Candidate:
+    with telling.step("Retrain and judge again") as step:
+        purpose = "The full recipe on the old digits and those that came back"
+        retrained = workshop.develop(purpose, second.split.train, second, step.progress)
+        verdict = workshop.judge(retrained, workshop.score(champion, second.split.test))
+        step.sentence = verdict.reason
+    return retrained if verdict.decision == "promote" else champion
+
+
+def hand_over(workshop: Workshop, rollout: Rollout, champion: Candidate, telling: Telling) -> None:
+    with telling.step("Hand over to the champion") as step:
+        rollout.bring_up(champion.archive)
+        rollout.hand_over(MODEL, champion.version)
+        workshop.name(champion, "champion")
+        step.sentence = f"{champion.title} answers every request"

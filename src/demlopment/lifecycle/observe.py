@@ -1,0 +1,73 @@
+"""Read what the endpoint journalled and hand it to the monitors. Composes serving's journal and the monitoring room."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from demlopment import monitoring, serving
+from demlopment.archive import Archive
+from demlopment.home import Home
+from demlopment.lifecycle.story import Sample
+from demlopment.records import DriftReport, Feedback, Prediction, Reading, TrafficPlan
+from demlopment.settings import Monitoring
+
+SAMPLES = 24  # pictures in the report
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """One stretch of production as the journal holds it, in the order of time, and the truth where it has come back."""
+
+    predictions: Sequence[Prediction]
+    feedback: Sequence[Feedback]
+    truth: Mapping[str, str]  # request id -> label, the last one said
+
+
+def journalled(home: Home, model: str, since: float) -> Traffic:
+    """What the journal holds of one model since a time (seconds since 1970)."""
+    predictions, feedback = serving.read(home.endpoint / "journal", since)
+    ours = [prediction for prediction in predictions if prediction.model == model]
+    return Traffic(ours, feedback, serving.join(ours, feedback).labels)
+
+
+def reading(plan: TrafficPlan, traffic: Traffic) -> Reading:
+    """The experiment as the labels stand. Requests that named a version were in no arm."""
+    came_at = {said.request_id: said.at for said in traffic.feedback}
+    outcomes = [
+        monitoring.Outcome(
+            arm=prediction.arm,
+            version=prediction.version,
+            correct=None if label is None else label == prediction.label,
+            at=came_at.get(prediction.request_id, prediction.at),
+            unit=prediction.unit,
+        )
+        for prediction in traffic.predictions
+        if prediction.arm != "direct"
+        for label in [traffic.truth.get(prediction.request_id)]
+    ]
+    return monitoring.read(plan, outcomes)
+
+
+def drift(traffic: Traffic, model: Archive, rules: Monitoring) -> tuple[DriftReport, ...]:
+    """Every full window of the traffic against the reference of one model."""
+    rate, version = rules.false_alarm_rate, model.card.version
+    return tuple(
+        monitoring.drift(model.reference, window, start=start, false_alarm_rate=rate, version=version)
+        for start, window in monitoring.windows(traffic.predictions, rules.window)
+    )
+
+
+def window_accuracy(traffic: Traffic, rules: Monitoring) -> tuple[tuple[int, int, int], ...]:
+    """(first request, labelled, correct) for every full window."""
+    full = len(traffic.predictions) // rules.window
+    windows = monitoring.accuracy(traffic.predictions, traffic.feedback, rules.window)[:full]
+    return tuple((window.start, window.labelled, window.correct) for window in windows)
+
+
+def samples(traffic: Traffic, version: str, since: int = 0) -> tuple[Sample, ...]:
+    """Labelled pictures that one version answered from request `since` on, wrong answers first."""
+    shown = [
+        Sample(prediction.image, prediction.label, float(prediction.probabilities.max()), traffic.truth[prediction.request_id])
+        for prediction in traffic.predictions[since:]
+        if prediction.version == version and prediction.request_id in traffic.truth
+    ]
+    return tuple(sorted(shown, key=lambda sample: sample.said == sample.true)[:SAMPLES])

@@ -1,0 +1,27 @@
+"""What the loop concludes from a reading and from windows of traffic. Pure: records in, a verdict with its evidence out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from demlopment.records import DriftReport, Reading, TrafficPlan, Verdict
+
+
+def of_experiment(reading: Reading, plan: TrafficPlan) -> Verdict:
+    """What the experiment says of the treatment; the evidence holds the last point of its sequence, not all of them."""
+    evidence = asdict(reading) | {"sequence": reading.sequence[-1:]}
+    subject, against = f"{plan.model} {plan.treatment}", f"{plan.model} {plan.control}"
+    return Verdict("experiment", reading.decision, subject, against, reading.sentence, evidence)
+
+
+def of_drift(windows: Sequence[DriftReport], champion: str) -> Verdict:
+    """Whether the traffic still looks like what `champion` was made for: the first alarm asks to retrain it."""
+    alarm = next((window for window in windows if window.drifted), None)
+    if alarm is None:
+        reason = f"None of {len(windows)} windows differs from the reference of {champion}."
+        return Verdict("drift", "hold", champion, "", reason, {"windows": len(windows)})
+    clearest = min(alarm.tests, key=lambda test: test.p_value)
+    reason = (
+        f"Requests {alarm.start} to {alarm.start + alarm.examples - 1} differ from the reference of {champion} "
+        f"in {clearest.name} (p = {clearest.p_value:.1e}, and the alarm stands at {alarm.threshold:.1e})."
+    )
+    return Verdict("drift", "retrain", champion, "", reason, asdict(alarm))

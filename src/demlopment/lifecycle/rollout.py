@@ -1,0 +1,122 @@
+"""Bring archives into a running endpoint and split traffic between them. Talks to it over HTTP, as any client does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from demlopment.errors import NotReadyError
+from demlopment.home import Home
+from demlopment.records import TrafficPlan
+from demlopment.settings import Endpoint
+
+PATIENCE_SECONDS = 30  # for the endpoint to become ready, and to leave
+
+
+class Rollout:
+    """The management side of one running endpoint."""
+
+    def __init__(self, addresses: dict[str, str]) -> None:
+        self.inference = addresses["inference"]
+        self.metrics = addresses["metrics"]
+        self._http = httpx2.Client(base_url=addresses["management"], timeout=PATIENCE_SECONDS)
+
+    def bring_up(self, archive: Path) -> None:
+        """Load an archive of the model store into every serving process; one that is loaded already stays as it is."""
+        self._expect(
+            "POST",
+            "/models",
+            params={"url": archive.name, "initial_workers": 1, "synchronous": "true"},
+            also=httpx2.codes.CONFLICT,
+        )
+
+    def split(self, plan: TrafficPlan) -> None:
+        """Requests that name no version are divided as `plan` says, until it is replaced or ended."""
+        values = asdict(plan)
+        self._expect("PUT", f"/models/{values.pop('model')}/traffic", json=values)
+
+    def hand_over(self, model: str, version: str) -> None:
+        """End the split, send every request that names no version to `version`, and let the other versions go."""
+        self._expect("DELETE", f"/models/{model}/traffic", also=httpx2.codes.NOT_FOUND)
+        self._expect("PUT", f"/models/{model}/{version}/set-default")
+        for description in self._expect("GET", f"/models/{model}/all").json():
+            if description["modelVersion"] != version:
+                self._expect("DELETE", f"/models/{model}/{description['modelVersion']}")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _expect(self, method: str, path: str, *, also: int | None = None, **arguments: Any) -> httpx2.Response:
+        """The answer, if it is a success or has the status `also`, which the caller finds as good."""
+        answer = self._http.request(method, path, **arguments)
+        if not answer.is_success and answer.status_code != also:
+            raise NotReadyError(
+                f"The endpoint answered {method} {path} with {answer.status_code}: {answer.text.strip()}.",
+                "Correct the request, or look at the endpoint's log.",
+            )
+        return answer
+
+
+@contextmanager
+def endpoint(home: Home, settings: Endpoint) -> Iterator[Rollout]:
+    """An endpoint of one's own on free ports, which lives as long as the block, or this process, however it ends.
+
+    Raises NotReadyError with the endpoint's own words if it does not come up.
+    """
+    log = home.endpoint / "endpoint.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "demlopment.cli", "serve", "--until-stdin-closes"]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment(home, settings),
+            text=True,
+            start_new_session=True,  # Ctrl-C is ours to answer: the endpoint leaves when its standard input closes
+        ) as process,
+    ):
+        try:
+            rollout = Rollout(_addresses(process, log))
+            try:
+                yield rollout
+            finally:
+                rollout.close()
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            _leave(process)
+
+
+def _environment(home: Home, settings: Endpoint) -> dict[str, str]:
+    """What the endpoint is told: this home, free ports, and that archives may be registered."""
+    ours = settings.model_copy(update={"inference_port": 0, "management_port": 0, "metrics_port": 0, "enable_model_api": True})
+    variables = {f"DEMLOPMENT_ENDPOINT__{name.upper()}": str(value) for name, value in ours.model_dump().items()}
+    return os.environ | variables | {"DEMLOPMENT_HOME": str(home.root)}
+
+
+def _addresses(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
+    assert process.stdout is not None
+    line = process.stdout.readline()  # one JSON line when ready, nothing when it gave up
+    if not line:
+        process.wait(PATIENCE_SECONDS)
+        said = log.read_text().strip() or "it said nothing"
+        raise NotReadyError(f"The endpoint did not start: {said}", f"Its log is {log}.")
+    addresses: dict[str, str] = json.loads(line)
+    return addresses
+
+
+def _leave(process: subprocess.Popen[str]) -> None:
+    try:
+        process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

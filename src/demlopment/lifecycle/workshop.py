@@ -1,0 +1,180 @@
+"""From rows to a judged candidate: fit, score, judge against the champion, archive. Composes training and monitoring."""
+
+import itertools
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from demlopment import archive, images, training
+from demlopment.archive import Archive, Card
+from demlopment.errors import StoryError
+from demlopment.home import Home
+from demlopment.intervals import wilson
+from demlopment.lifecycle.collect import Collected
+from demlopment.lifecycle.history import History
+from demlopment.lifecycle.story import Fit
+from demlopment.monitoring import profile
+from demlopment.records import Examples, Scores, Snapshot, Split, Verdict
+from demlopment.settings import Settings, Training
+
+MODEL = "digits"
+CLASSES = tuple("0123456789")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A fitted network with its scores on the test part."""
+
+    version: str
+    fitted: training.Fitted
+    packed: Archive
+    fit: Fit
+    archive: Path  # where it stands in the model store once the gate has let it through
+
+    @property
+    def title(self) -> str:
+        return self.fit.title
+
+    @property
+    def scores(self) -> Scores:
+        return self.fit.scores
+
+
+class Workshop:
+    """Where candidates are made and judged: one home, one set of rules, one tracker, one history."""
+
+    def __init__(self, home: Home, settings: Settings, now: Callable[[], float]) -> None:
+        self.home = home
+        self.settings = settings
+        self.now = now
+        self.history = History(home.history)
+        uri = settings.training.tracking_uri or f"sqlite:///{home.tracking.resolve()}"
+        self.tracker = training.MlflowTracker(uri, home.artifacts)
+        self.fits: list[Fit] = []
+        self.verdicts: list[Verdict] = []
+
+    def develop(
+        self,
+        purpose: str,
+        train: Examples,
+        collected: Collected,
+        progress: Callable[[int, int], None],
+        *,
+        epochs: int | None = None,
+    ) -> Candidate:
+        """Fit a network to `train`, calibrate and score it on the other parts, and track the run.
+
+        `epochs` replaces the number in the recipe.
+        """
+        recipe = self.settings.training
+        if epochs is not None:
+            recipe = recipe.model_copy(update={"epochs": epochs})
+        version = self.next_version()
+        title = f"{MODEL} {version}"
+        done = itertools.count(1)
+        fitted = training.fit(
+            train,
+            collected.split.validation,
+            len(CLASSES),
+            recipe,
+            on_epoch=lambda _: progress(next(done), recipe.epochs),
+        )
+        scores = training.evaluate(title, fitted, collected.split.test)
+        interval = wilson(int(scores.correct.sum()), len(scores.labels))
+        fit = Fit(title, purpose, len(train), fitted.seconds, fitted.curve, scores, interval)
+        packed = self._pack(version, fitted, fit, collected.split, _lineage(collected.snapshot, recipe, len(train)))
+        self._track(packed, fit, recipe.model_dump(mode="json"))
+        self.fits.append(fit)
+        return Candidate(version, fitted, packed, fit, archive.place(self.home.models, packed.card))
+
+    def score(self, candidate: Candidate, examples: Examples) -> Scores:
+        """How a candidate of this turn does on other rows than its own test part."""
+        return training.evaluate(candidate.title, candidate.fitted, examples)
+
+    def judge(self, candidate: Candidate, champion: Scores | None) -> Verdict:
+        """Put the candidate through the gate; one that is let through goes into the model store."""
+        verdict = self.record(training.judge(candidate.scores, champion, self.settings.gate))
+        if verdict.decision == "promote":
+            archive.write(self.home.models, candidate.packed)
+        return verdict
+
+    def require(self, verdict: Verdict) -> None:
+        """Raise StoryError unless the gate let the candidate through: without it the story cannot go on."""
+        if verdict.decision != "promote":
+            raise StoryError(f"The gate refused {verdict.subject}: {verdict.reason}", "Train longer, or relax settings.gate.")
+
+    def name(self, candidate: Candidate, alias: Literal["champion", "challenger"]) -> None:
+        """Give the candidate a name in the registry; the one that had it loses it."""
+        self.tracker.alias(MODEL, alias, candidate.version)
+
+    def record(self, verdict: Verdict) -> Verdict:
+        """Write a verdict into the history, whoever reached it."""
+        self.history.record(verdict, self.now())
+        self.verdicts.append(verdict)
+        return verdict
+
+    def next_version(self) -> str:
+        """One above every version that was ever judged or archived here: versions are never used twice."""
+        judged = [entry.verdict.subject for entry in self.history.entries()]
+        stored = [path.stem.replace("-", " ") for path in self.home.models.glob("*.mar")]
+        numbers = (re.fullmatch(rf"{MODEL} (\d+)\.\d+", title) for title in judged + stored)
+        return f"{1 + max((int(number[1]) for number in numbers if number), default=0)}.0"
+
+    def _pack(self, version: str, fitted: training.Fitted, fit: Fit, split: Split, lineage: Mapping[str, Any]) -> Archive:
+        scores, validation = fit.scores, split.validation
+        card = Card(
+            name=MODEL,
+            version=version,
+            classes=CLASSES,
+            preprocessing=images.VERSION,
+            temperature=fitted.temperature,
+            scores={
+                "test_rows": len(scores.labels),
+                "accuracy": scores.accuracy,
+                "accuracy_low": fit.interval.low,
+                "accuracy_high": fit.interval.high,
+                "log_loss": scores.log_loss,
+                "calibration_error": scores.calibration_error,
+            },
+            lineage=lineage,
+        )
+        # The reference is made of rows the network was not fitted on: on its training rows it looks surer than it is.
+        seen = training.evaluate(fit.title, fitted, validation)
+        reference = profile(validation.images, seen.probabilities, training.embed(fitted, validation))
+        surest = int(scores.probabilities.max(axis=1).argmax())
+        return Archive(card, training.export(fitted), reference, images.encode_png(split.test.images[surest]))
+
+    def _track(self, packed: Archive, fit: Fit, parameters: Mapping[str, Any]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = archive.write(Path(folder), packed)
+            run = self.tracker.record(fit.title, parameters, fit.curve, packed.card.scores, path)
+        self.tracker.register(MODEL, packed.card.version, run)
+
+
+def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, Any]:
+    """Where a network came from: enough to fit it again."""
+    return {
+        "snapshot": snapshot.name,
+        "snapshot_version": snapshot.version,
+        "digest": snapshot.digest,
+        "salt": snapshot.salt,
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "examples": examples,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The commit of the code that runs, "unknown" outside a checkout."""
+    found = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],  # noqa: S607  # whichever git the user has
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,8 @@
+"""What production says of a model: drift of its input, its accuracy from late labels, and the reading of an experiment."""
+
+from demlopment.monitoring.drift import drift, windows
+from demlopment.monitoring.experiment import Outcome, read
+from demlopment.monitoring.quality import accuracy, reliability
+from demlopment.monitoring.reference import profile
+
+__all__ = ["Outcome", "accuracy", "drift", "profile", "read", "reliability", "windows"]

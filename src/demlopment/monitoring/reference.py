@@ -1,0 +1,139 @@
+"""What a model's input and answers look like while nothing has changed: the profile that travels in its archive.
+
+Made from rows the network did not learn from. Knows nothing of windows, thresholds or the journal.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demlopment.errors import DataError
+from demlopment.images import INK
+
+FORMAT = 1  # raised when a statistic changes; a window is never compared with a profile of another format
+# The test's resolution is that of window and reference together: beyond 500 rows, a window of 100 gains less than 10 %,
+# and 500 keep the profile below 100 kB.
+LIMIT = 500
+DIRECTIONS = 4  # random projections of the embedding; each more costs every test a share of the false-alarm rate
+DECIMALS = 4  # rounding makes ties, which the test allows for; both sides are rounded alike
+
+Values = npt.NDArray[np.float64]
+
+
+def profile(
+    images: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.floating[Any]], embeddings: npt.NDArray[np.floating[Any]]
+) -> dict[str, Any]:
+    """The reference as JSON, below 100 kB: sorted statistics of each picture and answer, and how often each class came.
+
+    Shapes   (n, 28, 28), (n, classes), (n, width). Of more than 500 rows evenly spaced ones are taken.
+    Raises   DataError if there are no rows, the shapes disagree, or a value is not finite.
+    """
+    _check(images, probabilities, embeddings)
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(LIMIT, len(images))).round().astype(np.int64))
+    images, probabilities, embeddings = images[chosen], probabilities[chosen], embeddings[chosen]
+    directions = _directions(embeddings)
+    answers = answer_statistics(probabilities, embeddings, directions)
+    return {
+        "format": FORMAT,
+        "examples": len(chosen),
+        "pictures": {name: np.sort(values).tolist() for name, values in picture_statistics(images).items()},
+        "answers": {name: np.sort(values).tolist() for name, values in answers.items()},
+        "labels": label_counts(probabilities).tolist(),
+        "directions": directions.tolist(),
+    }
+
+
+def picture_statistics(images: npt.NDArray[np.uint8]) -> dict[str, Values]:
+    """What can be said of each picture without a model, (n, 28, 28) -> (n,) each; zeros for a blank one.
+
+    ink        mean brightness, 0 to 1
+    stroke     width of the pen in pixels: twice the ink over the length of its edge
+    slant      pixels to the right for each pixel down, from the second moments: upright is 0
+    aspect     width over height of the ink
+    softness   share of the ink that is neither dark nor full: what blur, scanners and compression raise
+    """
+    light = images.astype(np.float64) / 255
+    mass = light.sum(axis=(1, 2))
+    edge = np.abs(np.diff(light, axis=1)).sum(axis=(1, 2)) + np.abs(np.diff(light, axis=2)).sum(axis=(1, 2))
+    inked = np.asarray(images > INK, np.bool_)
+    soft = inked & (images < 255 - INK)
+    statistics = {
+        "ink": mass / light[0].size,
+        "stroke": _ratio(2 * mass, edge),
+        "slant": _slant(light, mass),
+        "aspect": _ratio(_extent(inked, 1), _extent(inked, 2)),
+        "softness": _ratio(soft.sum(axis=(1, 2)), inked.sum(axis=(1, 2))),
+    }
+    return {name: values.round(DECIMALS) for name, values in statistics.items()}
+
+
+def answer_statistics(
+    probabilities: npt.NDArray[np.floating[Any]], embeddings: npt.NDArray[np.floating[Any]], directions: Values
+) -> dict[str, Values]:
+    """What a model's answers say, (n,) each: confidence as decades below certainty, and the embedding's projections."""
+    # A good model's confidences crowd below 1; in decades they stay apart. 1e-6 is what float32 still tells from 1.
+    confidence = -np.log10(1 - probabilities.max(axis=1).astype(np.float64) + 1e-6)
+    projected = embeddings.astype(np.float64) @ directions.T
+    named = {f"embedding {number}": values for number, values in enumerate(projected.T, start=1)}
+    return {name: values.round(DECIMALS) for name, values in ({"confidence": confidence} | named).items()}
+
+
+def label_counts(probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
+    """How often each class was the answer, (n, classes) -> (classes,)."""
+    return np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1]).astype(np.int64)
+
+
+def check_format(reference: Mapping[str, Any]) -> None:
+    """Raise DataError unless this release can compare with `reference`."""
+    found = reference.get("format")
+    if found != FORMAT:
+        raise DataError(
+            f"The reference profile has format {found}, and this release compares with format {FORMAT}.",
+            "Train the model again, or monitor it with the release that wrote it.",
+        )
+
+
+def _check(images: npt.NDArray[Any], probabilities: npt.NDArray[Any], embeddings: npt.NDArray[Any]) -> None:
+    if not len(images):
+        raise DataError("A reference profile needs rows, and there are none.", "Give the validation part.")
+    if not len(images) == len(probabilities) == len(embeddings):
+        raise DataError(
+            f"{len(images)} pictures, {len(probabilities)} answers and {len(embeddings)} embeddings do not belong together.",
+            "Give one of each for every row.",
+        )
+    if not (np.isfinite(probabilities).all() and np.isfinite(embeddings).all()):
+        raise DataError("The network's answers hold NaN or infinity.", "Fit it again: such a network must not be archived.")
+
+
+def _directions(embeddings: npt.NDArray[np.floating[Any]]) -> Values:
+    """Random directions (4, width), scaled to unit spread. Chosen without looking at the rows, which keeps the test exact.
+
+    They travel in the profile, so another NumPy's generator changes nothing.
+    """
+    drawn = np.random.default_rng(1).standard_normal((DIRECTIONS, embeddings.shape[1]))
+    spread = (embeddings.astype(np.float64) @ drawn.T).std(axis=0)
+    return np.asarray((drawn / np.where(spread > 0, spread, 1)[:, None]).round(DECIMALS), np.float64)
+
+
+def _slant(light: Values, mass: Values) -> Values:
+    rows, columns = np.arange(light.shape[1]), np.arange(light.shape[2])
+    down, across = light.sum(axis=2), light.sum(axis=1)
+    middle_row, middle_column = _ratio(down @ rows, mass), _ratio(across @ columns, mass)
+    together = np.einsum("nij,i,j->n", light, rows, columns, optimize=True) - mass * middle_row * middle_column
+    return _ratio(together, down @ rows**2 - mass * middle_row**2)
+
+
+def _extent(inked: npt.NDArray[np.bool_], across: int) -> Values:
+    """From the first to the last place that holds ink anywhere along the axis `across`, (n, 28, 28) -> (n,)."""
+    occupied = np.asarray(inked.any(axis=across), np.bool_)
+    span = occupied.shape[1] - occupied.argmax(axis=1) - occupied[:, ::-1].argmax(axis=1)
+    return np.where(occupied.any(axis=1), span, 0).astype(np.float64)
+
+
+def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Values:
+    """`above / below`, and 0 where there is nothing below."""
+    quotient = np.zeros(len(below))
+    np.divide(above, below, out=quotient, where=np.abs(below) > 1e-9)
+    return quotient

@@ -1,0 +1,190 @@
+"""What crosses a border between rooms: frozen records with their units. Knows how nothing is made or stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Part = Literal["train", "validation", "test", "stream"]
+Arm = Literal["control", "treatment", "direct"]  # direct: no plan chose it, so it is in no experiment
+Decision = Literal["promote", "refuse", "keep", "continue", "retrain", "hold"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range that holds the true value with the stated confidence (0 to 1)."""
+
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Prepared characters with what is known of them; row i of each array belongs together."""
+
+    keys: npt.NDArray[np.str_]  # (n,) SHA-256 of the prepared pixels, hexadecimal
+    images: npt.NDArray[np.uint8]  # (n, 28, 28) as images.prepare makes them
+    labels: npt.NDArray[np.int64]  # (n,) index into the classes
+    sources: npt.NDArray[np.str_]  # (n,) where each row came from, e.g. "mnist-5k" or "feedback"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, chosen: npt.NDArray[Any]) -> "Examples":
+        """The rows that a boolean mask or an index array names, in its order."""
+        return Examples(self.keys[chosen], self.images[chosen], self.labels[chosen], self.sources[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One snapshot in four parts that share no row. Only simulated production may touch `stream`."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    stream: Examples
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The table `examples` at one version, pinned by name; the digest does not depend on the order of rows or files."""
+
+    name: str
+    version: int  # of the Delta table
+    digest: str  # SHA-256 over the sorted keys and labels, hexadecimal
+    rows: int
+    salt: str  # of the split
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training rows, measured on the validation part with the averaged weights."""
+
+    train_loss: float  # nats
+    validation_loss: float  # nats
+    validation_accuracy: float  # 0 to 1
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How one model did on labelled rows; two models are compared only row by row, on equal `keys`."""
+
+    model: str  # "digits 2.0"
+    keys: npt.NDArray[np.str_]  # (n,)
+    labels: npt.NDArray[np.int64]  # (n,)
+    probabilities: npt.NDArray[np.float32]  # (n, classes), calibrated; a row sums to 1
+    log_loss: float  # nats
+    calibration_error: float  # expected calibration error, 0 to 1
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        return np.equal(self.predicted, self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.correct.mean())
+
+
+@dataclass(frozen=True)
+class TrafficPlan:
+    """Who answers for a model: `share` (0 to 1) of the units go to `treatment`, the rest to `control`, by version."""
+
+    model: str
+    control: str  # version
+    treatment: str  # version
+    share: float
+    salt: str
+    unit_header: str = "x-unit-id"  # the request header that sticks to an arm; without it each request is its own unit
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One acknowledged answer, as the journal keeps it."""
+
+    request_id: str
+    at: float  # seconds since 1970
+    model: str
+    version: str
+    arm: Arm
+    unit: str
+    image: npt.NDArray[np.uint8]  # (28, 28) as images.prepare made it
+    label: str
+    probabilities: npt.NDArray[np.float32]  # (classes,)
+    embedding: npt.NDArray[np.float32]  # (width,) the network's penultimate layer
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """The truth about one prediction, which may come late, twice, or before the journal has been read."""
+
+    request_id: str
+    at: float  # seconds since 1970
+    label: str
+
+
+@dataclass(frozen=True)
+class DriftTest:
+    """One comparison of a window with the reference."""
+
+    name: str
+    statistic: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What monitoring tells lifecycle about one window of traffic."""
+
+    start: int  # index of the window's first prediction in the journal's order
+    examples: int
+    tests: tuple[DriftTest, ...]
+    threshold: float  # a p-value below it is an alarm; derived from the false-alarm rate and the number of tests
+    false_alarm_rate: float  # chance that a window raises an alarm when nothing has changed
+
+    @property
+    def drifted(self) -> bool:
+        return any(test.p_value < self.threshold for test in self.tests)
+
+
+@dataclass(frozen=True)
+class ArmReading:
+    """One arm of an experiment."""
+
+    version: str
+    requests: int
+    labelled: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An experiment as it stands: effect = accuracy of treatment minus accuracy of control."""
+
+    control: ArmReading
+    treatment: ArmReading
+    effect: float
+    interval: Interval  # always valid: may be looked at after every label
+    sequence: tuple[tuple[int, float, float], ...]  # (labels seen, low, high) over time
+    sample_ratio_p: float  # small when the split is not the planned one, which voids the reading
+    decision: Decision
+    sentence: str  # the plain conclusion
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision of the loop with its evidence; a "no" is a record like a "yes"."""
+
+    kind: Literal["gate", "experiment", "drift"]
+    decision: Decision
+    subject: str  # what was judged, e.g. "digits 2.0"
+    against: str  # what it was compared with; "" for nothing
+    reason: str  # one plain sentence
+    evidence: Mapping[str, Any]  # JSON

@@ -1,0 +1,113 @@
+"""Where a running endpoint is found: its ports, and the note that tells other processes. Knows nothing of HTTP."""
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from demlopment import home
+from demlopment.errors import SettingsError
+from demlopment.home import Home
+
+BACKLOG = 2048  # connections that may wait while a serving process is busy or being replaced
+NOTE = "addresses.json"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Base URLs of the three ports, without a trailing slash."""
+
+    inference: str
+    management: str
+    metrics: str
+
+
+def running(place: Home) -> Addresses | None:
+    """The endpoint that runs in this home, or None: a note that a killed supervisor left is not believed."""
+    try:
+        note = json.loads((place.endpoint / NOTE).read_bytes())
+    except FileNotFoundError:
+        return None
+    if _birth(note["pid"]) != note["birth"]:
+        return None
+    return Addresses(**note["addresses"])
+
+
+@contextmanager
+def announced(place: Home, addresses: Addresses) -> Iterator[None]:
+    """Tell other processes where this one answers, for as long as the block lasts."""
+    path = place.endpoint / NOTE
+    note = {"pid": os.getpid(), "birth": _birth(os.getpid()), "addresses": asdict(addresses)}
+    home.replace(path, (json.dumps(note, indent=2) + "\n").encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def listen(host: str, port: int, setting: str, *, shared: bool = False) -> socket.socket:
+    """A listening socket; port 0 takes a free one. `shared` lets more sockets of ours listen on the same port.
+
+    Raises SettingsError naming the port and the setting that changes it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if shared and port:
+        # The kernel would let another user of SO_REUSEPORT share our port; a plain socket is refused.
+        listen(host, port, setting).close()
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as refused:
+        listener.close()
+        raise _refused(host, port, setting, refused) from refused
+    return listener
+
+
+def beside(first: socket.socket) -> socket.socket:
+    """Another listening socket on the port of `first`, which was opened as shared."""
+    listener = socket.socket(first.family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(first.getsockname())
+    listener.listen(BACKLOG)
+    return listener
+
+
+def url(listener: socket.socket) -> str:
+    """The base URL of a listening socket, as a client on this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (compared with, not bound to)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _refused(host: str, port: int, setting: str, error: OSError) -> SettingsError:
+    variable = f"DEMLOPMENT_ENDPOINT__{setting.upper()}"
+    if error.errno == errno.EADDRINUSE:
+        return SettingsError(
+            f"Port {port} on {host} is in use.", f"Stop what uses it, or set {variable} to another port; 0 picks a free one."
+        )
+    if error.errno == errno.EACCES:
+        return SettingsError(
+            f"Port {port} on {host} needs privileges.", f"Set {variable} to a port from 1024 up; 0 picks a free one."
+        )
+    return SettingsError(
+        f"{host} cannot be listened on ({error.strerror}).", "Set DEMLOPMENT_ENDPOINT__HOST to an own address."
+    )
+
+
+def _birth(pid: int) -> str:
+    """When a process started, in the kernel's ticks since boot, or "" if there is none: pids are used again."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    # A zombie is dead, only not collected yet.
+    return "" if after_name[0] == "Z" else after_name[19]

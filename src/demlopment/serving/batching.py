@@ -1,0 +1,163 @@
+"""Answer together what waits together. Knows networks and the journal; knows nothing of HTTP.
+
+The requests that one round of the event loop has parsed are decoded, inferred and journalled in one go at its end, so
+batches grow exactly when the process is busy and a lone request never waits for company.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from demlopment import images
+from demlopment.errors import DemlopmentError, NotReadyError, RequestError
+from demlopment.records import Prediction
+from demlopment.serving.engine import Network, Route
+from demlopment.serving.journal import Journal
+from demlopment.serving.tally import Tally
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One request between its last byte and its answer."""
+
+    route: Route
+    request_id: str
+    picture: bytes
+    since: float  # of time.perf_counter
+    answer: "asyncio.Future[Prediction]"
+
+    def succeed(self, prediction: Prediction) -> None:
+        if not self.answer.done():  # cancelled, when the process is being stopped
+            self.answer.set_result(prediction)
+
+    def fail(self, error: DemlopmentError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+@dataclass(frozen=True)
+class Times:
+    """When the steps of one batch ended, of time.perf_counter."""
+
+    started: float
+    decoded: float
+    inferred: float
+
+
+@dataclass(eq=False)
+class Batching:
+    """The requests that wait in this process."""
+
+    journal: Journal
+    tally: Tally
+    max_batch: int
+    now: Callable[[], float] = time.time
+    _waiting: list[Waiting] = field(default_factory=list)
+
+    async def predict(self, route: Route, request_id: str, picture: bytes) -> Prediction:
+        """The journalled answer for one encoded picture.
+
+        Raises RequestError for a picture that cannot be read, and NotReadyError if the journal refuses it.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(route, request_id, picture, time.perf_counter(), loop.create_future())
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append(waiting)
+        return await waiting.answer
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            for network, group in _by_network(waiting).items():
+                for first in range(0, len(group), self.max_batch):
+                    self._answer(network, group[first : first + self.max_batch])
+        finally:
+            # If a bug of ours ends up here, its clients get an error instead of silence.
+            for each in waiting:
+                each.fail(NotReadyError("Prediction failed", ""))
+
+    def _answer(self, network: Network, batch: Sequence[Waiting]) -> None:
+        started = time.perf_counter()
+        batch, prepared = _readable(batch)
+        if not batch:
+            return
+        decoded = time.perf_counter()
+        probabilities, embeddings = network.run(np.stack(prepared))
+        times = Times(started, decoded, inferred=time.perf_counter())
+        predictions = self._predictions(batch, prepared, probabilities, embeddings, times)
+        try:
+            self.journal.record(predictions)
+        except NotReadyError as refused:
+            self.tally.add("demlopment_journal_refused_total", amount=len(predictions))
+            for each in batch:
+                each.fail(NotReadyError(refused.problem, refused.remedy))
+            return
+        for each, prediction in zip(batch, predictions, strict=True):
+            each.succeed(prediction)
+        self._count(network, batch, times)
+
+    def _predictions(
+        self,
+        batch: Sequence[Waiting],
+        prepared: Sequence[npt.NDArray[np.uint8]],
+        probabilities: npt.NDArray[np.float32],
+        embeddings: npt.NDArray[np.float32],
+        times: Times,
+    ) -> list[Prediction]:
+        at = self.now()
+        return [
+            Prediction(
+                request_id=each.request_id,
+                at=at,
+                model=each.route.network.model,
+                version=each.route.network.version,
+                arm=each.route.arm,
+                unit=each.route.unit,
+                image=prepared[row],
+                label=each.route.network.classes[best],
+                probabilities=probabilities[row],
+                embedding=embeddings[row],
+                latency_ms=(times.inferred - each.since) * 1000,
+            )
+            for row, (each, best) in enumerate(zip(batch, probabilities.argmax(axis=1).tolist(), strict=True))
+        ]
+
+    def _count(self, network: Network, batch: Sequence[Waiting], times: Times) -> None:
+        done = time.perf_counter()
+        for each in batch:
+            arm, asked = each.route.arm, each.route.asked
+            self.tally.add("demlopment_predictions_total", network.model, network.version, arm)
+            self.tally.observe("demlopment_prediction_seconds", network.model, network.version, value=done - each.since)
+            queued = (times.started - each.since) * 1e6
+            self.tally.add("ts_inference_latency_microseconds", network.model, asked, amount=(done - each.since) * 1e6)
+            self.tally.add("ts_queue_latency_microseconds", network.model, asked, amount=queued)
+        network_ms = (times.inferred - times.decoded) * 1000
+        self.tally.gauge("QueueTime", "Host", value=(times.started - batch[0].since) * 1000)
+        self.tally.gauge("WorkerThreadTime", "Host", value=(done - times.started) * 1000 - network_ms)
+        self.tally.gauge("HandlerTime", network.model, "Model", value=(times.inferred - times.started) * 1000)
+        self.tally.gauge("PredictionTime", network.model, "Model", value=network_ms)
+
+
+def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[npt.NDArray[np.uint8]]]:
+    """Those whose picture can be read, with it prepared; the others are told what is wrong with theirs."""
+    kept, prepared = [], []
+    for each in batch:
+        try:
+            prepared.append(images.prepare(each.picture))
+        except images.ImageError as error:
+            each.fail(RequestError(str(error)))
+        else:
+            kept.append(each)
+    return kept, prepared
+
+
+def _by_network(waiting: Sequence[Waiting]) -> dict[Network, list[Waiting]]:
+    groups: dict[Network, list[Waiting]] = {}
+    for each in waiting:
+        groups.setdefault(each.route.network, []).append(each)
+    return groups

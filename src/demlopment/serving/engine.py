@@ -1,0 +1,188 @@
+"""Hold every network that is served and run it. Knows the model store and ONNX Runtime; knows nothing of HTTP.
+
+One thread and no spinning: several processes share the cores, and a spinning thread would steal from its neighbours.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+
+from demlopment import archive, images
+from demlopment.archive import Card
+from demlopment.errors import ArchiveError, RequestError
+from demlopment.records import Arm
+from demlopment.serving.state import Model, State, Version
+from demlopment.serving.traffic import assign
+
+Floats = npt.NDArray[np.float32]
+Key = tuple[str, str]  # model, version
+
+# ONNX Runtime's exceptions share no base of their own.
+ONNX_ERRORS = (
+    onnx_errors.EPFail,
+    onnx_errors.EngineError,
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.ModelRequiresCompilation,
+    onnx_errors.NoModel,
+    onnx_errors.NoSuchFile,
+    onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One version of a model, ready to run."""
+
+    model: str
+    version: str
+    classes: tuple[str, ...]
+    temperature: float
+    session: onnxruntime.InferenceSession
+    load_ms: float
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Prepared images (n, 28, 28) -> calibrated probabilities (n, classes) and embeddings (n, width)."""
+        logits, embedding = self.session.run(["logits", "embedding"], {"image": images.as_input(batch)})
+        return softmax(logits / np.float32(self.temperature)), embedding
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """Who answers a request: a network and the arm it stands for."""
+
+    network: Network
+    arm: Arm
+    unit: str
+    asked: str  # the version as the request named it, or "default": TorchServe's metrics tell them apart
+
+
+@dataclass
+class Engine:
+    """The networks of one generation. `prepare` may take its time in a thread; `switch` is one assignment."""
+
+    store: Path
+    _models: Mapping[str, Model] = field(default_factory=dict)
+    _networks: Mapping[Key, Network] = field(default_factory=dict)
+    _prepared: Mapping[Key, Network] = field(default_factory=dict)
+
+    def prepare(self, state: State) -> dict[Key, str]:
+        """Load what `state` serves and is not loaded yet, changing no answer; returns why each failure failed."""
+        prepared: dict[Key, Network] = {}
+        failures: dict[Key, str] = {}
+        for key, version in _served(state).items():
+            network = self._networks.get(key) or self._prepared.get(key)
+            try:
+                prepared[key] = network or load(self.store, key, version)
+            except ArchiveError as error:
+                failures[key] = str(error)
+        self._prepared = prepared
+        return failures
+
+    def switch(self, state: State) -> None:
+        """Answer by `state` from now on, with the networks that were prepared for it."""
+        self._models, self._networks, self._prepared = state.models, self._prepared, {}
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return tuple(self._networks.values())
+
+    def route(self, name: str, version: str | None, headers: Mapping[bytes, bytes], request_id: str) -> Route:
+        """Who answers. An explicit version wins; otherwise the plan decides by the request's unit; otherwise the default.
+
+        Raises RequestError, 404 for what is not registered and 503 for what has no worker.
+        """
+        model = self._models.get(name)
+        if model is None:
+            raise RequestError(f"Model not found: {name}", status=404, kind="ModelNotFoundException")
+        plan = model.plan
+        header = plan.unit_header if plan else "x-unit-id"
+        unit = headers.get(header.encode(), b"").decode("latin-1") or request_id
+        if plan and version is None:
+            arm = assign(unit, plan)
+            chosen = plan.treatment if arm == "treatment" else plan.control
+            return Route(self._network(name, chosen, explicit=False), arm, unit, "default")
+        if version is not None and version not in model.versions:
+            raise RequestError(
+                f"Model version: {version} does not exist for model: {name}", status=404, kind="ModelVersionNotFoundException"
+            )
+        network = self._network(name, version or model.default, explicit=version is not None)
+        return Route(network, "direct", unit, version or "default")
+
+    def _network(self, name: str, version: str, *, explicit: bool) -> Network:
+        network = self._networks.get((name, version))
+        if network is None:
+            # TorchServe's words, with its unbalanced quote: clients match them.
+            subject = f'Model "{name}" Version {version}"' if explicit else f'Model "{name}"'
+            raise RequestError(f"{subject} {NO_WORKER}", status=503, kind="ServiceUnavailableException")
+        return network
+
+
+NO_WORKER = (
+    "has no worker to serve inference request. Please use scale workers API to add workers. If this is a sequence inference, "
+    "please check if it is closed, or expired; or exceeds maxSequenceJobQueueSize"
+)
+
+
+def load(store: Path, key: Key, version: Version) -> Network:
+    """Read, verify and try out one archive. Raises ArchiveError naming the file and what is wrong with it."""
+    started = time.perf_counter()
+    path = store / version.file
+    content = archive.read(path)
+    if content.card.version != key[1]:
+        raise ArchiveError(f"{path} is version {content.card.version}, and {key[1]} was registered.", "Put the archive back.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(content.network, options, providers=["CPUExecutionProvider"])
+    except ONNX_ERRORS as error:
+        raise ArchiveError(f"{path}: its network cannot be loaded ({_first_line(error)}).", "Export it again.") from error
+    _try_out(path, session, content.card, content.sample)
+    load_ms = (time.perf_counter() - started) * 1000
+    return Network(*key, content.card.classes, content.card.temperature, session, load_ms)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Rows of logits (n, classes) as probabilities; a row sums to 1."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
+
+
+def _try_out(path: Path, session: onnxruntime.InferenceSession, card: Card, sample: bytes) -> None:
+    """The first run is the slow one, and it shows a network that does not fit its card while nobody waits for it."""
+    try:
+        prepared = images.prepare(sample)
+        logits, embedding = session.run(["logits", "embedding"], {"image": images.as_input(np.stack((prepared, prepared)))})
+    except (images.ImageError, ValueError, *ONNX_ERRORS) as error:
+        raise ArchiveError(f"{path}: its network does not run ({_first_line(error)}).", "Export it again.") from error
+    fits = logits.shape == (2, len(card.classes)) and embedding.ndim == 2 and len(embedding) == 2
+    if not fits or logits.dtype != np.float32 or embedding.dtype != np.float32 or not np.isfinite(logits).all():
+        raise ArchiveError(
+            f"{path}: its network answers two pictures with logits {logits.shape} {logits.dtype} and an embedding "
+            f"{embedding.shape} {embedding.dtype}, and the card names {len(card.classes)} classes.",
+            "Export it again.",
+        )
+
+
+def _served(state: State) -> dict[Key, Version]:
+    return {
+        (name, number): version
+        for name, model in state.models.items()
+        for number, version in model.versions.items()
+        if version.served
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

@@ -1,0 +1,200 @@
+"""The place of one serving process: its lives come and go, its socket stays. Knows commands; knows no model and no path.
+
+The listening socket is open here as well as in the process, so a crash loses no waiting connection: the successor
+accepts it.
+"""
+
+import asyncio
+import contextlib
+import math
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demlopment import images
+from demlopment.errors import NotReadyError
+from demlopment.serving import state, tally
+from demlopment.serving.control import Line, LineClosedError
+from demlopment.serving.server import FINISH_SECONDS, LINGER_SECONDS
+from demlopment.serving.state import State
+from demlopment.serving.tally import Tally
+
+Key = tuple[str, str]  # model, version
+Tell = Callable[[str], None]  # what a person should know
+
+START_SECONDS = 60.0  # imports and loading take about one; a process that needs more is stuck
+COLLECT_SECONDS = 1.0  # a scrape does not wait longer for a busy process: its last counts stand
+DRAIN_SECONDS = LINGER_SECONDS + FINISH_SECONDS + 2
+LEAVE_SECONDS = 5.0  # from the last reply to the end of the process
+SOON_SECONDS = 5.0  # two deaths closer than this have one cause, and restarting at once would only burn the processor
+FIRST_DELAY, LAST_DELAY = 0.2, 10.0  # seconds before such a restart, doubling
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What every serving process is started with."""
+
+    home: Path
+    max_batch: int
+    max_request_bytes: int
+
+
+class Slot:
+    """Keeps one serving process running on `listener`, answering by the state that `current` names."""
+
+    def __init__(self, worker: str, listener: socket.socket, launch: Launch, current: Callable[[], State], tell: Tell) -> None:
+        self.worker = worker
+        self.pid = 0
+        self.started = 0.0  # seconds since 1970
+        self.held: frozenset[Key] = frozenset()  # what its process has loaded
+        self.failed: dict[Key, str] = {}  # what it should have loaded and could not, with the reason
+        self.restarts = 0
+        self.tally = Tally()  # of this life, as last seen
+        self.past = Tally()  # of all lives that have ended
+        self._listener, self._launch, self._current, self._tell = listener, launch, current, tell
+        self._line: Line | None = None
+        self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._retiring = asyncio.Event()
+        self._life = asyncio.create_task(self._keep())
+
+    async def up(self) -> None:
+        """Wait for the first life to answer. Raises NotReadyError if it died before."""
+        await asyncio.shield(self._up)
+
+    async def prepare(self, generation: State) -> dict[Key, str]:
+        """What the process could not load of a generation that is not in force yet; nothing if it is dead just now."""
+        reply = await self._ask("prepare", START_SECONDS, state=state.as_json(generation))
+        return _failed(reply) if reply else {}
+
+    async def load(self, generation: State) -> bool:
+        """Put a generation in force; False from a process that is dead just now, whose successor will start with it."""
+        reply = await self._ask("load", START_SECONDS, state=state.as_json(generation))
+        if reply is None:
+            return False
+        self.held = frozenset((model, version) for model, version in reply["held"])
+        self.failed = _failed(reply)
+        for (model, version), reason in self.failed.items():
+            self._tell(f"{model} {version} is registered and cannot be served: {reason}")
+        return True
+
+    async def collect(self) -> None:
+        """Bring `tally` up to date."""
+        # A busy process is not killed for being late here, so this does not go through `_ask`.
+        if self._line is None:
+            return
+        with contextlib.suppress(LineClosedError, TimeoutError):
+            async with asyncio.timeout(COLLECT_SECONDS):
+                self.tally = Tally.from_json((await self._line.ask("collect"))["tally"])
+
+    async def retire(self) -> None:
+        """Let the process finish what it has, then go without a successor."""
+        self._retiring.set()
+        self._listener.close()
+        if self._line is not None:
+            with contextlib.suppress(LineClosedError, TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    self.tally = Tally.from_json((await self._line.ask("drain"))["tally"])
+        _, late = await asyncio.wait({self._life}, timeout=LEAVE_SECONDS)
+        if late:
+            self._kill()
+        await self._life
+
+    async def _ask(self, command: str, seconds: float, **arguments: Any) -> dict[str, Any] | None:
+        """The reply, or None from a process that is dead, or too late and therefore killed: a new one starts afresh."""
+        if self._line is None:
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._line.ask(command, **arguments)
+        except LineClosedError:
+            return None
+        except TimeoutError:
+            self._kill()
+            return None
+
+    async def _keep(self) -> None:
+        delay, died = 0.0, -math.inf
+        while not self._retiring.is_set():
+            try:
+                code = await self._live()
+            except OSError as refused:  # no memory, no process or no file descriptor left
+                self._tell(f"A serving process cannot be started: {refused}.")
+                code = 1
+            if self._retiring.is_set():
+                return
+            if not self._up.done():
+                self._up.set_exception(
+                    NotReadyError(f"A serving process {_ending(code)} before it could answer.", "Its own message stands above.")
+                )
+                return
+            self.restarts += 1
+            soon = time.monotonic() - died < SOON_SECONDS
+            delay, died = min(max(2 * delay, FIRST_DELAY), LAST_DELAY) if soon else 0.0, time.monotonic()
+            self._tell(f"Serving process {self.pid} {_ending(code)}; another takes its place.")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._retiring.wait(), delay)
+
+    async def _live(self) -> int:
+        """One life, from start to exit status."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await self._spawn(theirs)
+        self.pid, self.started = process.pid, time.time()
+        line = await Line.open(ours)
+        listening = asyncio.create_task(line.listen())
+        if self._retiring.is_set():
+            line.close()
+        self._line = line
+        beginning = asyncio.create_task(self._begin())
+        code = await process.wait()
+        self._line = None
+        await listening  # whatever it said before it ended has been heard
+        await beginning
+        self.past, self.tally, self.held = tally.total([self.past, self.tally]), Tally(), frozenset()
+        return code
+
+    async def _begin(self) -> None:
+        # Commands are carried out in order, so a generation that comes now is loaded after this one.
+        if await self.load(self._current()) and not self._up.done():
+            self._up.set_result(None)
+
+    async def _spawn(self, line: socket.socket) -> asyncio.subprocess.Process:
+        options = {
+            "--listener": self._listener.fileno(),
+            "--line": line.fileno(),
+            "--home": self._launch.home,
+            "--worker": self.worker,
+            "--max-batch": self._launch.max_batch,
+            "--max-request-bytes": self._launch.max_request_bytes,
+        }
+        limits = {"OMP_NUM_THREADS": "1", "OPENCV_IO_MAX_IMAGE_PIXELS": str(images.MAX_PIXELS)}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the working directory is no place to import from
+            "-m",
+            "demlopment.serving.process",
+            *(str(part) for option in options.items() for part in option),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=os.environ | limits,
+            pass_fds=(self._listener.fileno(), line.fileno()),
+            process_group=0,  # Ctrl-C in a terminal reaches the supervisor alone, which drains
+        )
+
+    def _kill(self) -> None:
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, 9)
+
+
+def _failed(reply: dict[str, Any]) -> dict[Key, str]:
+    return {(model, version): reason for model, version, reason in reply["failed"]}
+
+
+def _ending(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"

@@ -1,0 +1,187 @@
+"""What the endpoint serves: models, versions, workers asked for, traffic plans. Knows no process, port or ONNX.
+
+Every change makes a new generation. It is on disk before it is acknowledged, so the next run brings up the same.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from demlopment import home
+from demlopment.errors import HomeError, RequestError
+from demlopment.home import Home
+from demlopment.records import TrafficPlan
+
+FORMAT = 1  # of state.json; raised when an older release could not read it
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version of a model, as the client registered it."""
+
+    file: str  # base name in the model store
+    url: str  # what the client called it
+    min_workers: int = 0  # 0: registered, not served
+    max_workers: int = 0
+    batch_size: int = 1  # kept and shown; we batch whatever waits, see batching.py
+    max_batch_delay: int = 100  # ms, likewise
+    response_timeout: int = 120  # s
+    startup_timeout: int = 120  # s
+
+    @property
+    def served(self) -> bool:
+        return self.min_workers > 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model: its versions, which of them answers when none is named, and its experiment if there is one."""
+
+    default: str
+    versions: Mapping[str, Version]
+    plan: TrafficPlan | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """One generation. Each verb returns the next one, or raises RequestError with TorchServe's status and words."""
+
+    generation: int = 0
+    models: Mapping[str, Model] = field(default_factory=dict)
+
+    @property
+    def workers(self) -> int:
+        """The most workers that any version asks for."""
+        return max((version.min_workers for model in self.models.values() for version in model.versions.values()), default=0)
+
+    def model(self, name: str) -> Model:
+        if name not in self.models:
+            raise RequestError(f"Model not found: {name}", status=404, kind="ModelNotFoundException")
+        return self.models[name]
+
+    def version(self, name: str, version: str | None = None) -> tuple[str, Version]:
+        """The version asked for, or the default one, with its number."""
+        model = self.model(name)
+        number = model.default if version is None else version
+        if number not in model.versions:
+            raise _no_version(f"Model version: {number} does not exist for model: {name}")
+        return number, model.versions[number]
+
+    def register(self, name: str, number: str, version: Version) -> "State":
+        """Add a version; the first one of a model becomes its default."""
+        model = self.models.get(name, Model(number, {}))
+        if number in model.versions:
+            raise RequestError(
+                f"Model version {number} is already registered for model {name}", status=409, kind="ConflictStatusException"
+            )
+        return self._with(name, replace(model, versions={**model.versions, number: version}))
+
+    def scale(self, name: str, number: str | None, min_workers: int, max_workers: int) -> "State":
+        """Ask for workers; 0 stops serving that version."""
+        number, version = self.version(name, number)
+        model = self.model(name)
+        scaled = replace(version, min_workers=min_workers, max_workers=max_workers)
+        return self._with(name, replace(model, versions={**model.versions, number: scaled}))
+
+    def set_default(self, name: str, number: str) -> "State":
+        """The version that answers when a request names none and no plan is in force."""
+        model = self.model(name)
+        if number not in model.versions:
+            raise _no_version(f"Model version {number} does not exist for model {name}")
+        return self._with(name, replace(model, default=number))
+
+    def unregister(self, name: str, number: str | None = None) -> "State":
+        """Forget a version, the default one if none is named; the archive stays in the model store."""
+        number, _ = self.version(name, number)
+        model = self.model(name)
+        rest = {other: version for other, version in model.versions.items() if other != number}
+        if rest and number == model.default:
+            raise RequestError(
+                f"Cannot remove default version for model {name}", status=403, kind="InvalidModelVersionException"
+            )
+        if rest and model.plan and number in (model.plan.control, model.plan.treatment):
+            raise RequestError(
+                f"Model version {number} of model {name} is an arm of its traffic plan.",
+                f"DELETE /models/{name}/traffic first.",
+                status=409,
+                kind="ConflictStatusException",
+            )
+        return self._with(name, replace(model, versions=rest) if rest else None)
+
+    def split(self, plan: TrafficPlan) -> "State":
+        """Put a traffic plan in force; both of its versions must be served."""
+        for number in (plan.control, plan.treatment):
+            _, version = self.version(plan.model, number)
+            if not version.served:
+                raise RequestError(
+                    f"Model version {number} of model {plan.model} has no worker.",
+                    "Scale it to at least 1 before it gets traffic.",
+                    status=409,
+                    kind="ConflictStatusException",
+                )
+        return self._with(plan.model, replace(self.model(plan.model), plan=plan))
+
+    def unsplit(self, name: str) -> "State":
+        """End the experiment: the default version answers again."""
+        return self._with(name, replace(self.model(name), plan=None))
+
+    def _with(self, name: str, model: Model | None) -> "State":
+        models = {other: kept for other, kept in self.models.items() if other != name}
+        if model is not None:
+            models[name] = model
+        return State(self.generation + 1, models)
+
+
+def path(place: Home) -> Path:
+    """Where the state of a home is kept. Whoever changes it while no endpoint runs holds `place.locked("serve")`."""
+    return place.endpoint / "state.json"
+
+
+def load(path: Path) -> State:
+    """The state in `path`; an empty one if there is none yet. Raises HomeError if the file is not what `save` wrote."""
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return State()
+    except ValueError as broken:
+        raise _unreadable(path, str(broken)) from broken
+    try:
+        if values["format"] != FORMAT:
+            raise _unreadable(path, f"its format is {values['format']!r}, and this release reads {FORMAT}")
+        return from_json(values)
+    except (KeyError, TypeError, AttributeError) as broken:
+        raise _unreadable(path, f"{broken!r}") from broken
+
+
+def save(path: Path, state: State) -> None:
+    """Write `state` so that a crash leaves the old file or the new one."""
+    home.replace(path, (json.dumps({"format": FORMAT, **as_json(state)}, indent=2) + "\n").encode())
+
+
+def as_json(state: State) -> dict[str, Any]:
+    """What crosses to the serving processes and to disk."""
+    return asdict(state)
+
+
+def from_json(values: Mapping[str, Any]) -> State:
+    """The opposite of `as_json`."""
+    models = {name: _model(model) for name, model in values["models"].items()}
+    return State(values["generation"], models)
+
+
+def _model(values: Mapping[str, Any]) -> Model:
+    versions = {number: Version(**version) for number, version in values["versions"].items()}
+    return Model(values["default"], versions, TrafficPlan(**values["plan"]) if values["plan"] else None)
+
+
+def _no_version(problem: str) -> RequestError:
+    return RequestError(problem, status=404, kind="ModelVersionNotFoundException")
+
+
+def _unreadable(path: Path, reason: str) -> HomeError:
+    return HomeError(
+        f"{path} is not a state of the endpoint ({reason}).",
+        "Move it away and register the models again: their archives are still in the model store.",
+    )

@@ -1,0 +1,164 @@
+"""The endpoint: three ports, the serving processes and the state, from start to the last answer. Knows no path.
+
+This process answers management and metrics and never a prediction, so a model that takes its process down leaves the
+supervisor to replace it. However this process ends, the serving processes notice and leave.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from socket import socket
+from typing import TYPE_CHECKING, Any
+
+from demlopment import home as homes
+from demlopment.errors import SettingsError
+from demlopment.home import Home
+from demlopment.serving import addresses, state, tally
+from demlopment.serving.addresses import Addresses
+from demlopment.serving.fleet import Fleet
+from demlopment.serving.management import Management
+from demlopment.serving.metrics import Metrics, Processor, observe_host
+from demlopment.serving.registry import Registry
+from demlopment.serving.server import Server
+from demlopment.serving.slot import Launch
+from demlopment.serving.tally import Tally
+
+if TYPE_CHECKING:  # a serving process imports this package too, and has no use for the settings' 20 MB
+    from demlopment.settings import Endpoint
+
+LOOK_SECONDS = 1.0  # between two looks at the counters: what a killed process counted since then is in no metric
+
+
+def serve(home: Home, settings: "Endpoint", *, leash: bool, ready: Callable[[Addresses], None]) -> None:
+    """Serve what the state of `home` names until SIGTERM, SIGINT or, on a `leash`, the end of standard input.
+
+    Calls `ready` once, when every process has loaded everything and the ports accept. Returns when everything that was
+    asked has been answered and no process is left.
+    Raises   HomeError if the home is in use or cannot be written, SettingsError for a port or an address that cannot be
+             had, NotReadyError if a serving process dies before it answers.
+    """
+    with homes.explained(home.endpoint):
+        home.endpoint.mkdir(parents=True, exist_ok=True)
+    with home.locked("serve"):
+        asyncio.run(_serve(home, settings, leash=leash, ready=ready))
+
+
+async def _serve(home: Home, settings: "Endpoint", *, leash: bool, ready: Callable[[Addresses], None]) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    if leash:
+        _stop_on_end_of_input(stop)
+    with _listening(settings) as listeners:
+        await Supervisor(home, settings, *listeners).run(stop, ready)
+
+
+class Supervisor:
+    """Everything of one endpoint but the serving processes themselves."""
+
+    def __init__(self, home: Home, settings: "Endpoint", inference: socket, management: socket, metrics: socket) -> None:
+        self._home = home
+        self._addresses = Addresses(addresses.url(inference), addresses.url(management), addresses.url(metrics))
+        self._tally = Tally()  # of this process: the answers of its two ports, and the machine
+        self._processor = Processor()
+        self._fleet = Fleet(inference, Launch(home.root, settings.max_batch, settings.max_request_bytes), Once(_say))
+        self._registry = Registry(state.path(home), self._fleet, settings.processes)
+        limit, open_to_change = settings.max_request_bytes, settings.enable_model_api
+        self._manager = Management(
+            self._registry, self._fleet, home.models, self._tally, limit, enable_model_api=open_to_change, tell=_say
+        )
+        self._servers = (Server(self._manager, management), Server(Metrics(self._collect, self._tally), metrics))
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[Addresses], None]) -> None:
+        """From the first process to the last answer."""
+        management, metrics = self._servers
+        try:
+            if await _unless(stop, self._registry.start()):
+                await management.start()
+                await metrics.start()
+                with addresses.announced(self._home, self._addresses):
+                    ready(self._addresses)
+                    await self._look_until(stop)
+        finally:
+            self._manager.closing = True
+            await management.drain()
+            await self._manager.settle()
+            await self._fleet.drain()
+            await metrics.drain()
+
+    async def _collect(self) -> Tally:
+        observe_host(self._tally, self._home.root, self._processor)
+        return tally.total([await self._fleet.collect(), self._tally])
+
+    async def _look_until(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._fleet.collect()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+
+
+class Once:
+    """Says a sentence the first time only: every process finds the same archive broken."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def __call__(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._tell(sentence)
+
+
+@contextlib.contextmanager
+def _listening(settings: "Endpoint") -> Iterator[list[socket]]:
+    """The three ports in TorchServe's order; closed at the latest when the block ends."""
+    ports = {
+        "inference_port": settings.inference_port,
+        "management_port": settings.management_port,
+        "metrics_port": settings.metrics_port,
+    }
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(addresses.listen(settings.host, port, name, shared=name == "inference_port"))
+            for name, port in ports.items()
+        ]
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def _stop_on_end_of_input(stop: asyncio.Event) -> None:
+    """A parent holds the other end of our standard input; when it dies, however it dies, the kernel closes it."""
+    kind = os.fstat(0).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(0)):
+        raise SettingsError("The leash needs a pipe on standard input.", "Start the endpoint with one, or without the leash.")
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            stop.set()
+
+    loop.add_reader(0, read)
+
+
+async def _unless(stop: asyncio.Event, start: Coroutine[Any, Any, None]) -> bool:
+    """Whether `start` was completed before somebody asked to stop."""
+    starting, stopping = asyncio.create_task(start), asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
+        return not stop.is_set()
+    starting.cancel()
+    return False
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

@@ -1,0 +1,43 @@
+"""What a person sees while a turn runs: a bar for each step, and the line it leaves. Decides nothing."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+
+class Terminal:
+    """A narrator for people: a live bar on a terminal, plain lines where the output is a file or a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "Terminal":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def begin(self, title: str) -> None:
+        self._task = self._bars.add_task(escape(title), total=None)
+
+    def progress(self, done: int, total: int) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, completed=done, total=total)
+
+    def end(self, title: str, sentence: str, seconds: float) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
+        self.console.print(f"[bold]{escape(title)}[/] [dim]({seconds:.1f} s)[/]\n  {escape(sentence)}", highlight=False)

@@ -1,0 +1,179 @@
+"""Fit a network to examples: one loop, the same weights bit for bit every time. Knows nothing of files or of the gate.
+
+Randomness has two explicit sources that both start from the recipe's seed: the initial weights, and one generator for
+the order of the rows and the augmentation. What is kept is a running average of the weights, which reads better than
+the last step's and needs no early stop.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import cos, exp, isfinite, log, pi
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name that PyTorch's readers expect
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from torch import Tensor, nn
+
+from demlopment import settings
+from demlopment.errors import DataError
+from demlopment.records import Epoch, Examples
+from demlopment.training.augment import augment
+from demlopment.training.network import Network, as_tensor, initialised, outputs, threads
+
+WARM_UP = 0.15  # share of the steps in which the learning rate rises, while the normalisation finds its statistics
+AVERAGE = 0.995  # weight of the past in the running average: about the last 200 steps, or four epochs of 3,000 rows
+COOLEST, HOTTEST = 0.25, 10.0  # limits of the temperature: a validation part without an error would drive it to zero
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A network in evaluation mode and how it came to be."""
+
+    network: Network
+    temperature: float  # logits are divided by it before the softmax; fitted on the validation part
+    curve: tuple[Epoch, ...]
+    seconds: float  # wall clock
+
+
+def fit(
+    train: Examples,
+    validation: Examples,
+    classes: int,
+    recipe: settings.Training,
+    *,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Fitted:
+    """A network fitted to `train`; `validation` is used for the curve and the temperature, never for the weights.
+
+    Two calls with equal arguments on one machine give equal weights, bit for bit. The process's random state and
+    thread settings are the same afterwards. `on_epoch` is told of each epoch as it ends.
+    Raises DataError for an empty part, a label outside the classes, a class without training rows, or a loss that is
+    no longer finite.
+    """
+    _refuse_unfit(train, validation, classes)
+    started = time.perf_counter()
+    with threads(recipe.threads), _deterministic():
+        network, curve = _learn(train, validation, classes, recipe, on_epoch)
+        temperature = _temperature(network, validation)
+    return Fitted(network, temperature, curve, time.perf_counter() - started)
+
+
+def _learn(
+    train: Examples,
+    validation: Examples,
+    classes: int,
+    recipe: settings.Training,
+    on_epoch: Callable[[Epoch], None] | None,
+) -> tuple[Network, tuple[Epoch, ...]]:
+    images, labels = as_tensor(train.images), torch.from_numpy(train.labels)
+    network = initialised(classes, recipe.seed)
+    average = copy.deepcopy(network).eval()
+    followed = _followed(average, network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    batches = max(1, len(train) // recipe.batch_size)  # nearly equal ones, so that none is too small to normalise
+    step, steps = 0, recipe.epochs * batches
+    curve: list[Epoch] = []
+    for _ in range(recipe.epochs):
+        network.train()
+        losses = []
+        for rows in torch.randperm(len(train), generator=generator).tensor_split(batches):
+            step += 1
+            optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
+            logits, _ = network(augment(images[rows], generator))  # (batch, classes)
+            loss = F.cross_entropy(logits, labels[rows], label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            torch._foreach_lerp_(*followed, 1 - _memory(step))
+            losses.append(loss.item())
+        curve.append(_measured(average, validation, float(np.mean(losses)), len(curve) + 1))
+        if on_epoch is not None:
+            on_epoch(curve[-1])
+    return average, tuple(curve)
+
+
+def _pace(progress: float) -> float:
+    """The share of the learning rate at `progress` (0 to 1): a straight rise, then half a cosine down to nothing."""
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return (1 + cos(pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def _memory(step: int) -> float:
+    """The weight of the past in the running average; short early on, so that the first weights are forgotten."""
+    return min(AVERAGE, step / (10 + step))
+
+
+def _followed(average: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The numbers of the average and those they follow, in one order: weights and the normalisation's statistics."""
+    mine, theirs = average.state_dict(), network.state_dict()  # these share memory with the modules
+    names = [name for name, value in mine.items() if value.is_floating_point()]
+    return [mine[name] for name in names], [theirs[name] for name in names]
+
+
+def _measured(network: Network, validation: Examples, train_loss: float, epoch: int) -> Epoch:
+    logits, _ = outputs(network, validation.images)
+    loss = _cross_entropy(logits, validation.labels, temperature=1.0)
+    if not (isfinite(train_loss) and isfinite(loss)):
+        raise DataError(
+            f"The loss is no longer finite in epoch {epoch}: {train_loss} in training, {loss} in validation.",
+            "Lower training.learning_rate.",
+        )
+    return Epoch(train_loss, loss, float(np.mean(logits.argmax(axis=1) == validation.labels)))
+
+
+def _temperature(network: Network, validation: Examples) -> float:
+    """The divisor of the logits that makes the validation part's labels likeliest.
+
+    Source   C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On calibration of modern neural networks", ICML 2017.
+    """
+    logits, _ = outputs(network, validation.images)
+    best = minimize_scalar(
+        lambda logarithm: _cross_entropy(logits, validation.labels, exp(logarithm)),
+        bounds=(log(COOLEST), log(HOTTEST)),
+        method="bounded",
+    )
+    return exp(float(best.x))
+
+
+def _cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float) -> float:
+    scaled = logits.astype(np.float64) / temperature
+    return float(np.mean(logsumexp(scaled, axis=1) - scaled[np.arange(len(labels)), labels]))
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Only algorithms that give the same bits every time; afterwards as before."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(mode=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before)
+
+
+def _refuse_unfit(train: Examples, validation: Examples, classes: int) -> None:
+    if classes < 2:
+        raise DataError(f"There is nothing to tell apart: the number of classes is {classes}.", "Give at least two classes.")
+    for part, examples in (("training", train), ("validation", validation)):
+        if len(examples) == 0:
+            raise DataError(f"The {part} part is empty.", "Ingest more examples, or split them with another salt.")
+        strange = examples.labels[(examples.labels < 0) | (examples.labels >= classes)]
+        if len(strange):
+            raise DataError(
+                f"The {part} part has the label {strange[0]}, and the classes are 0 to {classes - 1}.",
+                "Correct or remove the rows with that label.",
+            )
+    absent = sorted({*range(classes)} - {*train.labels.tolist()})
+    if absent:
+        raise DataError(
+            f"The training part has no example of class {absent[0]} ({len(absent)} of {classes} classes are absent).",
+            "Ingest examples of it, or train with fewer classes.",
+        )

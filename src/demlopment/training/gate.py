@@ -1,0 +1,129 @@
+"""May a candidate replace the champion? Paired evidence in, a verdict out. Knows nothing of networks, files or traffic."""
+
+from math import sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from scipy.special import bdtrc
+
+from demlopment import settings
+from demlopment.errors import DataError
+from demlopment.intervals import wilson
+from demlopment.records import Decision, Interval, Scores, Verdict
+
+
+def judge(candidate: Scores, champion: Scores | None, rules: settings.Gate) -> Verdict:
+    """Promote the candidate if the same rows show that it is right more often than the champion, and refuse it otherwise.
+
+    With a champion, an exact one-sided McNemar test at level `rules.alpha` decides: a candidate that is no better is
+    promoted with at most that probability. Without one there is nothing to compare with, and the lower end of the
+    accuracy's interval must reach `rules.minimum_accuracy`.
+    Raises DataError unless both were scored on the same rows, in the same order, with the same labels.
+    """
+    if len(candidate.labels) == 0:
+        raise DataError(f"{candidate.model} was scored on no rows.", "Score it on the test part.")
+    return _first(candidate, rules) if champion is None else _compared(candidate, champion, rules)
+
+
+def mcnemar(better: int, worse: int) -> float:
+    """Chance of at least `better` of the discordant rows in favour of the candidate if both models were equally good.
+
+    Exact and one-sided: the rows that only one model gets right fall to either side like a fair coin.
+    Source   Q. McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 12
+             (1947), 153-157, with the binomial law instead of its approximation.
+
+    >>> mcnemar(5, 0)
+    0.03125
+    """
+    return float(bdtrc(better - 1, better + worse, 0.5)) if better else 1.0
+
+
+def paired_difference(better: int, worse: int, rows: int, confidence: float = 0.95) -> Interval:
+    """An interval for the accuracy of the candidate minus the champion's on the same rows: Wald's, half a row added per cell.
+
+    Without that half row the interval would have no width when the two models never differ.
+    Source   A. Agresti, Y. Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
+             Medicine 24 (2005), 729-740.
+
+    >>> interval = paired_difference(30, 10, 750)
+    >>> round(interval.low, 4), round(interval.high, 4)
+    (0.01, 0.0432)
+    """
+    n, only_candidate, only_champion = rows + 2, better + 0.5, worse + 0.5
+    difference = (only_candidate - only_champion) / n
+    error = sqrt(only_candidate + only_champion - (only_candidate - only_champion) ** 2 / n) / n
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return Interval(max(-1.0, difference - half), min(1.0, difference + half), confidence)
+
+
+def _first(candidate: Scores, rules: settings.Gate) -> Verdict:
+    n, right = len(candidate.labels), int(candidate.correct.sum())
+    interval = wilson(right, n)
+    promoted = interval.low >= rules.minimum_accuracy
+    reason = (
+        f"There is no champion, and {candidate.model} is right on {right} of {n} test rows: at least {interval.low:.1%} "
+        f"with {interval.confidence:.0%} confidence, {'which reaches' if promoted else 'and not'} "
+        f"the required {rules.minimum_accuracy:.1%}."
+    )
+    evidence = {
+        "n": n,
+        "candidate_right": right,
+        "candidate_accuracy": right / n,
+        "candidate_interval": _as_json(interval),
+        "minimum_accuracy": rules.minimum_accuracy,
+    }
+    return _verdict(candidate, "", promoted, reason, evidence)
+
+
+def _compared(candidate: Scores, champion: Scores, rules: settings.Gate) -> Verdict:
+    _refuse_other_rows(candidate, champion)
+    n, ours, theirs = len(candidate.labels), candidate.correct, champion.correct
+    better, worse = int((ours & ~theirs).sum()), int((~ours & theirs).sum())
+    p_value = mcnemar(better, worse)
+    promoted = p_value < rules.alpha
+    difference = paired_difference(better, worse, n)
+    reason = (
+        f"{candidate.model} is right on {ours.sum()} of {n} test rows and {champion.model} on {theirs.sum()}: "
+        f"{better} rows only the candidate gets right, {worse} only the champion, "
+        f"p = {_shown(p_value)} {'<' if promoted else 'where below'} {rules.alpha:g} "
+        f"{'is evidence that it is better' if promoted else 'would be evidence that it is better'}."
+    )
+    evidence = {
+        "n": n,
+        "both_right": int((ours & theirs).sum()),
+        "only_candidate_right": better,
+        "only_champion_right": worse,
+        "both_wrong": int((~ours & ~theirs).sum()),
+        "p_value": p_value,
+        "alpha": rules.alpha,
+        "candidate_accuracy": candidate.accuracy,
+        "candidate_interval": _as_json(wilson(int(ours.sum()), n)),
+        "champion_accuracy": champion.accuracy,
+        "champion_interval": _as_json(wilson(int(theirs.sum()), n)),
+        "difference": (better - worse) / n,
+        "difference_interval": _as_json(difference),
+    }
+    return _verdict(candidate, champion.model, promoted, reason, evidence)
+
+
+def _verdict(candidate: Scores, against: str, promoted: bool, reason: str, evidence: dict[str, Any]) -> Verdict:  # noqa: FBT001
+    decision: Decision = "promote" if promoted else "refuse"
+    return Verdict("gate", decision, candidate.model, against, reason, evidence)
+
+
+def _refuse_other_rows(candidate: Scores, champion: Scores) -> None:
+    for what, ours, theirs in (("rows", candidate.keys, champion.keys), ("labels", candidate.labels, champion.labels)):
+        if not np.array_equal(ours, theirs):
+            raise DataError(
+                f"{candidate.model} and {champion.model} were scored on different {what} ({len(ours)} and {len(theirs)}).",
+                "Score both on the same test part.",
+            )
+
+
+def _as_json(interval: Interval) -> dict[str, float]:
+    return {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+
+
+def _shown(p_value: float) -> str:
+    return f"{p_value:.1e}" if p_value < 0.001 else f"{p_value:.3f}"

@@ -1,0 +1,101 @@
+"""The network: a list of layers that a reader holds in the head. Knows nothing of labels, fitting or files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from demlopment.images import SIDE, Grey, as_input
+
+BATCH = 256  # images that pass at once when nothing is learnt; larger ones are no faster
+WIDTH = 64  # of the embedding: what monitoring watches and the last layer reads
+
+
+class Network(nn.Module):
+    """(n, 1, 28, 28) float32 in 0..1 -> logits (n, classes) and embedding (n, 64), for any number of classes.
+
+    Small on purpose: the endpoint's speed is the model's speed. The pooling stands before the normalisation, which
+    then works on a quarter of the pixels; the first convolution has no padding, because a prepared image has a blank
+    margin of four pixels.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 16, 5, bias=False),  # (n, 16, 24, 24)
+            nn.MaxPool2d(2),  # (n, 16, 12, 12)
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, padding=1, bias=False),  # (n, 32, 12, 12)
+            nn.MaxPool2d(2),  # (n, 32, 6, 6)
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding=1, bias=False),  # (n, 32, 6, 6)
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 48, 3, bias=False),  # (n, 48, 4, 4)
+            nn.MaxPool2d(2),  # (n, 48, 2, 2)
+            nn.BatchNorm2d(48),
+            nn.ReLU(),
+            nn.Flatten(),  # (n, 192)
+            nn.Linear(192, WIDTH, bias=False),  # (n, 64)
+            nn.BatchNorm1d(WIDTH),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(WIDTH, classes)  # (n, classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.body(images)
+        return self.head(embedding), embedding
+
+
+def initialised(classes: int, seed: int) -> Network:
+    """A fresh network whose weights depend on `seed` alone; the process's own random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # Channels last in memory: convolutions on a CPU learn about 1.7 times as fast so.
+        return convert_conv2d_weight_memory_format(Network(classes), torch.channels_last)
+
+
+def as_tensor(images: Grey) -> Tensor:
+    """(n, 28, 28) uint8 -> (n, 1, 28, 28) float32 in 0..1."""
+    return torch.from_numpy(as_input(images))
+
+
+def outputs(network: Network, images: Grey) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """What the network says of prepared images, without learning: logits (n, classes) and embeddings (n, 64).
+
+    On one thread, so that the numbers do not depend on how many cores a machine has.
+    """
+    with torch.inference_mode(), threads(1):
+        batches = [network(batch) for batch in torch.split(as_tensor(images), BATCH)]
+    return torch.cat([logits for logits, _ in batches]).numpy(), torch.cat([embedding for _, embedding in batches]).numpy()
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch use that many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def multiply_adds(network: Network) -> int:
+    """Multiplications with their additions for one image, in the convolutions and dense layers."""
+    side, count = SIDE, 0
+    for layer in [*network.body, network.head]:
+        if isinstance(layer, nn.Conv2d):
+            side += 2 * int(layer.padding[0]) - layer.kernel_size[0] + 1
+            count += layer.weight.numel() * side * side
+        elif isinstance(layer, nn.MaxPool2d):
+            side //= 2
+        elif isinstance(layer, nn.Linear):
+            count += layer.weight.numel()
+    return count

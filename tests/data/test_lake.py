@@ -1,0 +1,237 @@
+"""The lake adds each row once, keeps what is bad, and gives back what was pinned or says that it cannot."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from demlopment.data.lake import Lake
+from demlopment.data.sources import RawRows, returned, spoiled
+from demlopment.data.splits import split
+from demlopment.data.tables import DeltaStore
+from demlopment.errors import DataError
+from tests.fakes import MemoryStore
+
+SALT = "demlopment-1"
+
+
+@pytest.fixture(params=[DeltaStore, MemoryStore])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake", request.param)
+
+
+def test_adding_counts_every_row_once(lake: Lake, few: RawRows) -> None:
+    added = lake.add(spoiled(few))
+
+    assert (added.rows, added.added, added.known, added.rejected) == (106, 100, 0, 6)
+    assert added.quarantined == {
+        "image is 783 bytes, not 784": 1,
+        "image is blank": 1,
+        "image missing": 1,
+        "label missing": 1,
+        "label outside 0 to 9": 1,
+        "the same pixels are already labelled 0": 1,
+    }
+
+
+def test_adding_again_changes_neither_table(few: RawRows) -> None:
+    store = MemoryStore()
+    lake = Lake("memory", lambda _: store)
+    first = lake.add(spoiled(few))
+    before = dict(store.tables)
+
+    again = lake.add(spoiled(few))
+
+    assert (again.rows, again.added, again.known, again.rejected) == (106, 0, 100, 6)
+    assert again.quarantined == first.quarantined
+    assert {name: len(versions) for name, versions in store.tables.items()} == {n: len(v) for n, v in before.items()}
+
+
+def test_a_bad_row_is_kept_with_its_bytes_and_reasons(lake: Lake, few: RawRows) -> None:
+    lake.add(spoiled(few))
+
+    kept = lake.quarantine()
+
+    assert [row.row for row in kept] == [0, 1, 2, 3, 4, 5]
+    assert kept[0].label == 12
+    assert kept[0].reasons == ("label outside 0 to 9",)
+    assert kept[2].image == few.frame["image"][0][:-1]
+    assert kept[4].image is None
+    assert {row.source for row in kept} == {"planted"}
+
+
+def test_the_first_label_of_a_picture_stands_and_a_later_one_is_quarantined(lake: Lake, few: RawRows) -> None:
+    picture = np.frombuffer(few.frame["image"][0], np.uint8).reshape(1, 28, 28)
+    lake.add(few)
+
+    added = lake.add(returned(picture, [8], ["request-1"]))
+
+    assert added.quarantined == {"the same pixels are already labelled 0": 1}
+    assert lake.load(lake.pin("all", SALT)).sources.tolist() == ["mnist-5k"] * 100
+
+
+def test_a_picture_that_came_back_is_no_longer_unseen(lake: Lake, few: RawRows) -> None:
+    lake.add(few)
+    before = split(lake.load(lake.pin("before", SALT, {"mnist-5k"})), SALT)
+    chosen = before.stream.where(np.arange(3))
+
+    added = lake.add(returned(chosen.images, chosen.labels.tolist(), ["a", "b", "c"]))
+    after = split(lake.load(lake.pin("after", SALT)), SALT)
+
+    assert added.added == 3
+    assert set(chosen.keys) <= set(after.train.keys)
+    assert set(after.stream.keys) == set(before.stream.keys) - set(chosen.keys)
+    assert lake.load(lake.pin("before", SALT, {"mnist-5k"})).sources.tolist() == ["mnist-5k"] * 100
+
+
+class Killed(BaseException):
+    """What a test throws where a process would have died."""
+
+
+class MortalStore(MemoryStore):
+    """Dies at one of its writes: before it is committed, or just after."""
+
+    def __init__(self, write: int, *, committed: bool) -> None:
+        super().__init__()
+        self.write, self.committed = write, committed
+
+    def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
+        self.write -= 1
+        if self.write == 0 and not self.committed:
+            raise Killed
+        added = super().insert(table, frame, by=by, note=note)
+        if self.write == 0:
+            raise Killed
+        return added
+
+
+@pytest.mark.parametrize("write", [1, 2, 3])
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_run_killed_at_any_write_and_repeated_ends_in_the_same_tables(few: RawRows, write: int, committed: bool) -> None:  # noqa: FBT001  pytest passes parameters by name
+    whole, mortal = MemoryStore(), MortalStore(write, committed=committed)
+
+    def run(store: MemoryStore) -> str:
+        lake = Lake("memory", lambda _: store)
+        lake.add(spoiled(few))
+        return lake.pin("digits", SALT).digest
+
+    with pytest.raises(Killed):
+        run(mortal)
+
+    assert run(mortal) == run(whole)
+    for table in ("examples", "quarantine", "pins"):
+        assert_frame_equal(mortal.read(table), whole.read(table))
+
+
+def test_a_snapshot_comes_back_whole_and_sorted_whatever_was_added_since(lake: Lake, few: RawRows) -> None:
+    lake.add(few)
+    pinned = lake.pin("first", SALT)
+    lake.add(returned(np.full((1, 28, 28), np.eye(28) * 255).astype(np.uint8), [1], ["r"]))
+
+    loaded = lake.load(pinned)
+
+    assert len(loaded) == pinned.rows == 100
+    assert loaded.keys.tolist() == sorted(loaded.keys)
+    assert [hashlib.sha256(image.tobytes()).hexdigest() for image in loaded.images] == loaded.keys.tolist()
+    assert dict(zip(few.frame["image"], few.frame["label"], strict=True)).items() >= {
+        (image.tobytes(), int(label)) for image, label in zip(loaded.images, loaded.labels, strict=True)
+    }
+    assert lake.snapshots() == {"first": pinned}
+
+
+@pytest.mark.parametrize("order", [lambda frame: frame.reverse(), lambda frame: frame.sample(fraction=1, shuffle=True, seed=3)])
+def test_the_digest_depends_on_neither_the_order_of_rows_nor_the_number_of_runs(
+    few: RawRows, order: Callable[[pl.DataFrame], pl.DataFrame]
+) -> None:
+    one, two = Lake("one", MemoryStore), Lake("two", MemoryStore)
+    one.add(few)
+
+    for half in (few.frame.head(37), order(few.frame)):
+        two.add(RawRows(few.name, few.sha256, half))
+
+    assert one.pin("a", SALT).digest == two.pin("b", "other salt").digest
+
+
+def test_the_digest_is_the_one_that_can_be_worked_out_by_hand(few: RawRows) -> None:
+    lake = Lake("memory", MemoryStore)
+    lake.add(few)
+
+    pinned = lake.pin("a", SALT)
+
+    loaded = lake.load(pinned)
+    lines = sorted(f"{key} {label}\n" for key, label in zip(loaded.keys, loaded.labels, strict=True))
+    assert pinned.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_the_packaged_digits_have_the_digest_they_had(digits: RawRows) -> None:
+    lake = Lake("memory", MemoryStore)
+    lake.add(digits)
+
+    pinned = lake.pin("digits", SALT)
+
+    # Read from the first run; it changes only when images.prepare does, which must then raise images.VERSION.
+    assert pinned.digest == "b1b4db5dcd746f07680092e98982bc84cdb2986185c65eed76f8b7cfe83fb98b"
+    assert pinned.rows == 5000
+
+
+def test_pinning_a_name_again_is_fine_only_while_it_means_the_same(lake: Lake, few: RawRows) -> None:
+    lake.add(few)
+    first = lake.pin("a", SALT, {"mnist-5k"})
+    lake.add(returned(np.full((1, 28, 28), np.eye(28) * 255).astype(np.uint8), [1], ["r"]))
+
+    assert lake.pin("a", SALT, {"mnist-5k"}) == first
+    with pytest.raises(DataError, match="already pinned"):
+        lake.pin("a", SALT)
+    with pytest.raises(DataError, match="another salt"):
+        lake.pin("a", "another", {"mnist-5k"})
+    assert lake.snapshots() == {"a": first}
+
+
+def test_nothing_can_be_pinned_where_there_is_nothing(lake: Lake, few: RawRows) -> None:
+    with pytest.raises(DataError, match="holds no examples"):
+        lake.pin("a", SALT)
+    lake.add(few)
+    with pytest.raises(DataError, match="no examples of"):
+        lake.pin("a", SALT, {"feedback"})
+    assert lake.snapshots() == {}
+
+
+def test_a_snapshot_whose_rows_were_altered_is_refused(few: RawRows) -> None:
+    store = MemoryStore()
+    lake = Lake("memory", lambda _: store)
+    lake.add(few)
+    pinned = lake.pin("a", SALT)
+    store.tables["examples"] = [frame.with_columns(label=pl.lit(3, pl.Int64)) for frame in store.tables["examples"]]
+
+    with pytest.raises(DataError, match="not those that were pinned"):
+        lake.load(pinned)
+
+
+def test_a_snapshot_that_was_never_pinned_here_is_refused(lake: Lake, few: RawRows) -> None:
+    lake.add(few)
+    elsewhere = Lake("elsewhere", MemoryStore)
+    elsewhere.add(few)
+
+    with pytest.raises(DataError, match="has no pin 'a'"):
+        lake.load(elsewhere.pin("a", SALT))
+
+
+def test_a_lake_that_is_only_opened_leaves_nothing_on_disk(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+
+    assert lake.quarantine() == ()
+    assert lake.snapshots() == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loaded_pictures_may_be_written_to_as_torch_asks(lake: Lake, few: RawRows) -> None:
+    lake.add(few)
+
+    loaded = lake.load(lake.pin("a", SALT))
+    loaded.images[0] = 7
+
+    assert (loaded.images[0] == 7).all()

@@ -1,0 +1,181 @@
+"""What every table store promises, on Delta and on the fake; and what Delta says when its files are damaged."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from demlopment.data.tables import DeltaStore, TableStore
+from demlopment.errors import DataError, HomeError
+from tests.fakes import MemoryStore
+
+EVERY_BYTE = bytes(range(256))
+
+
+def rows(*keys: str, value: bytes | None = EVERY_BYTE) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"key": list(keys), "value": [value] * len(keys), "number": [None] * len(keys)},
+        schema={"key": pl.String, "value": pl.Binary, "number": pl.Int64},
+    )
+
+
+@pytest.fixture(params=[DeltaStore, MemoryStore])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> TableStore:
+    made: TableStore = request.param(tmp_path / "lake")
+    return made
+
+
+class TestEveryTableStore:
+    """The conformance of the port."""
+
+    def test_nothing_is_there_before_the_first_insert(self, store: TableStore) -> None:
+        assert store.version("t") is None
+        with pytest.raises(DataError):
+            store.read("t")
+
+    def test_inserting_again_adds_nothing_and_makes_no_version(self, store: TableStore) -> None:
+        first = store.insert("t", rows("a", "b"), by=("key",), note={})
+        version = store.version("t")
+
+        again = store.insert("t", rows("b", "a"), by=("key",), note={})
+
+        assert (first, again) == (2, 0)
+        assert store.version("t") == version
+
+    def test_only_the_unknown_rows_of_an_insert_are_added(self, store: TableStore) -> None:
+        store.insert("t", rows("a", "b", value=b"old"), by=("key",), note={})
+
+        added = store.insert("t", rows("b", "c", value=b"new"), by=("key",), note={})
+
+        kept = dict(store.read("t").select("key", "value").iter_rows())
+        assert added == 1
+        assert kept == {"a": b"old", "b": b"old", "c": b"new"}
+
+    def test_rows_are_known_by_all_the_columns_named(self, store: TableStore) -> None:
+        store.insert("t", rows("a", value=b"1"), by=("key", "value"), note={})
+
+        assert store.insert("t", rows("a", value=b"2"), by=("key", "value"), note={}) == 1
+
+    def test_an_old_version_stays_readable(self, store: TableStore) -> None:
+        store.insert("t", rows("a"), by=("key",), note={})
+        old = store.version("t")
+        store.insert("t", rows("b"), by=("key",), note={})
+
+        assert store.read("t", version=old)["key"].to_list() == ["a"]
+        assert sorted(store.read("t", columns=("key",))["key"]) == ["a", "b"]
+
+    def test_a_version_that_never_was_is_refused(self, store: TableStore) -> None:
+        store.insert("t", rows("a"), by=("key",), note={})
+
+        with pytest.raises(DataError):
+            store.read("t", version=99)
+
+    def test_an_empty_insert_leaves_an_empty_table(self, store: TableStore) -> None:
+        assert store.insert("t", rows(), by=("key",), note={}) == 0
+        assert_frame_equal(store.read("t"), rows())
+
+    @pytest.mark.parametrize(
+        "kind", [pl.UInt8, pl.UInt64, pl.List(pl.UInt8), pl.Array(pl.UInt8, 2), pl.List(pl.Int64), pl.Null]
+    )
+    def test_a_type_that_does_not_survive_storing_is_refused(self, store: TableStore, kind: pl.DataType) -> None:
+        with pytest.raises(DataError, match="does not survive storing"):
+            store.insert("t", pl.DataFrame(schema={"key": pl.String, "bad": kind}), by=("key",), note={})
+
+        assert store.version("t") is None
+
+    def test_writers_at_once_add_each_row_once(self, store: TableStore) -> None:
+        added: list[int] = []
+        batches = [[str(n) for n in range(start, start + 6)] for start in (0, 3, 6, 0)]
+        start_together = threading.Barrier(len(batches))
+
+        def write(keys: list[str]) -> None:
+            start_together.wait()
+            added.append(store.insert("t", rows(*keys), by=("key",), note={}))
+
+        threads = [threading.Thread(target=write, args=(keys,)) for keys in batches]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sum(added) == 12
+        assert sorted(store.read("t")["key"], key=int) == [str(n) for n in range(12)]
+
+
+@settings(max_examples=25, deadline=None)  # each example writes a table; files are slow, not wrong
+@given(pictures=st.lists(st.binary(min_size=0, max_size=800), min_size=1, max_size=4), shift=st.integers(0, 255))
+def test_every_byte_comes_back_from_delta(tmp_path_factory: pytest.TempPathFactory, pictures: list[bytes], shift: int) -> None:
+    pictures = [*pictures, bytes((value + shift) % 256 for value in range(256)) * 3]
+    frame = pl.DataFrame(
+        {"key": [str(n) for n in range(len(pictures))], "image": pictures}, schema_overrides={"image": pl.Binary}
+    )
+    store = DeltaStore(tmp_path_factory.mktemp("lake"))
+
+    store.insert("t", frame, by=("key",), note={})
+
+    assert_frame_equal(store.read("t").sort("key"), frame)
+
+
+def test_each_version_says_what_was_added(tmp_path: Path) -> None:
+    DeltaStore(tmp_path).insert("t", rows("a"), by=("key",), note={"source": "mnist-5k"})
+
+    assert DeltaTable(tmp_path / "t").history(1)[0]["source"] == "mnist-5k"
+
+
+def test_an_address_may_be_a_uri(tmp_path: Path) -> None:
+    DeltaStore(f"file://{tmp_path}/lake/").insert("t", rows("a"), by=("key",), note={})
+
+    assert DeltaStore(tmp_path / "lake").read("t")["key"].to_list() == ["a"]
+
+
+def cut_in_half(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip_bits(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[4:-4] = bytes(byte ^ 0xFF for byte in data[4:-4])
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, flip_bits, Path.unlink], ids=["cut", "flipped", "gone"])
+@pytest.mark.parametrize("pattern", ["*.parquet", "_delta_log/*.json"])
+def test_a_damaged_table_is_named_and_nothing_is_added_to_it(
+    tmp_path: Path, damage: Callable[[Path], None], pattern: str
+) -> None:
+    store = DeltaStore(tmp_path)
+    store.insert("t", rows("a"), by=("key",), note={})
+    store.insert("t", rows("b"), by=("key",), note={})
+    victim = min((tmp_path / "t").glob(pattern), key=lambda file: file.name)
+    damage(victim)
+
+    with pytest.raises(DataError) as refused:
+        store.read("t")
+
+    assert str(tmp_path / "t") in refused.value.problem
+    assert "\n" not in refused.value.problem
+
+
+def test_files_of_a_first_write_that_never_finished_are_no_table(tmp_path: Path) -> None:
+    store = DeltaStore(tmp_path)
+    store.insert("t", rows("a"), by=("key",), note={})
+    for commit in (tmp_path / "t" / "_delta_log").iterdir():
+        commit.unlink()
+
+    version, added = store.version("t"), store.insert("t", rows("b"), by=("key",), note={})
+
+    assert (version, added) == (None, 1)
+    assert store.read("t")["key"].to_list() == ["b"]
+
+
+def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "lake").write_text("a file, where a folder is needed")
+
+    with pytest.raises(HomeError, match=r"lake/t cannot be written"):
+        DeltaStore(tmp_path / "lake").insert("t", rows("a"), by=("key",), note={})

@@ -1,0 +1,174 @@
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
+from demlopment.records import Prediction
+from demlopment.serving import read
+from demlopment.serving.batching import Batching
+from demlopment.serving.engine import Engine, Network, Route, load, softmax
+from demlopment.serving.journal import Journal
+from demlopment.serving.state import State, Version
+from demlopment.serving.tally import Tally
+from tests.serving.endpoint import CLASSES, digit, expected, packed
+
+
+class Watched:
+    """A session that notes the size of each batch before it runs it."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.sizes: list[int] = []
+
+    def run(self, names: list[str], feed: dict[str, Any]) -> Any:
+        self.sizes.append(len(feed["image"]))
+        return self._session.run(names, feed)
+
+
+class Broken:
+    """A session with a bug."""
+
+    def run(self, names: list[str], feed: dict[str, Any]) -> Any:
+        raise ZeroDivisionError
+
+
+def network(tmp_path: Path, version: str = "1.0") -> tuple[Network, Watched]:
+    file = packed(tmp_path / "models", version).name
+    loaded = load(tmp_path / "models", ("digits", version), Version(file, file, 1, 1))
+    watched = Watched(loaded.session)
+    return replace(loaded, session=watched), watched
+
+
+async def asked_together(batching: Batching, routes: list[Route], pictures: list[bytes]) -> list[Prediction | BaseException]:
+    asked = (batching.predict(route, f"r{n}", each) for n, (route, each) in enumerate(zip(routes, pictures, strict=True)))
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def test_what_waits_together_is_inferred_and_journalled_together_and_fails_alone(tmp_path: Path) -> None:
+    chosen, watched = network(tmp_path)
+    journal = Journal(tmp_path / "journal", name="x")
+    batching = Batching(journal, Tally(), max_batch=4, now=lambda: 123.0)
+    pictures = [digit(seed) if seed != 3 else b"no picture" for seed in range(10)]
+
+    answers = asyncio.run(asked_together(batching, [Route(chosen, "direct", "ada", "default")] * 10, pictures))
+    journal.close()
+
+    kept, _ = read(tmp_path / "journal")
+    assert watched.sizes == [3, 4, 2], "ten requests in batches of four, one of which holds an unreadable picture"
+    assert isinstance(answers[3], RequestError)
+    assert [each.request_id for each in kept] == [f"r{seed}" for seed in range(10) if seed != 3]
+    for seed, answer in enumerate(answers):
+        if seed != 3:
+            assert isinstance(answer, Prediction)
+            assert answer.at == 123.0
+            np.testing.assert_allclose(answer.probabilities, expected(pictures[seed], "1.0"), atol=1e-5)
+            assert answer.label == CLASSES[answer.probabilities.argmax()]
+
+
+def test_two_versions_are_never_mixed_in_one_batch(tmp_path: Path) -> None:
+    (one, watched_one), (two, watched_two) = network(tmp_path, "1.0"), network(tmp_path, "2.0")
+    batching = Batching(Journal(tmp_path / "journal", name="x"), Tally(), max_batch=64)
+    routes = [Route(one, "control", "u", "default"), Route(two, "treatment", "u", "default")] * 5
+
+    answers = asyncio.run(asked_together(batching, routes, [digit(seed) for seed in range(10)]))
+
+    assert (watched_one.sizes, watched_two.sizes) == ([5], [5])
+    assert [answer.version for answer in answers if isinstance(answer, Prediction)] == ["1.0", "2.0"] * 5
+    batching.journal.close()
+
+
+def test_a_lone_request_is_answered_in_the_next_round_of_the_loop(tmp_path: Path) -> None:
+    chosen, _ = network(tmp_path)
+    batching = Batching(Journal(tmp_path / "journal", name="x"), Tally(), max_batch=64)
+
+    async def rounds() -> int:
+        task = asyncio.create_task(batching.predict(Route(chosen, "direct", "u", "default"), "r", digit(1)))
+        count = 0
+        while not task.done():
+            await asyncio.sleep(0)  # exactly one round of the event loop
+            count += 1
+        return count
+
+    assert asyncio.run(rounds()) <= 3
+    batching.journal.close()
+
+
+def test_a_bug_gives_an_error_and_not_silence(tmp_path: Path) -> None:
+    chosen, _ = network(tmp_path)
+    journal = Journal(tmp_path / "journal", name="x")
+    batching = Batching(journal, Tally(), max_batch=64)
+    reported: list[dict[str, Any]] = []
+
+    async def ask() -> list[Prediction | BaseException]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        broken = Route(replace(chosen, session=Broken()), "direct", "u", "default")
+        return await asked_together(batching, [broken] * 2, [digit(1)] * 2)
+
+    answers = asyncio.run(ask())
+    journal.close()
+
+    assert all(isinstance(answer, NotReadyError) for answer in answers)
+    assert isinstance(reported[0]["exception"], ZeroDivisionError)
+
+
+def test_an_answer_that_cannot_be_journalled_is_not_given(tmp_path: Path) -> None:
+    chosen, _ = network(tmp_path)
+    journal = Journal(tmp_path / "journal", name="x")
+    journal._file.execute("PRAGMA query_only = 1")  # as a disk that does not write any more
+    tally = Tally()
+
+    route = Route(chosen, "direct", "u", "default")
+    answers = asyncio.run(asked_together(Batching(journal, tally, max_batch=64), [route], [digit(1)]))
+
+    journal.close()
+    assert isinstance(answers[0], NotReadyError)
+    assert tally.counters == {("demlopment_journal_refused_total",): 1.0}
+
+
+def test_a_softmax_of_large_logits_is_finite() -> None:
+    rows = softmax(np.array([[1e4, -1e4, 0], [0, 0, 0]], np.float32))
+
+    np.testing.assert_allclose(rows, np.array([[1, 0, 0], [1 / 3] * 3]), atol=1e-7)
+    assert rows.dtype == np.float32
+
+
+def test_a_generation_is_tried_before_it_answers_and_let_go_when_it_is_replaced(tmp_path: Path) -> None:
+    files = {version: packed(tmp_path, version).name for version in ("1.0", "2.0")}
+    one = State().register("digits", "1.0", Version(files["1.0"], "", 1, 1))
+    two = one.register("digits", "2.0", Version(files["2.0"], "", 1, 1)).set_default("digits", "2.0")
+    engine = Engine(tmp_path)
+    engine.prepare(one)
+    engine.switch(one)
+
+    prepared = engine.prepare(two)
+    before = engine.route("digits", None, {}, "r").network
+    engine.switch(two)
+    after = engine.route("digits", None, {}, "r").network
+    kept = engine.route("digits", "1.0", {}, "r").network
+    engine.prepare(one)
+    engine.switch(one)
+
+    assert prepared == {}
+    assert (before.version, after.version) == ("1.0", "2.0")
+    assert kept is before
+    assert [each.version for each in engine.networks] == ["1.0"]
+    with pytest.raises(RequestError, match=r"Model version: 2\.0 does not exist"):
+        engine.route("digits", "2.0", {}, "r")
+
+
+@pytest.mark.parametrize(
+    ("version", "network_bytes", "said"),
+    [("1.0", b"nonsense", "cannot be loaded"), ("1.0", b"", "cannot be loaded"), ("9.9", None, r"is version 1\.0")],
+)
+def test_an_archive_that_does_not_fit_is_named(tmp_path: Path, version: str, network_bytes: bytes | None, said: str) -> None:
+    path = packed(tmp_path, "1.0", network=network_bytes)
+
+    with pytest.raises(ArchiveError, match=said) as refused:
+        load(tmp_path, ("digits", version), Version(path.name, "", 1, 1))
+
+    assert path.name in str(refused.value)
+    assert isinstance(refused.value, DemlopmentError)

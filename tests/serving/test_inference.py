@@ -1,0 +1,236 @@
+import json
+import socket
+import struct
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote_from_bytes, urlsplit
+
+import numpy as np
+import pytest
+
+from demlopment.serving import join, read
+from tests.serving.endpoint import CLASSES, Running, digit, expected, packed
+
+NOT_FOUND = "Requested resource is not found, please refer to API document."
+NOT_ALLOWED = "Requested method is not allowed, please refer to API document."
+
+# method, path, body, status, type, message: TorchServe's words
+REFUSALS = [
+    ("GET", "/", b"", 405, "MethodNotAllowedException", NOT_ALLOWED),
+    ("GET", "/nowhere", b"", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("GET", "//ping", b"", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("POST", "/predictions", b"x", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("POST", "/predictions/none", b"x", 404, "ModelNotFoundException", "Model not found: none"),
+    (
+        "POST",
+        "/predictions/digits/9.9",
+        b"x",
+        404,
+        "ModelVersionNotFoundException",
+        "Model version: 9.9 does not exist for model: digits",
+    ),
+    (
+        "POST",
+        "/predictions/digits",
+        b"",
+        400,
+        "BadRequestException",
+        "The image is empty: 0 bytes. Send the bytes of one PNG, JPEG, BMP or WebP picture.",
+    ),
+    ("GET", "/feedback", b"", 405, "MethodNotAllowedException", NOT_ALLOWED),
+    ("POST", "/feedback", b"{", 400, "BadRequestException", None),
+    ("POST", "/feedback", b"[]", 400, "BadRequestException", "The body is not a JSON object. Send {...}."),
+    ("POST", "/feedback", b'{"label": "3"}', 400, "BadRequestException", None),
+    ("POST", "/feedback", b'{"request_id": "a b", "label": "3"}', 400, "BadRequestException", None),
+    ("POST", "/feedback", b'{"request_id": "a", "label": "\\ud800"}', 400, "BadRequestException", None),
+    ("POST", "/feedback", b'{"request_id": "a", "label": 3}', 400, "BadRequestException", None),
+    ("POST", "/feedback", b'{"request_id": "a", "label": "x"}', 400, "BadRequestException", None),
+    ("POST", "/feedback", b'{"request_id": "a", "label": "3", "score": 1}', 400, "BadRequestException", None),
+]
+
+
+def test_the_default_version_answers_with_the_plain_label_as_torchserve_does(endpoint: Running) -> None:
+    answer = endpoint.inference.post("/predictions/digits", content=digit(3))
+
+    assert answer.status_code == 200
+    assert answer.text == CLASSES[expected(digit(3), "1.0").argmax()]
+    assert "content-type" not in answer.headers
+    assert (answer.headers["x-model-version"], answer.headers["x-arm"]) == ("1.0", "direct")
+    assert uuid.UUID(answer.headers["x-request-id"]).version == 4
+    assert answer.headers["pragma"] == "no-cache"
+    assert answer.headers["cache-control"] == "no-cache; no-store, must-revalidate, private"
+    assert answer.headers["expires"] == "Thu, 01 Jan 1970 00:00:00 UTC"
+    assert answer.headers["connection"] == "keep-alive"
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_the_probabilities_of_each_version_are_those_of_its_network(endpoint: Running, version: str) -> None:
+    pictures = [digit(seed) for seed in range(8)]
+    wanted = [expected(picture, version) for picture in pictures]
+
+    answers = [
+        endpoint.inference.post(f"/predictions/digits/{version}", content=picture, headers={"accept": "application/json"})
+        for picture in pictures
+    ]
+
+    assert len({row.argmax() for row in wanted}) > 1, "pictures that all look alike would show nothing"
+    for answer, row in zip(answers, wanted, strict=True):
+        said = answer.json()
+        assert list(said) == ["label", "probabilities", "confidence", "model", "version", "request_id"]
+        np.testing.assert_allclose(list(said["probabilities"].values()), row, atol=1e-5)
+        assert list(said["probabilities"]) == list(CLASSES)
+        assert said["confidence"] == max(said["probabilities"].values())
+        assert said["label"] == CLASSES[row.argmax()]
+        assert (said["model"], said["version"]) == ("digits", version)
+        assert said["request_id"] == answer.headers["x-request-id"]
+
+
+def test_every_way_to_send_a_picture_gets_the_same_answer(endpoint: Running) -> None:
+    picture = digit(5)
+    client, path = endpoint.inference, "/predictions/digits"
+    encoded = {"content-type": "application/x-www-form-urlencoded"}
+
+    answers = [
+        client.post(path, content=picture),
+        client.put(path, content=picture),
+        client.post(path + "/", content=picture),
+        client.post(path + "/1.0/any/rest?query=dropped", content=picture),
+        client.post(path, files={"data": ("digit.png", picture)}),
+        client.post(path, files={"body": ("digit.png", picture, "image/png")}),
+        client.post(path, files={"whatever": picture}),
+        client.post(path, content=b"data=" + quote_from_bytes(picture).encode(), headers=encoded),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    assert {answer.text for answer in answers} == {CLASSES[expected(picture, "1.0").argmax()]}
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "kind", "message"), REFUSALS)
+def test_a_refusal_is_the_error_triple(
+    endpoint: Running, method: str, path: str, body: bytes, status: int, kind: str, message: str | None
+) -> None:
+    # The path travels as it is: a client would tidy "//ping" up.
+    target = endpoint.inference.build_request(method, endpoint.addresses.inference + path, content=body)
+
+    answer = endpoint.inference.send(target)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["connection"] == "close"
+    triple = answer.json()
+    assert triple == {"code": status, "type": kind, "message": message or triple["message"]}
+    assert answer.text == json.dumps(triple, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_ping_and_ready_answer_any_method(endpoint: Running) -> None:
+    answers = [endpoint.inference.request(method, "/ping") for method in ("GET", "POST", "PUT")]
+    ready = endpoint.inference.get("/ready")
+    head = endpoint.inference.head("/ping")
+
+    assert [answer.text for answer in answers] == ['{\n  "status": "Healthy"\n}\n'] * 3
+    assert ready.json() == {"status": "Ready"}
+    assert (head.status_code, head.content) == (200, b"")
+
+
+@pytest.mark.parametrize("given", ["a", "x" * 128, "!~", "trace/7:b"])
+def test_a_valid_request_id_of_the_caller_is_kept(endpoint: Running, given: str) -> None:
+    answer = endpoint.inference.post("/predictions/digits", content=digit(1), headers={"x-request-id": given})
+
+    assert answer.headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", [b"", b"x" * 129, b"a b", "ü".encode()])
+def test_an_invalid_request_id_is_replaced(endpoint: Running, given: bytes) -> None:
+    answer = endpoint.inference.post("/predictions/digits", content=digit(1), headers=[(b"x-request-id", given)])
+
+    assert answer.status_code == 200
+    assert uuid.UUID(answer.headers["x-request-id"]).version == 4
+
+
+def test_a_bad_picture_fails_alone_among_requests_that_are_answered_together(endpoint: Running) -> None:
+    bodies = [digit(seed) if seed % 3 else b"no picture" for seed in range(60)]
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda body: endpoint.inference.post("/predictions/digits", content=body), bodies))
+
+    wanted = [200 if seed % 3 else 400 for seed in range(60)]
+    assert [answer.status_code for answer in answers] == wanted
+    for body, answer in zip(bodies, answers, strict=True):
+        if answer.status_code == 200:
+            assert answer.text == CLASSES[expected(body, "1.0").argmax()]
+
+
+def test_a_body_over_the_limit_is_refused_bare(endpoint: Running) -> None:
+    answer = endpoint.inference.post("/predictions/digits", content=bytes(6_553_501))
+
+    assert (answer.status_code, answer.content) == (413, b"")
+    assert "x-request-id" not in answer.headers
+    assert "pragma" not in answer.headers
+
+
+def test_a_decompression_bomb_is_the_clients_fault(endpoint: Running) -> None:
+    header = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", 60_000, 60_000) + bytes(30)
+
+    answer = endpoint.inference.post("/predictions/digits", content=header)
+
+    assert answer.status_code == 400
+    assert "60000 x 60000" in answer.json()["message"]
+
+
+def test_bytes_that_are_not_http_do_not_disturb_the_process(endpoint: Running) -> None:
+    port = urlsplit(endpoint.addresses.inference).port
+    garbage = [
+        b"\x00\xff\x00\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\n\r\n",
+        b"POST /predictions/digits HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    ]
+    before = endpoint.pids()
+
+    for sent in garbage:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(sent)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+
+    assert endpoint.inference.get("/ping").status_code == 200
+    assert endpoint.pids() == before
+
+
+def test_a_registered_version_without_workers_answers_503_in_torchserves_words(endpoint: Running) -> None:
+    packed(endpoint.home.models, "1.0", "idle")
+    endpoint.management.post("/models", params={"url": "idle-1.0.mar"})
+
+    plain = endpoint.inference.post("/predictions/idle", content=digit(1))
+    explicit = endpoint.inference.post("/predictions/idle/1.0", content=digit(1))
+    endpoint.management.delete("/models/idle")
+
+    words = "has no worker to serve inference request. Please use scale workers API to add workers."
+    assert plain.status_code == explicit.status_code == 503
+    assert plain.json()["type"] == "ServiceUnavailableException"
+    assert plain.json()["message"].startswith(f'Model "idle" {words}')
+    assert explicit.json()["message"].startswith(f'Model "idle" Version 1.0" {words}')
+
+
+def test_every_answer_is_journalled_with_what_it_said_and_joined_with_its_label(endpoint: Running) -> None:
+    picture = digit(9)
+    headers = {"x-request-id": "journalled-1", "x-unit-id": "ada", "accept": "application/json"}
+
+    said = endpoint.inference.post("/predictions/digits", content=picture, headers=headers).json()
+    early = endpoint.inference.post("/feedback", json={"request_id": "journalled-1", "label": "3"})
+    endpoint.inference.post("/feedback", json={"request_id": "journalled-1", "label": "4"})
+    endpoint.inference.post("/feedback", json={"request_id": "unheard-of", "label": "4"})
+    predictions, feedback = read(endpoint.home.endpoint / "journal")
+
+    (kept,) = [each for each in predictions if each.request_id == "journalled-1"]
+    assert early.text == '{\n  "status": "Feedback recorded"\n}\n'
+    assert (kept.model, kept.version, kept.arm, kept.unit, kept.label) == ("digits", "1.0", "direct", "ada", said["label"])
+    assert kept.probabilities.tolist() == list(said["probabilities"].values())
+    assert kept.embedding.shape == (16,)
+    assert 0 < kept.latency_ms < 10_000
+    assert join(predictions, feedback).labels["journalled-1"] == "4"
+    assert join(predictions, feedback).unknown >= 1
+
+
+def test_a_client_that_asks_to_close_is_not_told_to_stay(endpoint: Running) -> None:
+    answer = endpoint.inference.get("/ping", headers={"connection": "close"})
+
+    assert answer.headers["connection"] == "close"

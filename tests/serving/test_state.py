@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demlopment.errors import HomeError, RequestError
+from demlopment.records import TrafficPlan
+from demlopment.serving import state
+from demlopment.serving.state import Model, State, Version
+
+names = st.text(min_size=1, max_size=6)
+versions = st.builds(Version, names, names, st.integers(0, 9), st.integers(0, 9), st.integers(1, 64), st.integers(0, 1000))
+plans = st.builds(TrafficPlan, names, names, names, st.floats(0, 1), names, names)
+models = st.builds(Model, names, st.dictionaries(names, versions, max_size=3), st.none() | plans)
+states = st.builds(State, st.integers(0, 99), st.dictionaries(names, models, max_size=3))
+
+
+@given(states)
+def test_a_state_that_was_written_reads_the_same(tmp_path_factory: pytest.TempPathFactory, given_state: State) -> None:
+    path = tmp_path_factory.mktemp("state") / "state.json"
+
+    state.save(path, given_state)
+
+    assert state.load(path) == given_state
+
+
+def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
+    assert state.load(tmp_path / "state.json") == State()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"format": 2, "generation": 0, "models": {}}', '{"format": 1, "generation": 0, "models": {"a": 1}}'],
+)
+def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(text)
+
+    with pytest.raises(HomeError, match=r"state\.json"):
+        state.load(path)
+
+
+def test_every_change_is_a_new_generation_and_leaves_the_old_one_alone() -> None:
+    empty = State()
+
+    one = empty.register("digits", "1.0", Version("a.mar", "a.mar", 1, 1))
+    two = one.register("digits", "2.0", Version("b.mar", "b.mar", 3, 3))
+    split = two.split(TrafficPlan("digits", "1.0", "2.0", 0.5, "s"))
+
+    assert [each.generation for each in (empty, one, two, split)] == [0, 1, 2, 3]
+    assert (empty.models, list(one.models["digits"].versions)) == ({}, ["1.0"])
+    assert (two.models["digits"].default, two.workers) == ("1.0", 3)
+    assert two.models["digits"].plan is None
+    assert split.unsplit("digits").models == two.models
+    with pytest.raises(RequestError, match="arm of its traffic plan"):
+        split.unregister("digits", "2.0")
+
+
+def test_the_last_version_takes_its_model_with_it() -> None:
+    only = State().register("digits", "1.0", Version("a.mar", "a.mar", 1, 1))
+
+    assert only.unregister("digits").models == {}

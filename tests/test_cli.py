@@ -1,0 +1,188 @@
+"""The command line in processes of its own: exit status, two sentences, no traceback, and nothing half-written."""
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from demlopment import archive, cli, images
+from demlopment.archive import Archive, Card
+from demlopment.lifecycle.history import History
+from demlopment.records import Verdict
+
+COMMAND = [sys.executable, "-m", "demlopment.cli"]
+
+
+def run(*arguments: str | Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"DEMLOPMENT_HOME": str(home), "COLUMNS": "200"} | variables
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+
+
+def commands(app: typer.Typer, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command of the app as the words that call it."""
+    own = [(*before, each.name or each.callback.__name__) for each in app.registered_commands if each.callback]
+    below = [
+        words
+        for group in app.registered_groups
+        if group.typer_instance
+        for words in commands(group.typer_instance, (*before, str(group.name)))
+    ]
+    return own + below
+
+
+def test_every_command_has_an_example_of_itself_in_its_help() -> None:
+    every = commands(cli.app)
+
+    helps = {words: CliRunner().invoke(cli.app, [*words, "--help"]).stdout for words in every}
+
+    silent = [words for words, shown in helps.items() if not re.search(rf"Example:.*demlopment {' '.join(words)}", shown)]
+
+    assert len(every) > 8
+    assert not silent
+
+
+def test_every_command_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
+
+    absent = [words for words in commands(cli.app) if f"demlopment {' '.join(words)}" not in page]
+
+    assert not absent
+
+
+def test_help_and_version_touch_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "var"
+
+    assert "demo" in run("--help", home=home).stdout
+    assert re.match(r"demlopment \d+\.\d+", run("--version", home=home).stdout)
+    assert not home.exists()
+
+
+def test_ingesting_twice_adds_once(tmp_path: Path) -> None:
+    first, second = run("data", "ingest", home=tmp_path), run("data", "ingest", home=tmp_path)
+
+    assert first.stdout.startswith("5000 rows: 5000 added, 0 known, 0 in quarantine")
+    assert second.stdout.startswith("5000 rows: 0 added, 5000 known, 0 in quarantine")
+
+
+def test_bad_rows_of_a_users_file_are_in_quarantine_with_their_reasons(tmp_path: Path) -> None:
+    rows = np.zeros((3, 785), int)
+    rows[:, 300:320] = 200
+    rows[:, 0] = range(3)
+    rows[1, 784] = 17
+    source = tmp_path / "mine.csv.gz"
+    source.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode()))
+
+    ingested = run("data", "ingest", "--from", source, home=tmp_path / "var")
+    listed = run("data", "quarantine", home=tmp_path / "var")
+
+    assert "1 in quarantine" in ingested.stdout
+    assert "1 rows in quarantine" in listed.stdout
+    assert "label outside 0 to 9" in listed.stdout
+
+
+def assert_two_sentences(result: subprocess.CompletedProcess[str], *names: str) -> None:
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    message = result.stderr.strip().splitlines()[-1]
+    assert message.startswith("Error: ")
+    assert len(re.findall(r"[.?](?: |$)", message)) >= 2, message
+    for name in names:
+        assert name in message
+
+
+def test_a_missing_truncated_or_foreign_source_is_named_and_nothing_is_added(tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    truncated, text = tmp_path / "truncated.csv.gz", tmp_path / "text.csv"
+    truncated.write_bytes(gzip.compress(b"1," * 784 + b"1\n")[:20])
+    text.write_text("these are,not digits\n")
+
+    for source in (tmp_path / "none.csv.gz", truncated, text):
+        assert_two_sentences(run("data", "ingest", "--from", source, home=home), source.name)
+
+    assert run("data", "snapshots", home=home).stdout == ""
+    assert not (home / "lake").exists()
+
+
+@pytest.mark.parametrize("command", [("demo",), ("serve",), ("data", "ingest"), ("history",)])
+def test_a_home_that_is_a_file_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
+    home = tmp_path / "var"
+    home.write_text("a file")
+
+    assert_two_sentences(run(*command, home=home), str(home))
+
+
+def test_an_unknown_setting_is_answered_with_the_nearest_valid_one(tmp_path: Path) -> None:
+    result = run("history", home=tmp_path, DEMLOPMENT_ENDPOINT__PROZESSES="3")
+
+    assert_two_sentences(result, "DEMLOPMENT_ENDPOINT__PROZESSES", "Did you mean DEMLOPMENT_ENDPOINT__PROCESSES?")
+
+
+def test_debug_shows_the_traceback_as_well(tmp_path: Path) -> None:
+    result = run("--debug", "models", "verify", tmp_path / "none.mar", home=tmp_path)
+
+    assert "Traceback" in result.stderr
+    assert result.returncode == 1
+
+
+def test_a_broken_archive_is_named_and_does_not_hide_the_whole_ones(tmp_path: Path) -> None:
+    scores = {"accuracy": 0.98, "accuracy_low": 0.97, "accuracy_high": 0.99}
+    card = Card("digits", "1.0", tuple("01"), images.VERSION, 1.0, scores, {"snapshot": "all"})
+    whole = archive.write(tmp_path / "models", Archive(card, b"network", {}, b"png"))
+    broken = whole.with_name("digits-2.0.mar")
+    broken.write_bytes(whole.read_bytes()[:100])
+
+    listed = run("models", "list", home=tmp_path)
+
+    assert "digits 1.0  accuracy 98.00%" in listed.stdout
+    assert f"{broken}  broken" in listed.stdout
+    assert_two_sentences(run("models", "verify", broken, home=tmp_path), broken.name)
+
+
+def test_asking_without_an_endpoint_says_how_to_start_one(tmp_path: Path) -> None:
+    picture = tmp_path / "seven.png"
+    picture.write_bytes(images.encode_png(np.eye(28, dtype=np.uint8) * 255))
+
+    assert_two_sentences(run("predict", picture, home=tmp_path), "demlopment serve")
+    assert_two_sentences(run("traffic", "show", home=tmp_path), "demlopment serve")
+
+
+def test_the_history_lists_verdicts_the_oldest_first(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.db")
+    history.record(Verdict("gate", "promote", "digits 1.0", "", "It is the first.", {}), 0.0)
+    history.record(Verdict("gate", "refuse", "digits 2.0", "digits 1.0", "It is worse.", {}), 1.0)
+
+    lines = run("history", home=tmp_path).stdout.splitlines()
+
+    assert [line.split("gate: ")[1] for line in lines] == [
+        "promote digits 1.0. It is the first.",
+        "refuse digits 2.0. It is worse.",
+    ]
+
+
+def test_a_held_home_is_refused_while_it_is_held(tmp_path: Path) -> None:
+    from demlopment.home import Home
+
+    with Home(tmp_path).locked("turn"):
+        assert_two_sentences(run("data", "ingest", home=tmp_path), "turn.lock")
+
+    assert run("data", "ingest", home=tmp_path).returncode == 0
+
+
+def test_telemetry_is_off_before_anything_is_imported(tmp_path: Path) -> None:
+    script = (
+        "import os, demlopment.cli as c, sys; sys.argv = ['demlopment', '--version']\ntry: c.main()\nexcept SystemExit: pass\n"
+    )
+    script += "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])"
+
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert result.stdout.splitlines()[-1] == "true true"

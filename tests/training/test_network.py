@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch.utils.flop_counter import FlopCounterMode
+
+from demlopment.records import Examples
+from demlopment.training.network import WIDTH, as_tensor, initialised, multiply_adds, outputs
+
+
+@pytest.mark.parametrize("classes", [2, 10, 26, 47])
+def test_any_number_of_classes_and_images_gives_logits_and_embeddings_of_their_shapes(classes: int) -> None:
+    network = initialised(classes, seed=1)
+
+    logits, embedding = network(torch.rand(3, 1, 28, 28))
+
+    assert logits.shape == (3, classes)
+    assert embedding.shape == (3, WIDTH)
+
+
+def test_the_network_costs_at_most_one_and_a_half_million_multiply_adds_counted_as_torch_counts_them() -> None:
+    network = initialised(10, seed=1).eval()
+    counter = FlopCounterMode(display=False)
+
+    with counter:
+        network(torch.zeros(1, 1, 28, 28))
+
+    assert multiply_adds(network) == counter.get_total_flops() // 2  # torch counts the two operations apart
+    assert multiply_adds(network) <= 1_500_000
+
+
+def test_the_seed_decides_the_weights_and_the_process_keeps_its_own_random_state() -> None:
+    before = torch.get_rng_state()
+
+    first, again, other = initialised(10, seed=1), initialised(10, seed=1), initialised(10, seed=2)
+
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 47])
+def test_a_fresh_network_knows_nothing_so_its_loss_is_the_logarithm_of_the_number_of_classes(classes: int) -> None:
+    network = initialised(classes, seed=1)
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(512, 1, 28, 28, generator=generator)
+    labels = torch.randint(classes, (512,), generator=generator)
+
+    loss = F.cross_entropy(network(images)[0], labels)
+
+    assert loss.item() == pytest.approx(math.log(classes), abs=0.3)
+
+
+def test_every_weight_receives_a_gradient(train: Examples) -> None:
+    network = initialised(10, seed=1)
+
+    torch.autograd.backward(F.cross_entropy(network(as_tensor(train.images[:64]))[0], torch.from_numpy(train.labels[:64])))
+
+    silent = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.abs().sum() > 0]
+    assert not silent
+
+
+def test_outputs_do_not_depend_on_how_many_images_pass_together(unseen: Examples) -> None:
+    network = initialised(10, seed=1).eval()
+
+    together, _ = outputs(network, unseen.images[:300])  # more than one batch
+    alone = np.concatenate([outputs(network, unseen.images[i : i + 1])[0] for i in range(0, 300, 50)])
+
+    np.testing.assert_allclose(together[::50], alone, atol=1e-5)
