@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -62,13 +64,17 @@ def test_too_little_room_is_refused_before_anything_starts(tmp_path: Path, monke
 
 
 def test_opening_removes_what_an_interrupted_write_left(tmp_path: Path) -> None:
-    leftover = tmp_path / "models" / f"digits.mar.99{home.PARTIAL}"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    leftover, running = (tmp_path / "models" / f"digits.mar.{pid}{home.PARTIAL}" for pid in (gone.pid, os.getpid()))
     leftover.parent.mkdir()
     leftover.write_bytes(b"half")
+    running.write_bytes(b"half")
 
     Home(tmp_path).open()
 
     assert not leftover.exists()
+    assert running.exists(), "its writer lives and may be about to rename it"
 
 
 def test_a_failed_replace_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class Card:
     preprocessing: int  # images.VERSION it was trained with
     temperature: float  # logits are divided by it before the softmax
     scores: Mapping[str, Any]  # accuracy, interval, log loss, calibration error on the test part
-    lineage: Mapping[str, Any]  # snapshot name, version and digest, split salt, seed, commit, tracking run
+    lineage: Mapping[str, Any]  # snapshot name, version and digest, split salt, seed, epochs, rows, commit
 
     @property
     def title(self) -> str:

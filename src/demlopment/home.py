@@ -66,8 +66,9 @@ class Home:
                 f"The disk that holds {self.root} has {free_mb} MB left, and a run needs {NEEDED_MB}.",
                 "Free some space, or set DEMLOPMENT_HOME to another disk.",
             )
-        for leftover in self.root.rglob(f"*{PARTIAL}"):
-            leftover.unlink(missing_ok=True)
+        for partial in self.root.rglob(f"*{PARTIAL}"):
+            if not _alive(partial.name.removesuffix(PARTIAL).rpartition(".")[2]):
+                partial.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self, purpose: str) -> Iterator[None]:
@@ -100,6 +101,17 @@ def replace(path: Path, data: bytes) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _alive(pid: str) -> bool:
+    """Whether the process that names itself in a partial file may still be writing it."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # it runs, as somebody else
+        return True
+    return True
 
 
 @contextmanager

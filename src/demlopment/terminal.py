@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 
@@ -40,4 +41,7 @@ class Terminal:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-        self.console.print(f"[bold]{escape(title)}[/] [dim]({seconds:.1f} s)[/]\n  {escape(sentence)}", highlight=False)
+        self.console.print(f"[bold]{escape(title)}[/] [dim]({seconds:.1f} s)[/]", highlight=False)
+        # A pipe has no width to wrap to; a terminal wraps below the indentation.
+        line = Padding(escape(sentence), (0, 0, 0, 2)) if self.console.is_terminal else f"  {escape(sentence)}"
+        self.console.print(line, highlight=False, soft_wrap=not self.console.is_terminal)

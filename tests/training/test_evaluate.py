@@ -4,9 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from demlopment import images
+from demlopment.archive import Archive, Card
 from demlopment.errors import DataError
 from demlopment.records import Examples
-from demlopment.training import Fitted, embed, evaluate
+from demlopment.training import Fitted, embed, evaluate, evaluate_archive, export
 from demlopment.training.evaluate import calibration_error, log_loss
 from demlopment.training.network import outputs
 
@@ -93,3 +95,14 @@ def test_a_label_that_the_network_has_no_output_for_is_refused(fitted: Fitted, u
 
     with pytest.raises(DataError, match=r"label 10, and its classes are 0 to 9"):
         evaluate("digits 1.0", fitted, letters)
+
+
+def test_an_archive_scores_as_the_network_that_was_exported_into_it(fitted: Fitted, unseen: Examples) -> None:
+    card = Card("digits", "1.0", tuple("0123456789"), images.VERSION, fitted.temperature, {}, {})
+
+    scores = evaluate_archive(Archive(card, export(fitted), {}, b""), unseen)
+
+    direct = evaluate("digits 1.0", fitted, unseen)
+    np.testing.assert_allclose(scores.probabilities, direct.probabilities, atol=1e-5)
+    np.testing.assert_array_equal(scores.predicted, direct.predicted)
+    assert scores.model == "digits 1.0"

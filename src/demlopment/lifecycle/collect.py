@@ -39,8 +39,13 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) ->
         [prediction.request_id for prediction in known],
     )
     ingested = ingest(lake, rows)
+    return replace(everything(lake, settings, name), ingested=ingested)
+
+
+def everything(lake: Lake, settings: Data, name: str) -> Collected:
+    """Pin and split all that the lake holds; nothing comes in."""
     snapshot = lake.pin(name, settings.salt)
-    return Collected(ingested, snapshot, split(lake.load(snapshot), settings.salt))
+    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, split(lake.load(snapshot), settings.salt))
 
 
 def ingest(lake: Lake, rows: RawRows) -> Ingested:

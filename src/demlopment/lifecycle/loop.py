@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from demlopment import training
 from demlopment.data import Lake
 from demlopment.home import Home
 from demlopment.lifecycle import observe, policy, simulate
@@ -120,7 +121,7 @@ def open_with_a_weak_champion(workshop: Workshop, first: Collected, telling: Tel
         )
         verdict = workshop.judge(opening, None)
         workshop.require(verdict)
-        workshop.name(opening, "champion")
+        workshop.name(opening.version, "champion")
         step.sentence = verdict.reason
     return opening
 
@@ -140,7 +141,7 @@ def find_a_challenger(workshop: Workshop, first: Collected, champion: Candidate,
         challenger = workshop.develop(purpose, first.split.train, first, step.progress)
         verdict = workshop.judge(challenger, champion.scores)
         workshop.require(verdict)
-        workshop.name(challenger, "challenger")
+        workshop.name(challenger.version, "challenger")
         step.sentence = verdict.reason
     return challenger
 
@@ -175,7 +176,7 @@ def read_the_experiment(workshop: Workshop, production: Production, challenger: 
         reading = observe.reading(production.plan, production.traffic)
         workshop.record(policy.of_experiment(reading, production.plan))
         if reading.decision == "promote":
-            workshop.name(challenger, "champion")
+            workshop.name(challenger.version, "champion")
         step.sentence = reading.sentence
     return reading
 
@@ -205,7 +206,7 @@ def retrain(workshop: Workshop, second: Collected, champion: Candidate, telling:
     with telling.step("Retrain and judge again") as step:
         purpose = "The full recipe on the old digits and those that came back"
         retrained = workshop.develop(purpose, second.split.train, second, step.progress)
-        verdict = workshop.judge(retrained, workshop.score(champion, second.split.test))
+        verdict = workshop.judge(retrained, training.evaluate_archive(champion.packed, second.split.test))
         step.sentence = verdict.reason
     return retrained if verdict.decision == "promote" else champion
 
@@ -214,5 +215,5 @@ def hand_over(workshop: Workshop, rollout: Rollout, champion: Candidate, telling
     with telling.step("Hand over to the champion") as step:
         rollout.bring_up(champion.archive)
         rollout.hand_over(MODEL, champion.version)
-        workshop.name(champion, "champion")
+        workshop.name(champion.version, "champion")
         step.sentence = f"{champion.title} answers every request"

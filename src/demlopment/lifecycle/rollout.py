@@ -15,6 +15,7 @@ import httpx2
 from demlopment.errors import NotReadyError
 from demlopment.home import Home
 from demlopment.records import TrafficPlan
+from demlopment.serving import running
 from demlopment.settings import Endpoint
 
 PATIENCE_SECONDS = 30  # for the endpoint to become ready, and to leave
@@ -95,6 +96,21 @@ def endpoint(home: Home, settings: Endpoint) -> Iterator[Rollout]:
             assert process.stdin is not None
             process.stdin.close()
             _leave(process)
+
+
+@contextmanager
+def reached(home: Home, settings: Endpoint) -> Iterator[Rollout]:
+    """The endpoint that runs in this home; where none does, one of our own for as long as the block lasts."""
+    addresses = running(home)
+    if addresses is None:
+        with endpoint(home, settings) as rollout:
+            yield rollout
+        return
+    rollout = Rollout(asdict(addresses))
+    try:
+        yield rollout
+    finally:
+        rollout.close()
 
 
 def _environment(home: Home, settings: Endpoint) -> dict[str, str]:

@@ -91,10 +91,6 @@ class Workshop:
         self.fits.append(fit)
         return Candidate(version, fitted, packed, fit, archive.place(self.home.models, packed.card))
 
-    def score(self, candidate: Candidate, examples: Examples) -> Scores:
-        """How a candidate of this turn does on other rows than its own test part."""
-        return training.evaluate(candidate.title, candidate.fitted, examples)
-
     def judge(self, candidate: Candidate, champion: Scores | None) -> Verdict:
         """Put the candidate through the gate; one that is let through goes into the model store."""
         verdict = self.record(training.judge(candidate.scores, champion, self.settings.gate))
@@ -107,9 +103,9 @@ class Workshop:
         if verdict.decision != "promote":
             raise StoryError(f"The gate refused {verdict.subject}: {verdict.reason}", "Train longer, or relax settings.gate.")
 
-    def name(self, candidate: Candidate, alias: Literal["champion", "challenger"]) -> None:
-        """Give the candidate a name in the registry; the one that had it loses it."""
-        self.tracker.alias(MODEL, alias, candidate.version)
+    def name(self, version: str, alias: Literal["champion", "challenger"]) -> None:
+        """Give a version a name in the registry; the one that had it loses it."""
+        self.tracker.alias(MODEL, alias, version)
 
     def record(self, verdict: Verdict) -> Verdict:
         """Write a verdict into the history, whoever reached it."""

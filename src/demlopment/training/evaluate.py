@@ -1,10 +1,13 @@
-"""How a fitted network does on labelled rows, with calibrated probabilities. Knows nothing of other models or of the gate."""
+"""How a model does on labelled rows, with calibrated probabilities. Knows nothing of other models or of the gate."""
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 from scipy.special import softmax
 
+from demlopment.archive import Archive
 from demlopment.errors import DataError
+from demlopment.images import as_input
 from demlopment.records import Examples, Scores
 from demlopment.training.fit import Fitted
 from demlopment.training.network import outputs
@@ -18,26 +21,20 @@ def evaluate(title: str, fitted: Fitted, examples: Examples) -> Scores:
 
     Raises DataError if there are no examples, or a label is not among the network's classes.
     """
-    if len(examples) == 0:
-        raise DataError(f"There are no examples to evaluate {title} on.", "Ingest more examples, or split with another salt.")
+    _refuse_empty(title, examples)
     logits, _ = outputs(fitted.network, examples.images)
-    classes = logits.shape[1]
-    strange = examples.labels[(examples.labels < 0) | (examples.labels >= classes)]
-    if len(strange):
-        raise DataError(
-            f"{title} is evaluated on the label {strange[0]}, and its classes are 0 to {classes - 1}.",
-            "Evaluate it on examples of the classes that it was fitted to.",
-        )
-    scaled = logits.astype(np.float64) / fitted.temperature  # the card's temperature, as the endpoint applies it
-    probabilities = softmax(scaled, axis=1).astype(np.float32)
-    return Scores(
-        model=title,
-        keys=examples.keys,
-        labels=examples.labels,
-        probabilities=probabilities,
-        log_loss=log_loss(probabilities, examples.labels),
-        calibration_error=calibration_error(probabilities, examples.labels),
-    )
+    return _scores(title, logits, fitted.temperature, examples)
+
+
+def evaluate_archive(archive: Archive, examples: Examples) -> Scores:
+    """The same for a model as it is served: its exported network, run by ONNX Runtime."""
+    title = archive.card.title
+    _refuse_empty(title, examples)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # the numbers must not depend on how many cores a machine has
+    session = onnxruntime.InferenceSession(archive.network, options, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"image": as_input(examples.images)})
+    return _scores(title, logits, archive.card.temperature, examples)
 
 
 def embed(fitted: Fitted, examples: Examples) -> npt.NDArray[np.float32]:
@@ -70,3 +67,28 @@ def calibration_error(probabilities: npt.NDArray[np.float32], labels: npt.NDArra
     of_bin = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(of_bin, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def _refuse_empty(title: str, examples: Examples) -> None:
+    if len(examples) == 0:
+        raise DataError(f"There are no examples to evaluate {title} on.", "Ingest more examples, or split with another salt.")
+
+
+def _scores(title: str, logits: npt.NDArray[np.float32], temperature: float, examples: Examples) -> Scores:
+    classes = logits.shape[1]
+    strange = examples.labels[(examples.labels < 0) | (examples.labels >= classes)]
+    if len(strange):
+        raise DataError(
+            f"{title} is evaluated on the label {strange[0]}, and its classes are 0 to {classes - 1}.",
+            "Evaluate it on examples of the classes that it was fitted to.",
+        )
+    scaled = logits.astype(np.float64) / temperature  # the card's temperature, as the endpoint applies it
+    probabilities = softmax(scaled, axis=1).astype(np.float32)
+    return Scores(
+        model=title,
+        keys=examples.keys,
+        labels=examples.labels,
+        probabilities=probabilities,
+        log_loss=log_loss(probabilities, examples.labels),
+        calibration_error=calibration_error(probabilities, examples.labels),
+    )

@@ -1,0 +1,61 @@
+"""`demlopment data`: ingest examples, and see what the lake holds."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demlopment.commands.place import home_of, settings_of
+
+app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
+
+
+@app.command("ingest")
+def ingest(
+    context: typer.Context,
+    source: Annotated[Path | None, typer.Option("--from", help="A file like mnist_5k.csv.gz [default: that file].")] = None,
+) -> None:
+    """Add a source's good rows to the lake, and its bad ones to quarantine with their reasons.
+
+    Example: demlopment data ingest --from digits.csv.gz
+    """
+    from demlopment.data import Lake, packaged_digits
+
+    settings = settings_of(context)
+    home = home_of(settings)
+    with home.locked("turn"):
+        added = Lake(home.lake).add(packaged_digits(source or settings.data.source))
+    typer.echo(f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine.")
+    _show_counts(added.quarantined)
+
+
+@app.command("quarantine")
+def quarantine(context: typer.Context) -> None:
+    """Show how many rows are in quarantine, by reason.
+
+    Example: demlopment data quarantine
+    """
+    from demlopment.data import Lake
+
+    rows = Lake(home_of(settings_of(context)).lake).quarantine()
+    typer.echo(f"{len(rows)} rows in quarantine.")
+    _show_counts(Counter(reason for row in rows for reason in row.reasons))
+
+
+@app.command("snapshots")
+def snapshots(context: typer.Context) -> None:
+    """List the pinned snapshots.
+
+    Example: demlopment data snapshots
+    """
+    from demlopment.data import Lake
+
+    for snapshot in Lake(home_of(settings_of(context)).lake).snapshots().values():
+        typer.echo(f"{snapshot.name}  version {snapshot.version}  {snapshot.rows} rows  {snapshot.digest[:12]}")
+
+
+def _show_counts(counts: Mapping[str, int]) -> None:
+    for reason, count in counts.items():
+        typer.echo(f"{count:6}  {reason}")

@@ -1,0 +1,100 @@
+"""`demlopment demo`, `train`, `monitor`, `history` and `settings`: turn the loop, and look at it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demlopment.commands.place import home_of, settings_of
+from demlopment.errors import StoryError
+
+
+def demo(context: typer.Context) -> None:
+    """Turn the whole loop once on real digits, and write a report.
+
+    Example: demlopment demo
+    """
+    settings = settings_of(context)
+    home = home_of(settings)
+
+    from rich.console import Console
+
+    from demlopment.lifecycle.claims import claims
+    from demlopment.lifecycle.loop import turn
+    from demlopment.terminal import Terminal
+    from demlopment.web import report
+
+    with Terminal(Console()) as terminal:
+        story = turn(home, settings, terminal)
+    path = report.write(story, home.report)
+    made = claims(story)
+    for claim in made:
+        typer.echo(f"{'yes' if claim.held else 'NO '}  {claim.sentence}")
+    typer.echo(f"One turn in {story.seconds:.0f} s; {story.champion} is the champion. The report, which opens in any browser:")
+    typer.echo(path)
+    broken = [claim.sentence for claim in made if not claim.held]
+    if broken:
+        raise StoryError(f"The turn did not do what it claims: {broken[0]}.", f"Look at the evidence in {path}.")
+
+
+def train(context: typer.Context) -> None:
+    """Fit a candidate to everything in the lake and put it through the gate.
+
+    Example: demlopment train
+    """
+    settings = settings_of(context)
+    home = home_of(settings)
+
+    from rich.console import Console
+
+    from demlopment.lifecycle.learn import learn
+    from demlopment.terminal import Terminal
+
+    with Terminal(Console()) as terminal:
+        verdict = learn(home, settings, terminal)
+    typer.echo(f"Verdict: {verdict.decision} {verdict.subject}.")
+
+
+def monitor(
+    context: typer.Context,
+    archive: Annotated[Path, typer.Argument(help="The archive whose reference the traffic is compared with.")],
+) -> None:
+    """Compare the journalled traffic, window by window, with what a model was made for.
+
+    Example: demlopment monitor var/models/digits-4.0.mar
+    """
+    from demlopment import archive as archives
+    from demlopment.lifecycle import observe
+
+    settings = settings_of(context)
+    model = archives.read(archive)
+    traffic = observe.journalled(home_of(settings), model.card.name, since=0)
+    accuracy = observe.window_accuracy(traffic, settings.monitoring)
+    for window, (_, labelled, correct) in zip(observe.drift(traffic, model, settings.monitoring), accuracy, strict=True):
+        worst = min(window.tests, key=lambda test: test.p_value)
+        known = f"{correct}/{labelled} right" if labelled else "no labels yet"
+        state = "ALARM" if window.drifted else "quiet"
+        typer.echo(f"{state}  from request {window.start}: smallest p {worst.p_value:.1e} ({worst.name}); {known}")
+    typer.echo(f"{len(traffic.predictions)} requests in the journal, {len(accuracy)} full windows.")
+
+
+def history(context: typer.Context) -> None:
+    """List every verdict of this home, the oldest first.
+
+    Example: demlopment history
+    """
+    from demlopment.lifecycle.history import History
+
+    for entry in History(home_of(settings_of(context)).history).entries():
+        when = datetime.fromtimestamp(entry.at).astimezone().isoformat(timespec="seconds")
+        verdict = entry.verdict
+        typer.echo(f"{entry.number:4}  {when}  {verdict.kind}: {verdict.decision} {verdict.subject}. {verdict.reason}")
+
+
+def show_settings(context: typer.Context) -> None:
+    """Show every setting with its value.
+
+    Example: demlopment settings
+    """
+    typer.echo(settings_of(context).model_dump_json(indent=2))

@@ -1,0 +1,55 @@
+"""The loop by hand: fit a candidate to everything in the lake, and name a champion. No simulated production here."""
+
+import time
+from collections.abc import Callable
+
+from demlopment import archive, training
+from demlopment.data import Lake
+from demlopment.errors import ArchiveError
+from demlopment.home import Home
+from demlopment.lifecycle.collect import everything
+from demlopment.lifecycle.narrator import Narrator, Telling
+from demlopment.lifecycle.rollout import reached
+from demlopment.lifecycle.workshop import MODEL, Workshop
+from demlopment.records import Verdict
+from demlopment.settings import Settings
+
+
+def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], float] = time.time) -> Verdict:
+    """Fit the recipe to all training rows of the lake and judge the result against the champion, if there is one.
+
+    A candidate that the gate lets through is loaded by the endpoint: as champion if it is the first, else as challenger,
+    which answers nobody until a traffic plan or `crown` says so.
+    """
+    with home.locked("turn"):
+        telling, workshop = Telling(narrator, now), Workshop(home, settings, now)
+        with telling.step("Fit to everything in the lake and judge") as step:
+            collected = everything(Lake(home.lake), settings.data, f"train-{now():.0f}")
+            version = workshop.tracker.champion(MODEL)
+            champion = None if version is None else archive.read(home.models / f"{MODEL}-{version}.mar")
+            scores = None if champion is None else training.evaluate_archive(champion, collected.split.test)
+            purpose = "The full recipe on everything in the lake"
+            candidate = workshop.develop(purpose, collected.split.train, collected, step.progress)
+            verdict = workshop.judge(candidate, scores)
+            step.sentence = verdict.reason
+        if verdict.decision == "promote":
+            with telling.step("Load it into the endpoint") as step, reached(home, settings.endpoint) as rollout:
+                rollout.bring_up(candidate.archive)
+                workshop.name(candidate.version, "champion" if champion is None else "challenger")
+                step.sentence = f"{candidate.title} is the {'champion' if champion is None else 'challenger'}"
+        return verdict
+
+
+def crown(home: Home, settings: Settings, version: str, now: Callable[[], float] = time.time) -> None:
+    """Send every request to one version of the model store and name it champion; a split ends, other versions are let go.
+
+    Raises ArchiveError if there is no such version, or its archive is not whole.
+    """
+    with home.locked("turn"):
+        path = home.models / f"{MODEL}-{version}.mar"
+        if archive.read(path).card.version != version:
+            raise ArchiveError(f"{path} is not version {version}.", "Put the right archive back.")
+        with reached(home, settings.endpoint) as rollout:
+            rollout.bring_up(path)
+            rollout.hand_over(MODEL, version)
+            Workshop(home, settings, now).name(version, "champion")

@@ -1,0 +1,64 @@
+"""The loop by hand on one home: the first candidate becomes champion, an equal one is refused, and a version can be crowned."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from demlopment.data import Lake, packaged_digits
+from demlopment.errors import ArchiveError, DataError
+from demlopment.home import Home
+from demlopment.lifecycle.history import History
+from demlopment.lifecycle.learn import crown, learn
+from demlopment.settings import Gate, Settings, Training
+from tests.fakes import ListNarrator
+
+SHORT = Settings.model_construct(training=Training(epochs=2), gate=Gate(minimum_accuracy=0.2))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("learn") / "var")
+    home.open()
+    Lake(home.lake).add(packaged_digits())
+    return home
+
+
+def served(home: Home) -> tuple[str, list[str]]:
+    """The default version and all that are registered."""
+    model = json.loads((home.endpoint / "state.json").read_text())["models"]["digits"]
+    return model["default"], sorted(model["versions"])
+
+
+def test_an_empty_lake_is_named(tmp_path: Path) -> None:
+    empty = Home(tmp_path / "var")
+    empty.open()
+
+    with pytest.raises(DataError, match="holds no examples"):
+        learn(empty, SHORT, ListNarrator())
+
+
+def test_the_first_candidate_is_champion_and_an_equal_one_is_refused(home: Home) -> None:
+    first, second = (learn(home, SHORT, ListNarrator()) for _ in range(2))
+
+    assert [(verdict.decision, verdict.subject, verdict.against) for verdict in (first, second)] == [
+        ("promote", "digits 1.0", ""),
+        ("refuse", "digits 2.0", "digits 1.0"),
+    ]
+    assert served(home) == ("1.0", ["1.0"])
+    assert len(History(home.history).entries()) == 2
+
+
+def test_a_better_one_is_challenger_and_answers_nobody_until_it_is_crowned(home: Home) -> None:
+    longer = Settings.model_construct(training=Training(epochs=8), gate=Gate())
+
+    verdict = learn(home, longer, ListNarrator())
+
+    assert (verdict.decision, verdict.subject) == ("promote", "digits 3.0")
+    assert served(home) == ("1.0", ["1.0", "3.0"])
+
+    crown(home, longer, "3.0")
+
+    assert served(home) == ("3.0", ["3.0"])
+    with pytest.raises(ArchiveError, match=r"digits-9\.0\.mar does not exist"):
+        crown(home, longer, "9.0")

@@ -1,0 +1,107 @@
+"""`demlopment serve` as a person meets it: lines that work when pasted, and the commands that talk to it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.serving.endpoint import registered
+from tests.test_cli import assert_two_sentences, run
+
+PATIENCE_SECONDS = 30
+ANY_PORT = {f"DEMLOPMENT_ENDPOINT__{port}_PORT": "0" for port in ("INFERENCE", "MANAGEMENT", "METRICS")}
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """`demlopment serve` on free ports, with the lines it printed until it was ready."""
+    command = [sys.executable, "-m", "demlopment.cli", "--home", str(root), "serve"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | ANY_PORT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline()]
+            if "Paste" in lines[0]:
+                lines += [process.stdout.readline() for _ in range(3)]
+            assert lines[0], process.communicate()[1]
+            yield process, [line.strip() for line in lines]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=PATIENCE_SECONDS)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing: apt-get install curl")
+def test_the_three_curl_lines_work_when_pasted(tmp_path: Path) -> None:
+    home = registered(tmp_path / "a home", "1.0")
+
+    with serving(home.root) as (_, lines):
+        pasted = [
+            subprocess.run(line, shell=True, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS).stdout
+            for line in lines[1:]
+        ]
+
+    label, described, metrics = pasted
+    assert re.fullmatch(r"\d", label)
+    assert '"modelVersion": "1.0"' in described
+    assert 'ts_inference_requests_total{model_name="digits"' in metrics
+
+
+def test_a_home_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, lines):
+        assert "has no model: run `demlopment demo`" in lines[0]
+
+
+def test_a_broken_archive_does_not_stop_the_endpoint(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0")
+    (home.models / "digits-1.0.mar").write_bytes(b"broken")
+
+    with serving(home.root) as (_, lines):
+        assert "has no model" in lines[0]
+
+
+def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0", "2.0")
+
+    with serving(home.root):
+        answer = run("predict", home.endpoint / "sample.png", home=home.root)
+        before = run("traffic", "show", home=home.root)
+        split = run("traffic", "split", "--control", "1.0", "--treatment", "2.0", "--share", "0.25", home=home.root)
+        after = run("traffic", "show", home=home.root)
+        unknown = run("traffic", "split", "--control", "1.0", "--treatment", "9.0", home=home.root)
+        ended = run("traffic", "end", home=home.root)
+        text = home.root / "no picture.png"
+        text.write_text("no picture")
+        refused = run("predict", text, home=home.root)
+
+    assert re.search(r"sample\.png  \d  \d+\.\d%  by digits 1\.0", answer.stdout)
+    assert_two_sentences(before, "no traffic plan")
+    assert '"share": 0.25' in split.stdout
+    assert split.stdout == after.stdout
+    assert_two_sentences(unknown, "9.0")
+    assert ended.returncode == 0
+    assert_two_sentences(refused, "cannot be decoded")
+
+
+def test_ctrl_c_stops_it_with_status_zero(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, _):
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_second_endpoint_on_one_home_or_one_port_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path / "one") as (_, lines):
+        port = re.findall(r":(\d+)", lines[0])[0]
+
+        assert_two_sentences(run("serve", home=tmp_path / "one", **ANY_PORT), "serve.lock")
+        other = run("serve", home=tmp_path / "two", **{**ANY_PORT, "DEMLOPMENT_ENDPOINT__INFERENCE_PORT": port})
+
+    assert_two_sentences(other, port, "DEMLOPMENT_ENDPOINT__INFERENCE_PORT")
