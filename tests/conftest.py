@@ -1,55 +1,37 @@
 """What every test runs under: no network beyond this machine, and the same settings wherever it runs."""
 
-import ipaddress
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
+
+from tests.guard import sitecustomize as guard
 
 pytest_plugins = "pytester"
 
 
-class NetworkUsedError(AssertionError):
-    """A test opened a connection that leaves this machine."""
-
-
-def _is_local(family: int, address: Any) -> bool:
-    if family == socket.AF_UNIX or not isinstance(address, tuple):
-        return True
-    try:
-        return ipaddress.ip_address(address[0]).is_loopback
-    except ValueError:
-        return bool(address[0] == "localhost")
-
-
 @pytest.fixture(scope="session", autouse=True)
-def attempts() -> Iterator[list[Any]]:
-    """Every address beyond this machine that a test, or a fixture of any scope, tried to reach; each try fails."""
-    tried: list[Any] = []
-
-    def guarded(original: Any) -> Any:
-        def connect(self: socket.socket, address: Any) -> Any:
-            if not _is_local(self.family, address):
-                tried.append(address)
-                raise NetworkUsedError(f"A test tried to connect to {address}. Tests may only use this machine.")
-            return original(self, address)
-
-        return connect
-
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file that lists every address beyond this machine which a test, or a process it started, tried to reach."""
+    log = tmp_path_factory.mktemp("egress") / "attempts.txt"
+    log.touch()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
-        patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
-        yield tried
+        patch.setenv(guard.LOG, str(log))
+        patch.setenv("PYTHONPATH", str(Path(guard.__file__).parent), prepend=os.pathsep)
+        patch.setattr(socket.socket, "connect", guard.guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", guard.guarded(socket.socket.connect_ex))
+        yield log
 
 
 @pytest.fixture(autouse=True)
-def no_network(attempts: list[Any]) -> Iterator[None]:
-    """Fail any test that tried to leave this machine, also where a library swallowed the error."""
+def no_network(attempts: Path) -> Iterator[None]:
+    """Fail any test that tried to leave this machine, also where a library or a child process swallowed the error."""
     yield
-    tried, attempts[:] = list(attempts), []
-    assert not tried, f"This test tried to connect to {tried}"
+    tried = attempts.read_text()
+    attempts.write_text("")
+    assert not tried, f"This test tried to connect to {tried.split()}"
 
 
 @pytest.fixture(autouse=True)

@@ -6,32 +6,38 @@ from pathlib import Path
 import pytest
 
 from tests import conftest
-from tests.conftest import _is_local
+from tests.guard.sitecustomize import is_local
+
+SWALLOWED = """
+import socket
+with socket.socket() as connection:
+    try:
+        connection.connect(("192.0.2.1", 80))
+    except AssertionError:
+        pass
+"""
 
 
-def test_a_connection_that_leaves_this_machine_is_stopped_before_it_starts() -> None:
-    assert not _is_local(socket.AF_INET, ("192.0.2.1", 80))
-    assert not _is_local(socket.AF_INET, ("example.org", 80))
+def test_loopback_and_unix_sockets_are_on_this_machine_and_nothing_else_is() -> None:
+    assert is_local(socket.AF_INET, ("127.0.0.1", 8080))
+    assert is_local(socket.AF_INET6, ("::1", 8080, 0, 0))
+    assert is_local(socket.AF_UNIX, "/tmp/some.sock")
+    assert not is_local(socket.AF_INET, ("192.0.2.1", 80))
+    assert not is_local(socket.AF_INET, ("example.org", 80))
 
 
-def test_loopback_and_unix_sockets_are_allowed() -> None:
-    assert _is_local(socket.AF_INET, ("127.0.0.1", 8080))
-    assert _is_local(socket.AF_INET6, ("::1", 8080, 0, 0))
-    assert _is_local(socket.AF_UNIX, "/tmp/some.sock")
-
-
-def test_an_attempt_fails_its_test_even_when_a_library_swallows_the_error(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("where", ["exec(script)", "subprocess.run([sys.executable, '-c', script], check=True)"])
+def test_an_attempt_fails_its_test_even_when_its_error_is_swallowed(pytester: pytest.Pytester, where: str) -> None:
     pytester.makeconftest(Path(conftest.__file__).read_text())
     pytester.makepyfile(
-        """
-        import socket
+        f"""
+        import subprocess
+        import sys
+
+        script = {SWALLOWED!r}
 
         def test_that_swallows():
-            with socket.socket() as connection:
-                try:
-                    connection.connect(("192.0.2.1", 80))
-                except AssertionError:
-                    pass
+            {where}
         """
     )
 
