@@ -104,6 +104,13 @@ def test_the_planted_rows_are_in_quarantine_with_their_reasons(turned: Turned) -
     assert all(row.reasons for row in planted)
 
 
+def test_the_report_gets_pictures_that_production_answered_before_and_after_the_change(turned: Turned) -> None:
+    story = turned.story
+
+    assert len(story.samples) == len(story.drift_samples) == 24
+    assert any(sample.said != sample.true for sample in story.drift_samples)
+
+
 def test_only_production_touched_the_stream(turned: Turned) -> None:
     lake = Lake(turned.home.lake)
     first = lake.load(turned.story.snapshots[0])

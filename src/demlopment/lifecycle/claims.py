@@ -41,8 +41,14 @@ def _of_the_models(story: Story) -> tuple[Claim, ...]:
             best.scores.accuracy >= LEAST_ACCURACY,
         ),
         Claim("The gate refused a worse candidate and accepted a better one", {"promote", "refuse"} <= set(gates)),
-        Claim("The retrained candidate was accepted", gates[-1] == "promote" and story.champion == story.fits[-1].title),
+        Claim("The alarm led to a retrained candidate, which was accepted", _retrained(story)),
     )
+
+
+def _retrained(story: Story) -> bool:
+    asked, judged = story.verdicts[-2:]
+    accepted = (judged.kind, judged.decision, judged.subject) == ("gate", "promote", story.champion)
+    return (asked.kind, asked.decision) == ("drift", "retrain") and accepted
 
 
 def _of_the_traffic(story: Story) -> tuple[Claim, ...]:

@@ -72,10 +72,11 @@ def turn(
         with endpoint(home, settings.endpoint) as rollout:
             production = serve_both(workshop, rollout, opening, challenger, first, world, telling)
             reading = read_the_experiment(workshop, production, challenger, telling)
-            champion = challenger if reading.decision == "promote" else opening
-            windows = watch(workshop, production, champion, telling)
+            winner = challenger if reading.decision == "promote" else opening
+            windows = watch(workshop, production, winner, telling)
             second = ingest_what_came_back(lake, settings, production, started, telling)
-            champion = retrain(workshop, second, champion, telling)
+            drifted = workshop.verdicts[-1].decision == "retrain"
+            champion = retrain(workshop, second, winner, telling) if drifted else winner
             hand_over(workshop, rollout, champion, telling)
         return Story(
             started=started,
@@ -86,8 +87,8 @@ def turn(
             ingests=(first.ingested, second.ingested),
             fits=tuple(workshop.fits),
             verdicts=tuple(workshop.verdicts),
-            samples=observe.samples(production.traffic, champion.version),
-            drift_samples=observe.samples(production.traffic, champion.version, since=production.change_at),
+            samples=observe.samples(production.traffic, winner.version),
+            drift_samples=observe.samples(production.traffic, winner.version, since=production.change_at),
             reading=reading,
             windows=windows,
             window_accuracy=observe.window_accuracy(production.traffic, settings.monitoring),
