@@ -105,3 +105,11 @@ def test_a_second_endpoint_on_one_home_or_one_port_is_refused(tmp_path: Path) ->
         other = run("serve", home=tmp_path / "two", **{**ANY_PORT, "DEMLOPMENT_ENDPOINT__INFERENCE_PORT": port})
 
     assert_two_sentences(other, port, "DEMLOPMENT_ENDPOINT__INFERENCE_PORT")
+
+
+def test_a_demo_on_a_home_that_is_being_served_is_refused_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        refused = run("demo", home=tmp_path)
+
+    assert_two_sentences(refused, "serve.lock")
+    assert not (tmp_path / "lake").exists()

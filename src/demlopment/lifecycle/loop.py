@@ -62,6 +62,8 @@ def turn(
     the next turn starts from it.
     """
     with home.locked("turn"):
+        with home.locked("serve"):
+            pass  # refuse an endpoint that runs on this home now, not when the networks are fitted
         started = now()
         telling, lake, workshop = Telling(narrator, now), Lake(home.lake), Workshop(home, settings, now)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from demlopment.records import TrafficPlan
 from demlopment.serving import running
 from demlopment.settings import Endpoint
 
-PATIENCE_SECONDS = 30  # for the endpoint to become ready, and to leave
+PATIENCE_SECONDS = 60  # for the endpoint to become ready, and to leave: it takes 1 to 3 on an idle machine
 
 
 class Rollout:
@@ -122,11 +123,12 @@ def _environment(home: Home, settings: Endpoint) -> dict[str, str]:
 
 def _addresses(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
     assert process.stdout is not None
-    line = process.stdout.readline()  # one JSON line when ready, nothing when it gave up
+    # One line of JSON when it is ready; an end of file when it gave up; nothing at all when it hangs.
+    answered, _, _ = select.select([process.stdout], [], [], PATIENCE_SECONDS)
+    line = process.stdout.readline() if answered else ""
     if not line:
-        process.wait(PATIENCE_SECONDS)
-        said = log.read_text().strip() or "it said nothing"
-        raise NotReadyError(f"The endpoint did not start: {said}", f"Its log is {log}.")
+        said = log.read_text().strip() or f"it said nothing for {PATIENCE_SECONDS} s"
+        raise NotReadyError(f"The endpoint did not start: {said.removeprefix('Error: ')}", f"Its log is {log}.")
     addresses: dict[str, str] = json.loads(line)
     return addresses
 
