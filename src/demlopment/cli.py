@@ -8,13 +8,14 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from demlopment import __version__
 from demlopment.commands import data, endpoint, loop, models, traffic
 from demlopment.errors import DemlopmentError
+from demlopment.home import REMEDIES
 
 # Set before a command imports the library that would phone home; a value that the user has set is kept.
 SILENCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
@@ -43,18 +44,26 @@ def main() -> None:
         raise
     except DemlopmentError as error:
         _fail(error.problem, error.remedy)
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            _unexpected(error)
+        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror}.", REMEDIES[error.errno])
     except Exception as error:  # noqa: BLE001  # the last place before a person, who must not meet a traceback
-        _fail(
-            f"Something unexpected happened: {type(error).__name__}: {error}.",
-            "This is a fault of ours: run the command again with --debug in front, and report what it prints.",
-        )
+        _unexpected(error)
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    _fail(
+        f"Something unexpected happened: {type(error).__name__}: {error}.",
+        "This is a fault of ours: run the command again with --debug in front, and report what it prints.",
+    )
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _fail(problem: str, remedy: str) -> None:
+def _fail(problem: str, remedy: str) -> NoReturn:
     if "--debug" in sys.argv:
         traceback.print_exc()
     typer.echo(f"Error: {problem} {remedy}".strip(), err=True)

@@ -5,8 +5,9 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,21 +73,17 @@ def endpoint(home: Home, settings: Endpoint) -> Iterator[Rollout]:
 
     Raises NotReadyError with the endpoint's own words if it does not come up.
     """
-    log = home.endpoint / "endpoint.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "demlopment.cli", "serve", "--until-stdin-closes"]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=_environment(home, settings),
-            text=True,
-            start_new_session=True,  # Ctrl-C is ours to answer: the endpoint leaves when its standard input closes
-        ) as process,
-    ):
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(home, settings),
+        text=True,
+        start_new_session=True,  # Ctrl-C is ours to answer: the endpoint leaves when its standard input closes
+    ) as process:
+        log = _Log(process, home.endpoint / "endpoint.log")
         try:
             rollout = Rollout(_addresses(process, log))
             try:
@@ -97,6 +94,25 @@ def endpoint(home: Home, settings: Endpoint) -> Iterator[Rollout]:
             assert process.stdin is not None
             process.stdin.close()
             _leave(process)
+            log.join()
+
+
+class _Log(threading.Thread):
+    """What an endpoint says, kept for its error message, and in a file as long as the disk takes it."""
+
+    def __init__(self, process: subprocess.Popen[str], path: Path) -> None:
+        super().__init__(daemon=True)
+        self.said = ""
+        self.path = path
+        self._process = process
+        self.start()
+
+    def run(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.said += line
+            with suppress(OSError):  # a full disk is what it may be telling us about
+                self.path.write_text(self.said)
 
 
 @contextmanager
@@ -121,14 +137,16 @@ def _environment(home: Home, settings: Endpoint) -> dict[str, str]:
     return os.environ | variables | {"DEMLOPMENT_HOME": str(home.root)}
 
 
-def _addresses(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
+def _addresses(process: subprocess.Popen[str], log: _Log) -> dict[str, str]:
     assert process.stdout is not None
     # One line of JSON when it is ready; an end of file when it gave up; nothing at all when it hangs.
     answered, _, _ = select.select([process.stdout], [], [], PATIENCE_SECONDS)
     line = process.stdout.readline() if answered else ""
     if not line:
-        said = log.read_text().strip() or f"it said nothing for {PATIENCE_SECONDS} s"
-        raise NotReadyError(f"The endpoint did not start: {said.removeprefix('Error: ')}", f"Its log is {log}.")
+        process.terminate()
+        log.join(PATIENCE_SECONDS)
+        said = log.said.strip().removeprefix("Error: ") or f"it said nothing for {PATIENCE_SECONDS} s."
+        raise NotReadyError(f"The endpoint did not start: {said}", "Mend that and run the same command again.")
     addresses: dict[str, str] = json.loads(line)
     return addresses
 

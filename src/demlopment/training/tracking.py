@@ -25,7 +25,7 @@ SQLITE = "sqlite:///"
 QUIET = {  # setdefault, so that whoever wants MLflow's reports or its chatter can have them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",  # the value "1" does not count
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what goes wrong is raised as well, and said by us
 }
 
 
@@ -132,9 +132,12 @@ class MlflowTracker:
         try:
             yield
         except MlflowException as error:
+            # SQLAlchemy surrounds the reason with advice, the statement and all its values, each on lines of its own.
+            lines = str(error).splitlines() or [type(error).__name__]
+            reason = next((line for line in lines if "Error" in line), lines[0]).rstrip(".")
             raise NotReadyError(
-                f"The tracking store {self.uri} did not do what it was asked: {error}.",
-                "See that it can be reached and written, then run this again.",
+                f"The tracking store {self.uri} did not do what it was asked: {reason}.",
+                "See that it can be reached and that its disk has room, then run this again.",
             ) from error
 
 
