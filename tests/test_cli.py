@@ -186,3 +186,24 @@ def test_telemetry_is_off_before_anything_is_imported(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
 
     assert result.stdout.splitlines()[-1] == "true true"
+
+
+def test_a_source_too_small_to_learn_from_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "small.csv"
+    rows = np.zeros((3, 785), int)
+    rows[:, 300:320] = 200
+    rows[:, 0] = range(3)
+    source.write_text("\n".join(",".join(map(str, row)) for row in rows))
+
+    result = run("demo", home=tmp_path / "var", DEMLOPMENT_DATA__SOURCE=str(source))
+
+    assert_two_sentences(result)
+    assert "fault of ours" not in result.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("SEED", str(2**63)), ("SEED", "-1"), ("LEARNING_RATE", "inf"), ("EPOCHS", "0")])
+def test_a_setting_that_training_cannot_take_is_refused_before_it_starts(tmp_path: Path, name: str, value: str) -> None:
+    result = run("demo", home=tmp_path / "var", **{f"DEMLOPMENT_TRAINING__{name}": value})
+
+    assert_two_sentences(result, f"training.{name.lower()}", value)
+    assert not (tmp_path / "var").exists()

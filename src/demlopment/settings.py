@@ -40,9 +40,9 @@ class Training(Room):
 
     epochs: Annotated[int, Field(ge=1)] = 40  # half a minute on one core for the packaged digits
     batch_size: Annotated[int, Field(ge=2)] = 32  # one row alone cannot be normalised
-    learning_rate: Annotated[float, Field(gt=0)] = 4e-3  # the highest; it rises to it and falls to nothing
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 4e-3  # the highest; it rises to it and falls to nothing
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of certainty that is spread over all classes
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # what torch takes
     threads: Annotated[int, Field(ge=1)] = 1  # a second saves little on small batches, and spins when the machine is busy
     tracking_uri: str | None = None  # MLflow; None is SQLite in the home
 

@@ -1,11 +1,13 @@
 """The simulated world is the same for the same seed, sends each example once, and changes its pens when it says."""
 
+import socket
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from demlopment import images
+from demlopment.errors import NotReadyError
 from demlopment.lifecycle import simulate
 from demlopment.lifecycle.simulate import Pen, World
 from demlopment.records import Examples
@@ -83,3 +85,13 @@ def test_labels_come_back_late_and_for_some_only(stream: Examples) -> None:
 
     assert 10 <= len(delays) <= 50
     assert min(delays) >= 1
+
+
+def test_an_endpoint_that_went_away_is_named(stream: Examples) -> None:
+    letters, _ = simulate.letters(stream, CLASSES, World())
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+
+        with pytest.raises(NotReadyError, match=r"does not answer /predictions/digits"):
+            simulate.send(letters, address, "digits", progress=lambda _: None)

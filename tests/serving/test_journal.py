@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from demlopment.errors import DataError, HomeError, NotReadyError
 from demlopment.records import Arm, Feedback, Prediction
 from demlopment.serving import join, read
-from demlopment.serving.journal import Journal
+from demlopment.serving.journal import TABLES, Journal
 
 TIMES = st.floats(0, 4e9)
 ARMS: Sequence[Arm] = ("control", "treatment", "direct")
@@ -86,7 +86,7 @@ def test_a_killed_writer_leaves_every_acknowledged_row(tmp_path: Path) -> None:
     script = """
 import sys; from pathlib import Path
 from tests.serving.test_journal import prediction
-from demlopment.serving.journal import Journal
+from demlopment.serving.journal import TABLES, Journal
 journal = Journal(Path(sys.argv[1]), name="doomed")
 for number in range(10_000):
     journal.record([prediction(f"r{number}")])
@@ -157,3 +157,14 @@ def test_rows_written_by_another_connection_are_seen_while_it_is_open(tmp_path: 
     with sqlite3.connect(next(tmp_path.glob("*.sqlite"))) as file:
         assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     file.close()
+
+
+def test_a_row_that_is_no_picture_is_a_damaged_journal(tmp_path: Path) -> None:
+    file = sqlite3.connect(tmp_path / "1-9000.sqlite")
+    file.executescript(TABLES)
+    file.execute("INSERT INTO predictions VALUES ('a', 1.0, 'digits', '1.0', 'direct', 'u', x'00', '1', x'', x'', 1.0)")
+    file.commit()
+    file.close()
+
+    with pytest.raises(DataError, match=r"1-9000\.sqlite is damaged"):
+        read(tmp_path)

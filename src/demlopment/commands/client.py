@@ -22,9 +22,18 @@ def running(context: typer.Context) -> "Addresses":
     return addresses
 
 
-def expect(answer: Any) -> Any:
-    """The JSON of a successful answer; what the endpoint says otherwise, as an error."""
+def ask(base_url: str, method: str, path: str, **arguments: Any) -> Any:
+    """The JSON of a successful answer.
+
+    Raises DataError with the endpoint's own words if it refuses, NotReadyError if it does not answer.
+    """
+    import httpx2
+
+    try:
+        answer = httpx2.request(method, base_url + path, timeout=60, **arguments)
+    except httpx2.TransportError as error:
+        raise NotReadyError(f"The endpoint at {base_url} does not answer: {error}.", "See whether it still runs.") from error
     if not answer.is_success:
-        said = answer.json()["message"].rstrip(".")
-        raise DataError(f"The endpoint answered {answer.status_code}: {said}.", "Correct the request.")
+        said = answer.json()["message"] if answer.content else answer.reason_phrase
+        raise DataError(f"The endpoint answered {answer.status_code}: {said.rstrip('.')}.", "Correct the request.")
     return answer.json()

@@ -5,10 +5,11 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
-from demlopment.commands.client import expect, running
+from demlopment.commands.client import ask, running
 from demlopment.commands.place import home_of, settings_of
 from demlopment.errors import ArchiveError, DataError
 
@@ -80,13 +81,10 @@ def predict(
 
     Example: demlopment predict var/endpoint/sample.png
     """
-    import httpx2
-
-    with httpx2.Client(base_url=running(context).inference) as http:
-        for picture in pictures:
-            answer = http.post(f"/predictions/{model}", content=_bytes_of(picture), headers={"accept": "application/json"})
-            said = expect(answer)
-            typer.echo(f"{picture}  {said['label']}  {said['confidence']:.1%}  by {said['model']} {said['version']}")
+    inference, path = running(context).inference, f"/predictions/{quote(model, safe='')}"
+    for picture in pictures:
+        said = ask(inference, "POST", path, content=_bytes_of(picture), headers={"accept": "application/json"})
+        typer.echo(f"{picture}  {said['label']}  {said['confidence']:.1%}  by {said['model']} {said['version']}")
 
 
 def _bytes_of(picture: Path) -> bytes:

@@ -2,10 +2,11 @@
 
 import json
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from demlopment.commands.client import expect, running
+from demlopment.commands.client import ask, running
 
 app = typer.Typer(help="Split the traffic of a running endpoint between two versions.", no_args_is_help=True)
 
@@ -45,7 +46,5 @@ def end(context: typer.Context, model: Annotated[str, typer.Argument()] = "digit
 
 
 def _manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None) -> None:
-    import httpx2
-
-    with httpx2.Client(base_url=running(context).management) as http:
-        typer.echo(json.dumps(expect(http.request(method, f"/models/{model}/traffic", json=plan)), indent=2))
+    said = ask(running(context).management, method, f"/models/{quote(model, safe='')}/traffic", json=plan)
+    typer.echo(json.dumps(said, indent=2))

@@ -118,7 +118,7 @@ def ingest(lake: Lake, settings: Settings, telling: Telling) -> Collected:
 
 def open_with_a_weak_champion(workshop: Workshop, first: Collected, telling: Telling) -> Candidate:
     with telling.step("Fit an opening champion to few digits") as step:
-        few = first.split.train.where(np.arange(OPENING_ROWS))
+        few = first.split.train.where(np.arange(min(OPENING_ROWS, len(first.split.train))))
         opening = workshop.develop(
             "The story's first champion, fitted to few digits", few, first, step.progress, epochs=OPENING_EPOCHS
         )

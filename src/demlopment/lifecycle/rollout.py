@@ -58,7 +58,12 @@ class Rollout:
 
     def _expect(self, method: str, path: str, *, also: int | None = None, **arguments: Any) -> httpx2.Response:
         """The answer, if it is a success or has the status `also`, which the caller finds as good."""
-        answer = self._http.request(method, path, **arguments)
+        try:
+            answer = self._http.request(method, path, **arguments)
+        except httpx2.TransportError as error:
+            raise NotReadyError(
+                f"The endpoint does not answer {method} {path}: {error}.", "Run the same command again."
+            ) from error
         if not answer.is_success and answer.status_code != also:
             raise NotReadyError(
                 f"The endpoint answered {method} {path} with {answer.status_code}: {answer.text.strip()}.",

@@ -7,6 +7,7 @@ nothing of what is drawn here. Everything follows from one seed.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import httpx2
@@ -134,19 +135,23 @@ def _until(due: list[tuple[int, int]], now: int | None) -> Iterator[int]:
 
 
 def _ask(http: httpx2.Client, model: str, letter: Letter) -> Answer:
-    answer = http.post(f"/predictions/{model}", content=letter.png, headers={UNIT_HEADER: letter.unit})
-    _expect_success(answer)
+    answer = _post(http, f"/predictions/{model}", content=letter.png, headers={UNIT_HEADER: letter.unit})
     headers = answer.headers
     return Answer(headers["x-request-id"], answer.text, headers["x-model-version"], headers["x-arm"])
 
 
 def _tell(http: httpx2.Client, answer: Answer, truth: str) -> None:
-    _expect_success(http.post("/feedback", json={"request_id": answer.request_id, "label": truth}))
+    _post(http, "/feedback", json={"request_id": answer.request_id, "label": truth})
 
 
-def _expect_success(answer: httpx2.Response) -> None:
-    if answer.status_code != httpx2.codes.OK:
+def _post(http: httpx2.Client, path: str, **arguments: Any) -> httpx2.Response:
+    try:
+        answer = http.post(path, **arguments)
+    except httpx2.TransportError as error:
+        raise NotReadyError(f"The endpoint does not answer {path}: {error}.", "Run the same command again.") from error
+    if not answer.is_success:
         raise NotReadyError(
-            f"The endpoint answered {answer.request.url} with {answer.status_code}: {answer.text.strip()}.",
-            "Look at the endpoint's log above.",
+            f"The endpoint answered {path} with {answer.status_code}: {answer.text.strip()}.",
+            "Look at endpoint/endpoint.log in the home.",
         )
+    return answer

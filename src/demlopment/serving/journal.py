@@ -89,7 +89,7 @@ def read(folder: Path, since: float = 0.0) -> tuple[list[Prediction], list[Feedb
     for path in sorted(folder.glob(f"*{ENDING}")):
         try:
             rows, labels = _rows(path, since)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError) as error:  # the file, or what stands in one of its rows
             raise DataError(f"The journal {path} is damaged: {error}.", "Move it out of the folder and read again.") from error
         predictions += rows
         feedback += labels

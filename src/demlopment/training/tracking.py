@@ -1,5 +1,6 @@
 """What was tried, what came out, and which version is the champion. Knows nothing of networks, gates or endpoints."""
 
+import logging
 import os
 import sqlite3
 import time
@@ -146,6 +147,8 @@ def _quiet() -> Iterator[None]:
     """Import and start MLflow without reports to its makers, log lines, or the warnings that it draws from SQLAlchemy."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
+    # A cursor that Ctrl-C tears is reported with a traceback, although the connection is thrown away as it should be.
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         # MLflow 3.17 loads its tables in a way that SQLAlchemy 2.1 deprecates; nobody who uses us can change that.
         warnings.filterwarnings("ignore", message=r"(?s).*noload", category=DeprecationWarning)
