@@ -46,7 +46,7 @@ def test_a_disk_that_fills_up_is_named_and_the_home_goes_on_with_room(disk: Path
     wait_for(demo, step)
 
     filled = fill(disk)
-    told, errors = demo.communicate(timeout=90)
+    told, errors = demo.communicate(timeout=200)
     filled.unlink()
 
     assert_two_sentences(subprocess.CompletedProcess(command, demo.returncode, told, errors))

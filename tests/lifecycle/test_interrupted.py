@@ -88,12 +88,14 @@ def test_the_next_demo_tells_its_whole_story_on_what_they_left(home: Path) -> No
     before = len(History(home / "history.db").entries())
 
     demo = start(home)
-    told, errors = demo.communicate(timeout=100)
+    told, errors = demo.communicate(timeout=200)
 
     assert "0 digits added, 5000 known" in told
     assert "answers every request" in told
     assert len(History(home / "history.db").entries()) == before + 6
-    assert told.count("NO ") <= 1, told + errors  # the accuracy of the full recipe, which these epochs do not reach
+    # What the networks reach in so few epochs is not asserted here; what the loop around them does, is.
+    for claim in ("All 6 planted bad rows were caught", "All 975 answers were journalled", "Every user met one model only"):
+        assert f"yes  {claim}" in told, told + errors
     assert (home / "report" / "report.html").exists()
     assert not list(home.rglob("*.partial"))
     assert_nothing_is_left_running(home)
