@@ -1,8 +1,9 @@
 """An archive is whole or refused; the same parts give the same bytes; TorchServe's door into it answers like ours."""
 
+import hashlib
 import json
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,21 @@ def test_an_archive_of_another_preprocessing_is_refused(tmp_path: Path) -> None:
     path = archive.write(tmp_path, replace(PARTS, card=replace(CARD, preprocessing=images.VERSION + 1)))
 
     with pytest.raises(ArchiveError, match="preprocessing"):
+        archive.read(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("classes", None), ("classes", [0, 1]), ("version", 4), ("temperature", 0), ("temperature", "warm"), ("scores", [])],
+)
+def test_a_card_of_the_wrong_types_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    values = json.dumps(asdict(CARD) | {field: value}).encode()
+    members = archive._members(PARTS) | {"card.json": values}
+    sums = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items() if name != "SHA256SUMS")
+    path = tmp_path / "odd.mar"
+    path.write_bytes(archive._pack(members | {"SHA256SUMS": "".join(sums).encode()}))
+
+    with pytest.raises(ArchiveError, match=rf"card\.json has the {field}"):
         archive.read(path)
 
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +160,29 @@ def _card(path: Path, data: bytes) -> Card:
     unfit = {field.name for field in fields(Card)} ^ set(values)
     if unfit:
         raise ArchiveError(f"{path}: {CARD} and this release disagree about {sorted(unfit)}.", "Use the release that wrote it.")
-    card = Card(**(values | {"classes": tuple(values["classes"])}))
+    card = _typed(path, values)
     if card.preprocessing != images.VERSION:
         raise ArchiveError(
             f"{path} was trained with preprocessing {card.preprocessing}, and this release has {images.VERSION}.",
             "Train it again, or serve it with the release that wrote it.",
         )
     return card
+
+
+def _typed(path: Path, values: Mapping[str, Any]) -> Card:
+    name, version, classes, temperature = (values[field] for field in ("name", "version", "classes", "temperature"))
+    fit = {
+        "name": isinstance(name, str),
+        "version": isinstance(version, str),
+        "classes": isinstance(classes, list) and len(classes) > 1 and all(isinstance(label, str) for label in classes),
+        "temperature": isinstance(temperature, int | float) and isfinite(temperature) and temperature > 0,
+        "scores": isinstance(values["scores"], dict),
+        "lineage": isinstance(values["lineage"], dict),
+    }
+    wrong = [field for field, right in fit.items() if not right]
+    if wrong:
+        raise ArchiveError(f"{path}: {CARD} has the {wrong[0]} {values[wrong[0]]!r}.", "Write the archive again.")
+    return Card(**{**values, "classes": tuple(classes)})
 
 
 def _json(path: Path, name: str, data: bytes) -> dict[str, Any]:

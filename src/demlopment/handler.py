@@ -12,7 +12,7 @@ import onnxruntime
 
 
 class Handler:
-    """One request is one picture; the answer is its label, or the probability of every label as JSON."""
+    """One request is one picture; the answer is its label."""
 
     def initialize(self, context):
         folder = context.system_properties["model_dir"]

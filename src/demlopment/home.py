@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -67,7 +68,9 @@ class Home:
                 "Free some space, or set DEMLOPMENT_HOME to another disk.",
             )
         for partial in self.root.rglob(f"*{PARTIAL}"):
-            if not _alive(partial.name.removesuffix(PARTIAL).rpartition(".")[2]):
+            # Only what `replace` names so is ours: the home may be a folder with other things in it.
+            writer = re.search(rf"\.(\d+){re.escape(PARTIAL)}$", partial.name)
+            if writer and not _alive(int(writer[1])):
                 partial.unlink(missing_ok=True)
 
     @contextmanager
@@ -103,11 +106,11 @@ def replace(path: Path, data: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _alive(pid: str) -> bool:
+def _alive(pid: int) -> bool:
     """Whether the process that names itself in a partial file may still be writing it."""
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
     except PermissionError:  # it runs, as somebody else
         return True

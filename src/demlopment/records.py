@@ -182,7 +182,7 @@ class Reading:
 class Verdict:
     """A decision of the loop with its evidence; a "no" is a record like a "yes"."""
 
-    kind: Literal["gate", "experiment", "drift"]
+    kind: Literal["gate", "experiment", "drift", "hand"]  # "hand": a person decided
     decision: Decision
     subject: str  # what was judged, e.g. "digits 2.0"
     against: str  # what it was compared with; "" for nothing

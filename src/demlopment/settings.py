@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as UnreadableError
 
 from demlopment.errors import SettingsError
 
@@ -110,6 +111,10 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise _explained(error) from error
+    except UnreadableError as error:
+        raise SettingsError(
+            f"A setting cannot be read: {error}.", "Set its parts, like DEMLOPMENT_ENDPOINT__PROCESSES=4."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{_config_file(os.environ)} is not valid TOML: {error}.", "Correct that line, or remove the file."

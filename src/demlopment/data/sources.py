@@ -83,7 +83,7 @@ def packaged_digits(path: Path | None = None) -> RawRows:
         [picture.tobytes() for picture in pixels],
         labels,
         # The prefix keeps a file called feedback.csv apart from rows that came back from production.
-        source=PACKAGED if known else f"file:{file.name.split('.')[0]}",
+        source=PACKAGED if known else f"file:{file.name.split('.')[0]}-{sha256[:8]}",
         licence=MNIST_LICENCE if known else "not stated",
         origins=sha256,
         sha256=sha256,

@@ -33,6 +33,8 @@ def collect(lake: Lake, settings: Data) -> Collected:
 def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) -> Collected:
     """Ingest the production pictures whose label came back, and pin under `name` everything the lake now holds."""
     known = [prediction for prediction in traffic.predictions if prediction.request_id in traffic.truth]
+    if not known:
+        return everything(lake, settings, name)
     rows = returned(
         np.stack([prediction.image for prediction in known]),
         [int(traffic.truth[prediction.request_id]) for prediction in known],

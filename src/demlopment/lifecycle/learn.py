@@ -49,7 +49,12 @@ def crown(home: Home, settings: Settings, version: str, now: Callable[[], float]
         path = home.models / f"{MODEL}-{version}.mar"
         if archive.read(path).card.version != version:
             raise ArchiveError(f"{path} is not version {version}.", "Put the right archive back.")
+        workshop = Workshop(home, settings, now)
+        former = workshop.tracker.champion(MODEL)
         with reached(home, settings.endpoint) as rollout:
             rollout.bring_up(path)
+            workshop.name(version, "champion")  # before the switch, because a version that nobody registered stops here
             rollout.hand_over(MODEL, version)
-            Workshop(home, settings, now).name(version, "champion")
+        reason = f"{MODEL} {version} was named champion by hand."
+        against = "" if former is None else f"{MODEL} {former}"
+        workshop.record(Verdict("hand", "promote", f"{MODEL} {version}", against, reason, {"by": "hand"}))

@@ -124,7 +124,6 @@ def open_with_a_weak_champion(workshop: Workshop, first: Collected, telling: Tel
         )
         verdict = workshop.judge(opening, None)
         workshop.require(verdict)
-        workshop.name(opening.version, "champion")
         step.sentence = verdict.reason
     return opening
 

@@ -20,6 +20,9 @@ from demlopment.records import TrafficPlan
 from demlopment.serving import running
 from demlopment.settings import Endpoint
 
+REMEDIES: dict[int, str] = {
+    httpx2.codes.METHOD_NOT_ALLOWED: "Start it with DEMLOPMENT_ENDPOINT__ENABLE_MODEL_API=true, or stop it and run this again."
+}
 PATIENCE_SECONDS = 60  # for the endpoint to become ready, and to leave: it takes 1 to 3 on an idle machine
 
 
@@ -33,11 +36,13 @@ class Rollout:
 
     def bring_up(self, archive: Path) -> None:
         """Load an archive of the model store into every serving process; one that is loaded already stays as it is."""
+        model, _, version = archive.stem.rpartition("-")
+        if self._expect("GET", f"/models/{model}/{version}", also=httpx2.codes.NOT_FOUND).is_success:
+            return
         self._expect(
             "POST",
             "/models",
             params={"url": archive.name, "initial_workers": 1, "synchronous": "true"},
-            also=httpx2.codes.CONFLICT,
         )
 
     def split(self, plan: TrafficPlan) -> None:
@@ -51,7 +56,8 @@ class Rollout:
         self._expect("PUT", f"/models/{model}/{version}/set-default")
         for description in self._expect("GET", f"/models/{model}/all").json():
             if description["modelVersion"] != version:
-                self._expect("DELETE", f"/models/{model}/{description['modelVersion']}")
+                # An endpoint that does not allow it keeps them loaded; nobody is sent to them.
+                self._expect("DELETE", f"/models/{model}/{description['modelVersion']}", also=httpx2.codes.METHOD_NOT_ALLOWED)
 
     def close(self) -> None:
         self._http.close()
@@ -67,7 +73,7 @@ class Rollout:
         if not answer.is_success and answer.status_code != also:
             raise NotReadyError(
                 f"The endpoint answered {method} {path} with {answer.status_code}: {answer.text.strip()}.",
-                "Correct the request, or look at the endpoint's log.",
+                REMEDIES.get(answer.status_code, "Correct the request, or look at the endpoint's log."),
             )
         return answer
 
@@ -99,7 +105,7 @@ def endpoint(home: Home, settings: Endpoint) -> Iterator[Rollout]:
             assert process.stdin is not None
             process.stdin.close()
             _leave(process)
-            log.join()
+            log.join(PATIENCE_SECONDS)  # what hangs in native code would hold its standard error open for ever
 
 
 class _Log(threading.Thread):

@@ -47,7 +47,7 @@ class Pen:
 class World:
     """One stretch of production: who writes, with what, and when that changes."""
 
-    users: int = 200
+    users: int = 1000
     change_at: float = 0.5  # share of the requests after which every pen is another one
     before: Pen = Pen()
     after: Pen = Pen(thickness=2, slant=20.0)
@@ -89,7 +89,7 @@ def letters(stream: Examples, classes: Sequence[str], world: World) -> tuple[lis
     delays = rng.geometric(1 / world.delay, size=len(order))
     sent = [
         Letter(
-            unit=f"user-{writers[i]:03d}",
+            unit=f"user-{writers[i]:04d}",
             png=images.encode_png((world.before if i < change else world.after).draw(stream.images[row])),
             truth=classes[stream.labels[row]],
             label_after=int(i + delays[i]) if returns[i] else None,

@@ -79,7 +79,7 @@ class Engine:
         """Load what `state` serves and is not loaded yet, changing no answer; returns why each failure failed."""
         prepared: dict[Key, Network] = {}
         failures: dict[Key, str] = {}
-        for key, version in _served(state).items():
+        for key, version in state.served.items():
             network = self._networks.get(key) or self._prepared.get(key)
             try:
                 prepared[key] = network or load(self.store, key, version)
@@ -166,6 +166,8 @@ def _try_out(path: Path, session: onnxruntime.InferenceSession, card: Card, samp
         logits, embedding = session.run(["logits", "embedding"], {"image": images.as_input(np.stack((prepared, prepared)))})
     except (images.ImageError, ValueError, *ONNX_ERRORS) as error:
         raise ArchiveError(f"{path}: its network does not run ({_first_line(error)}).", "Export it again.") from error
+    if not (isinstance(logits, np.ndarray) and isinstance(embedding, np.ndarray)):
+        raise ArchiveError(f"{path}: its network does not answer with arrays.", "Export it again.")
     fits = logits.shape == (2, len(card.classes)) and embedding.ndim == 2 and len(embedding) == 2
     if not fits or logits.dtype != np.float32 or embedding.dtype != np.float32 or not np.isfinite(logits).all():
         raise ArchiveError(
@@ -173,15 +175,6 @@ def _try_out(path: Path, session: onnxruntime.InferenceSession, card: Card, samp
             f"{embedding.shape} {embedding.dtype}, and the card names {len(card.classes)} classes.",
             "Export it again.",
         )
-
-
-def _served(state: State) -> dict[Key, Version]:
-    return {
-        (name, number): version
-        for name, model in state.models.items()
-        for number, version in model.versions.items()
-        if version.served
-    }
 
 
 def _first_line(error: Exception) -> str:

@@ -79,6 +79,8 @@ class Inference:
         if self.closing:
             raise NotReadyError("This process is stopping.", "Try again.")
         if self.journal.failing:
+            self.journal.probe()
+        if self.journal.failing:
             raise NotReadyError("The journal cannot be written.", "Free some space on its disk.")
         return wire.sentence("Ready")
 

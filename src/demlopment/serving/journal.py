@@ -4,8 +4,10 @@ One SQLite file per serving process and life, in WAL mode: what a committed tran
 so `kill -9` of any process loses nothing. Knows nothing of HTTP, models or the lake.
 """
 
+import contextlib
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -66,6 +68,13 @@ class Journal:
             raise NotReadyError(f"The journal cannot be written: {error}.", "Try again when the disk has room.") from error
         self.failing = False
 
+    def probe(self) -> None:
+        """Try a write that leaves nothing, so that a disk which has room again is noticed without traffic."""
+        with contextlib.suppress(sqlite3.Error):
+            ((times,),) = self._file.execute("PRAGMA user_version").fetchall()
+            self._file.execute(f"PRAGMA user_version = {times + 1}")
+            self.failing = False
+
     def close(self) -> None:
         """Fold the write-ahead file into the database and let go of it."""
         self._file.close()
@@ -76,7 +85,7 @@ class Joined:
     """The labels that found their predictions."""
 
     labels: Mapping[str, str]  # request id -> label; the last feedback by time wins
-    unknown: int  # feedback whose request id is in no prediction
+    unknown: int  # feedback whose request id is in no prediction, or in more than one
 
 
 def read(folder: Path, since: float = 0.0) -> tuple[list[Prediction], list[Feedback]]:
@@ -100,7 +109,9 @@ def read(folder: Path, since: float = 0.0) -> tuple[list[Prediction], list[Feedb
 
 def join(predictions: Iterable[Prediction], feedback: Iterable[Feedback]) -> Joined:
     """Which label each prediction turned out to have, however late, repeated or out of order the labels came."""
-    known = {prediction.request_id for prediction in predictions}
+    asked = Counter(prediction.request_id for prediction in predictions)
+    # Clients may choose their ids. Of one that was used twice nobody can say which picture the label is about.
+    known = {request_id for request_id, times in asked.items() if times == 1}
     labels: dict[str, str] = {}
     unknown = 0
     for each in sorted(feedback, key=lambda each: each.at):

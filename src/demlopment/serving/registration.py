@@ -12,6 +12,7 @@ from demlopment.errors import ArchiveError, RequestError
 from demlopment.serving.state import Version
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,127}")  # torch-model-archiver's rule, so that a path can reach it
+NAME_BYTES = 255  # no file system here holds a longer name
 RESERVED = ("all", "traffic")  # the management port's own words where a version could stand
 RUNTIMES = ("python", "python3", "LSP")
 
@@ -84,6 +85,8 @@ def _path(url: str, store: Path) -> Path:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         raise _not_found(f"Given URL {url} does not match any allowed URL(s)")
     path = store / url.rpartition("/")[2]
+    if len(path.name.encode(errors="replace")) > NAME_BYTES:
+        raise _not_found(f"Model not found at: {url}")
     # A link may not lead out of the store; what is no file of its own name in it does not exist for us.
     if "\0" in url or path.name in ("", ".") or not path.is_file() or path.resolve().parent != store.resolve():
         raise _not_found(f"Model not found at: {url}")

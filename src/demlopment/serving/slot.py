@@ -67,9 +67,16 @@ class Slot:
         await asyncio.shield(self._up)
 
     async def prepare(self, generation: State) -> dict[Key, str]:
-        """What the process could not load of a generation that is not in force yet; nothing if it is dead just now."""
+        """What the process could not load of a generation that is not in force yet; nothing if it is dead just now.
+
+        A process that dies of loading has failed at all that is new: put in force, it would kill every successor.
+        """
+        lived = self._line is not None
         reply = await self._ask("prepare", START_SECONDS, state=state.as_json(generation))
-        return _failed(reply) if reply else {}
+        if reply is not None:
+            return _failed(reply)
+        new = {key for key in generation.served if key not in self.held}
+        return dict.fromkeys(new, "a serving process ended while it loaded this version") if lived else {}
 
     async def load(self, generation: State) -> bool:
         """Put a generation in force; False from a process that is dead just now, whose successor will start with it."""

@@ -56,6 +56,16 @@ class State:
         """The most workers that any version asks for."""
         return max((version.min_workers for model in self.models.values() for version in model.versions.values()), default=0)
 
+    @property
+    def served(self) -> dict[tuple[str, str], Version]:
+        """Every version that has workers, by model and number."""
+        return {
+            (name, number): version
+            for name, model in self.models.items()
+            for number, version in model.versions.items()
+            if version.served
+        }
+
     def model(self, name: str) -> Model:
         if name not in self.models:
             raise RequestError(f"Model not found: {name}", status=404, kind="ModelNotFoundException")
@@ -82,6 +92,8 @@ class State:
         """Ask for workers; 0 stops serving that version."""
         number, version = self.version(name, number)
         model = self.model(name)
+        if not min_workers and model.plan and number in (model.plan.control, model.plan.treatment):
+            raise _is_arm(name, number)
         scaled = replace(version, min_workers=min_workers, max_workers=max_workers)
         return self._with(name, replace(model, versions={**model.versions, number: scaled}))
 
@@ -102,12 +114,7 @@ class State:
                 f"Cannot remove default version for model {name}", status=403, kind="InvalidModelVersionException"
             )
         if rest and model.plan and number in (model.plan.control, model.plan.treatment):
-            raise RequestError(
-                f"Model version {number} of model {name} is an arm of its traffic plan.",
-                f"DELETE /models/{name}/traffic first.",
-                status=409,
-                kind="ConflictStatusException",
-            )
+            raise _is_arm(name, number)
         return self._with(name, replace(model, versions=rest) if rest else None)
 
     def split(self, plan: TrafficPlan) -> "State":
@@ -174,6 +181,15 @@ def from_json(values: Mapping[str, Any]) -> State:
 def _model(values: Mapping[str, Any]) -> Model:
     versions = {number: Version(**version) for number, version in values["versions"].items()}
     return Model(values["default"], versions, TrafficPlan(**values["plan"]) if values["plan"] else None)
+
+
+def _is_arm(name: str, number: str) -> RequestError:
+    return RequestError(
+        f"Model version {number} of model {name} is an arm of its traffic plan.",
+        f"DELETE /models/{name}/traffic first.",
+        status=409,
+        kind="ConflictStatusException",
+    )
 
 
 def _no_version(problem: str) -> RequestError:
