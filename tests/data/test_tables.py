@@ -179,3 +179,23 @@ def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
 
     with pytest.raises(HomeError, match=r"lake/t cannot be written"):
         DeltaStore(tmp_path / "lake").insert("t", rows("a"), by=("key",), note={})
+
+
+@pytest.mark.parametrize("name", ["my home", "caf\u00e9", "a#b", "a?b"])
+def test_a_folder_with_any_usual_name_is_read_back(tmp_path: Path, name: str) -> None:
+    store = DeltaStore(tmp_path / name)
+    store.insert("t", rows("a"), by=("key",), note={})
+
+    again = store.insert("t", rows("a"), by=("key",), note={})
+
+    assert again == 0
+    assert len(store.read("t")) == len(rows("a"))
+    assert (tmp_path / name / "t" / "_delta_log").is_dir()
+
+
+@pytest.mark.parametrize("name", ["a%41", "f[a]"])
+def test_a_folder_that_delta_cannot_name_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="which Delta tables cannot have"):
+        DeltaStore(tmp_path / name)
+
+    assert list(tmp_path.iterdir()) == []

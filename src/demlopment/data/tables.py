@@ -52,11 +52,20 @@ def check_storable(table: str, frame: pl.DataFrame) -> None:
             )
 
 
+UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
+
+
 class DeltaStore:
     """Delta tables below one address. Safe with several writers: whoever comes second looks again before adding."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = str(root).rstrip("/")
+        unfit = sorted(set(self.root) & set(UNFIT))
+        if "://" not in self.root and unfit:
+            raise DataError(
+                f"The path {self.root} has the character {unfit[0]}, which Delta tables cannot have in theirs.",
+                "Set DEMLOPMENT_HOME to a path without it.",
+            )
 
     def version(self, table: str) -> int | None:
         address = self._address(table)
@@ -68,7 +77,7 @@ class DeltaStore:
         with _explained(address):
             if not DeltaTable.is_deltatable(address):
                 raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
-            return _read(DeltaTable(address, version=version), columns)
+            return self._rows(DeltaTable(address, version=version), table, columns)
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
         check_storable(table, frame)
@@ -76,17 +85,18 @@ class DeltaStore:
         for _ in range(ATTEMPTS):
             with _explained(address):
                 try:
-                    return self._merge(address, frame, by, note)
+                    return self._merge(table, frame, by, note)
                 except CommitFailedError:
                     continue
         raise NotReadyError(f"Other processes keep writing to {address}.", "Try again when they are done.")
 
-    def _merge(self, address: str, frame: pl.DataFrame, by: Sequence[str], note: Mapping[str, str]) -> int:
+    def _merge(self, table: str, frame: pl.DataFrame, by: Sequence[str], note: Mapping[str, str]) -> int:
+        address = self._address(table)
         commit = CommitProperties(custom_metadata=dict(note))
         if not DeltaTable.is_deltatable(address):
             write_deltalake(address, frame.clear(), mode="ignore", commit_properties=commit)
         target = DeltaTable(address)
-        known = _read(target, by)
+        known = self._rows(target, table, by)
         fresh = frame.join(known, on=list(by), how="anti", maintain_order="left")
         if fresh.is_empty():
             return 0
@@ -95,13 +105,17 @@ class DeltaStore:
         merge = target.merge(fresh, predicate=same, source_alias="new", target_alias="old", commit_properties=commit)
         return int(merge.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
 
+    def _rows(self, delta: DeltaTable, table: str, columns: Sequence[str] | None) -> pl.DataFrame:
+        # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
+        chosen = list(columns) if columns else None
+        files = [uri.rpartition("/")[2] for uri in delta.file_uris()]
+        if "://" in self.root or not files:
+            return pl.read_delta(delta, columns=chosen)
+        # In a folder the files are opened by their paths: read_delta encodes a space or an umlaut twice and finds nothing.
+        return pl.read_parquet([f"{self.root}/{table}/{file}" for file in files], columns=chosen, glob=False)
+
     def _address(self, table: str) -> str:
         return f"{self.root}/{table}"
-
-
-def _read(table: DeltaTable, columns: Sequence[str] | None) -> pl.DataFrame:
-    # polars' reader, not the table's own `scan`: on a damaged footer that one aborts the whole process.
-    return pl.read_delta(table, columns=list(columns) if columns else None)
 
 
 @contextmanager

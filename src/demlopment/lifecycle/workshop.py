@@ -167,10 +167,9 @@ def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, A
 
 def _commit() -> str:
     """The commit of the code that runs, "unknown" outside a checkout."""
-    found = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],  # noqa: S607  # whichever git the user has
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine: the code came as a package or a tarball
+        return "unknown"
     return found.stdout.strip() or "unknown"
