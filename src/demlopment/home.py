@@ -119,7 +119,7 @@ def _alive(pid: int) -> bool:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the operating system or SQLite says of a place that cannot be written into a HomeError; others pass."""
+    """Turn what the operating system or SQLite says of a place that cannot be used into a HomeError; others pass."""
     try:
         yield
     except OSError as error:
@@ -127,8 +127,11 @@ def explained(path: Path) -> Iterator[None]:
         if remedy is None:
             raise
         raise HomeError(f"{path} cannot be written: {error.strerror}.", remedy) from error
-    except sqlite3.OperationalError as error:
-        number = SQLITE_REASONS.get(error.sqlite_errorcode)
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", None)  # absent from errors that sqlite3 raises by itself
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise HomeError(f"{path} is damaged: {error}.", "Restore it from a copy, or move it away to begin anew.") from error
+        number = SQLITE_REASONS.get(code)
         if number is None:
             raise
         raise HomeError(f"{path} cannot be written: {error}.", REMEDIES[number]) from error
@@ -143,7 +146,7 @@ REMEDIES = {
     errno.ENOTDIR: "A file stands where a folder is needed: move it, or set DEMLOPMENT_HOME to another folder.",
     errno.EEXIST: "A file stands where a folder is needed: move it, or set DEMLOPMENT_HOME to another folder.",
 }
-SQLITE_REASONS = {
+SQLITE_REASONS: dict[int | None, int] = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EACCES,
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,

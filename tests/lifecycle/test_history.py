@@ -61,3 +61,16 @@ def test_a_history_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(HomeError, match=r"history\.db cannot be written"):
         history.record(Verdict("gate", "refuse", "digits 2.0", "", "It is worse.", {}), 0.0)
+
+
+@pytest.mark.parametrize("content", [b"no database, but longer than a header of SQLite's " * 40, b""])
+def test_a_damaged_history_is_named_and_an_empty_file_begins_anew(tmp_path: Path, content: bytes) -> None:
+    history = History(tmp_path / "history.db")
+    history.path.write_bytes(content)
+
+    if content:
+        with pytest.raises(HomeError, match=r"history\.db is damaged"):
+            history.entries()
+        assert history.path.read_bytes() == content
+    else:
+        assert history.entries() == []

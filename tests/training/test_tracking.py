@@ -222,3 +222,14 @@ def test_a_record_that_is_cut_off_does_not_stop_the_next(
     assert later.champion("digits") == "1.0"
     left = later.client.search_runs([later.experiment], "attributes.status = 'RUNNING'")
     assert [run.info.run_name for run in left] == ["digits 1.0"]
+
+
+def test_a_tracking_database_with_a_damaged_middle_is_named(tmp_path: Path) -> None:
+    database = tmp_path / "tracking.db"
+    MlflowTracker(f"sqlite:///{database}", tmp_path / "artifacts")
+    pages = bytearray(database.read_bytes())
+    pages[4096 * 2 :] = b"\xff" * (len(pages) - 4096 * 2)
+    database.write_bytes(pages)
+
+    with pytest.raises((NotReadyError, HomeError), match=r"tracking\.db"):
+        MlflowTracker(f"sqlite:///{database}", tmp_path / "artifacts").champion("digits")

@@ -52,7 +52,7 @@ class History:
         """Every verdict, the oldest first; none if the history has not begun."""
         if not self.path.exists():
             return []
-        with self._open() as database:
+        with explained(self.path), self._open() as database:
             rows = database.execute("SELECT * FROM verdicts ORDER BY number").fetchall()
         return [
             Entry(number, at, Verdict(kind, decision, subject, against, reason, json.loads(evidence)))

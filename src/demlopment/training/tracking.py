@@ -128,18 +128,8 @@ class MlflowTracker:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with _answering(self.uri):
             yield
-        except MlflowException as error:
-            # SQLAlchemy surrounds the reason with advice, the statement and all its values, each on lines of its own.
-            lines = str(error).splitlines() or [type(error).__name__]
-            reason = next((line for line in lines if "Error" in line), lines[0]).rstrip(".")
-            raise NotReadyError(
-                f"The tracking store {self.uri} did not do what it was asked: {reason}.",
-                "See that it can be reached and that its disk has room, then run this again.",
-            ) from error
 
 
 @contextmanager
@@ -153,6 +143,23 @@ def _quiet() -> Iterator[None]:
         # MLflow 3.17 loads its tables in a way that SQLAlchemy 2.1 deprecates; nobody who uses us can change that.
         warnings.filterwarnings("ignore", message=r"(?s).*noload", category=DeprecationWarning)
         yield
+
+
+@contextmanager
+def _answering(store: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        # SQLAlchemy surrounds the reason with advice, the statement and all its values, each on lines of its own.
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line for line in lines if "Error" in line), lines[0]).rstrip(".")
+        raise NotReadyError(
+            f"The tracking store {store} did not do what it was asked: {reason}.",
+            "See that it can be reached, is whole, and that its disk has room, then run this again.",
+        ) from error
 
 
 def _experiment(client: "MlflowClient", artifacts: Path | None) -> str:
@@ -175,7 +182,7 @@ def _make_or_check(database: Path) -> None:
     with _quiet():
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with home.explained(database):
+    with home.explained(database), _answering(str(database)):
         database.parent.mkdir(parents=True, exist_ok=True)
         partial = database.with_name(f"{database.name}.{os.getpid()}{home.PARTIAL}")
         try:
