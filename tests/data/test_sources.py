@@ -146,3 +146,11 @@ def test_spoiling_leaves_the_good_rows_as_they_were(few: RawRows) -> None:
 def test_a_frame_with_other_columns_is_refused() -> None:
     with pytest.raises(DataError, match=r"label \(UInt8\)"):
         RawRows("x", "", pl.DataFrame(schema=dict(RAW) | {"label": pl.UInt8}))
+
+
+def test_a_pixel_of_thousands_of_digits_is_named_like_any_other(tmp_path: Path) -> None:
+    file = tmp_path / "long.csv"
+    file.write_text("9" * 6000 + ",0" * 784)
+
+    with pytest.raises(DataError, match=r"long\.csv, line 1, column 1"):
+        packaged_digits(file)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.errors import HomeError, RequestError
+from demlopment.home import Home
 from demlopment.records import TrafficPlan
-from demlopment.serving import state
+from demlopment.serving import running, state
 from demlopment.serving.state import Model, State, Version
+from tests.serving.endpoint import registered
 
 names = st.text(min_size=1, max_size=6)
 versions = st.builds(Version, names, names, st.integers(0, 9), st.integers(0, 9), st.integers(1, 64), st.integers(0, 1000))
@@ -61,3 +64,23 @@ def test_the_last_version_takes_its_model_with_it() -> None:
     only = State().register("digits", "1.0", Version("a.mar", "a.mar", 1, 1))
 
     assert only.unregister("digits").models == {}
+
+
+@pytest.mark.parametrize("value", ["x", 100_000])
+def test_a_state_that_asks_for_an_impossible_number_of_workers_is_refused(tmp_path: Path, value: object) -> None:
+    home = registered(tmp_path, "1.0")
+    values = json.loads(state.path(home).read_text())
+    values["models"]["digits"]["versions"]["1.0"]["min_workers"] = value
+    state.path(home).write_text(json.dumps(values))
+
+    with pytest.raises(HomeError, match=r"state\.json"):
+        state.load(state.path(home))
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", "null"])
+def test_a_note_that_no_endpoint_wrote_means_that_none_runs(tmp_path: Path, note: str) -> None:
+    path = tmp_path / "endpoint" / "addresses.json"
+    path.parent.mkdir()
+    path.write_text(note)
+
+    assert running(Home(tmp_path)) is None

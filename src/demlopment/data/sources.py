@@ -167,7 +167,11 @@ def _explained(file: Path, text: bytes) -> DataError:
         if len(fields) != COLUMNS:
             return DataError(f"{file}, line {number}: {len(fields)} columns, not {COLUMNS}.", FORMAT)
         for column, field in enumerate(fields, start=1):
-            fits = (not field or NUMBER.fullmatch(field)) if column == COLUMNS else field.isdigit() and int(field) < 256
+            fits = (
+                (not field or NUMBER.fullmatch(field))
+                if column == COLUMNS
+                else re.fullmatch(rb"0*\d{1,3}", field) and int(field[-3:]) < 256
+            )
             if not fits:
                 shown = field[:20].decode(errors="replace")
                 return DataError(f"{file}, line {number}, column {column}: {shown!r} does not fit.", FORMAT)

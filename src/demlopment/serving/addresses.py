@@ -30,11 +30,10 @@ def running(place: Home) -> Addresses | None:
     """The endpoint that runs in this home, or None: a note that a killed supervisor left is not believed."""
     try:
         note = json.loads((place.endpoint / NOTE).read_bytes())
-    except FileNotFoundError:
+        lives = note["birth"] and _birth(note["pid"]) == note["birth"]
+        return Addresses(**note["addresses"]) if lives else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # no note, or one that no endpoint wrote
         return None
-    if _birth(note["pid"]) != note["birth"]:
-        return None
-    return Addresses(**note["addresses"])
 
 
 @contextmanager

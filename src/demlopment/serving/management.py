@@ -17,11 +17,10 @@ from demlopment.serving.description import PAGE, Worker, describe, page
 from demlopment.serving.fleet import Fleet
 from demlopment.serving.registration import boolean, integer
 from demlopment.serving.registry import Registry
-from demlopment.serving.state import State
+from demlopment.serving.state import MAX_WORKERS, State
 from demlopment.serving.tally import Tally
 from demlopment.serving.wire import Answer, ClientGoneError, Receive, Scope, Send
 
-MAX_WORKERS = 256  # as the setting endpoint.processes; a typing error must not start a thousand processes
 WORKING = "Processing worker updates..."
 
 

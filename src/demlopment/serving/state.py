@@ -14,6 +14,7 @@ from demlopment.errors import HomeError, RequestError
 from demlopment.home import Home
 from demlopment.records import TrafficPlan
 
+MAX_WORKERS = 256  # as the setting endpoint.processes; a typing error must not start a thousand processes
 FORMAT = 1  # of state.json; raised when an older release could not read it
 
 
@@ -180,6 +181,9 @@ def from_json(values: Mapping[str, Any]) -> State:
 
 def _model(values: Mapping[str, Any]) -> Model:
     versions = {number: Version(**version) for number, version in values["versions"].items()}
+    for version in versions.values():
+        if not isinstance(version.file, str) or not isinstance(version.min_workers, int) or version.min_workers > MAX_WORKERS:
+            raise TypeError(version)
     return Model(values["default"], versions, TrafficPlan(**values["plan"]) if values["plan"] else None)
 
 
