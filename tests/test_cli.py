@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from demlopment.archive import Archive, Card
 from demlopment.lifecycle.history import History
 from demlopment.records import Verdict
 
-COMMAND = [sys.executable, "-m", "demlopment.cli"]
+COMMAND = [sys.executable, "-m", "demlopment"]
 
 
 def run(*arguments: str | Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -207,3 +208,21 @@ def test_a_setting_that_training_cannot_take_is_refused_before_it_starts(tmp_pat
 
     assert_two_sentences(result, f"training.{name.lower()}", value)
     assert not (tmp_path / "var").exists()
+
+
+def test_ctrl_c_while_the_command_line_is_being_imported_shows_no_traceback(tmp_path: Path) -> None:
+    impatient = tmp_path / "typer.py"
+    impatient.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-c", "import demlopment.__main__ as m; m.main()"]
+
+    stopped = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])},
+    )
+
+    assert stopped.returncode == -signal.SIGINT
+    assert stopped.stderr == ""

@@ -22,7 +22,7 @@ ANY_PORT = {f"DEMLOPMENT_ENDPOINT__{port}_PORT": "0" for port in ("INFERENCE", "
 @contextmanager
 def serving(root: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """`demlopment serve` on free ports, with the lines it printed until it was ready."""
-    command = [sys.executable, "-m", "demlopment.cli", "--home", str(root), "serve"]
+    command = [sys.executable, "-m", "demlopment", "--home", str(root), "serve"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | ANY_PORT
     ) as process:

@@ -86,7 +86,3 @@ def options(
     ] = False,
 ) -> None:
     context.obj = {} if home is None else {"home": home}
-
-
-if __name__ == "__main__":
-    main()

@@ -41,7 +41,7 @@ def fill(disk: Path) -> Path:
 def test_a_disk_that_fills_up_is_named_and_the_home_goes_on_with_room(disk: Path, step: str) -> None:
     home = disk / "var"
     environment = os.environ | {"DEMLOPMENT_HOME": str(home), "DEMLOPMENT_TRAINING__EPOCHS": "3", "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "demlopment.cli", "demo"]
+    command = [sys.executable, "-m", "demlopment", "demo"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     wait_for(demo, step)
 

@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(home: Path) -> subprocess.Popen[str]:
     environment = os.environ | SHORT | {"DEMLOPMENT_HOME": str(home)}
-    command = [sys.executable, "-m", "demlopment.cli", "demo"]
+    command = [sys.executable, "-m", "demlopment", "demo"]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )

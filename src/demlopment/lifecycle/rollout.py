@@ -84,7 +84,7 @@ def endpoint(home: Home, settings: Endpoint) -> Iterator[Rollout]:
 
     Raises NotReadyError with the endpoint's own words if it does not come up.
     """
-    command = [sys.executable, "-m", "demlopment.cli", "serve", "--until-stdin-closes"]
+    command = [sys.executable, "-m", "demlopment", "serve", "--until-stdin-closes"]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
