@@ -59,7 +59,7 @@ def drift(traffic: Traffic, model: Archive, rules: Monitoring) -> tuple[DriftRep
 def window_accuracy(traffic: Traffic, rules: Monitoring) -> tuple[tuple[int, int, int], ...]:
     """(first request, labelled, correct) for every full window."""
     full = len(traffic.predictions) // rules.window
-    windows = monitoring.accuracy(traffic.predictions, traffic.feedback, rules.window)[:full]
+    windows = monitoring.accuracy(traffic.predictions, traffic.truth, rules.window)[:full]
     return tuple((window.start, window.labelled, window.correct) for window in windows)
 
 

@@ -2,7 +2,7 @@
 
 from demlopment.monitoring.drift import drift, windows
 from demlopment.monitoring.experiment import Outcome, read
-from demlopment.monitoring.quality import accuracy, reliability
+from demlopment.monitoring.quality import accuracy
 from demlopment.monitoring.reference import profile
 
-__all__ = ["Outcome", "accuracy", "drift", "profile", "read", "reliability", "windows"]
+__all__ = ["Outcome", "accuracy", "drift", "profile", "read", "windows"]
