@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
@@ -12,6 +13,7 @@ from demlopment.serving import read
 from demlopment.serving.batching import Batching
 from demlopment.serving.engine import Engine, Network, Route, load, softmax
 from demlopment.serving.journal import Journal
+from demlopment.serving.slot import Slot
 from demlopment.serving.state import State, Version
 from demlopment.serving.tally import Tally
 from tests.serving.endpoint import CLASSES, digit, expected, packed
@@ -172,3 +174,36 @@ def test_an_archive_that_does_not_fit_is_named(tmp_path: Path, version: str, net
 
     assert path.name in str(refused.value)
     assert isinstance(refused.value, DemlopmentError)
+
+
+def test_a_network_that_answers_with_something_else_than_arrays_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("SequenceConstruct", ["image"], ["logits"]),
+        helper.make_node("Flatten", ["image"], ["embedding"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 28, 28])
+    logits = helper.make_tensor_sequence_value_info("logits", TensorProto.FLOAT, ["n", 1, 28, 28])
+    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 784])
+    graph = helper.make_graph(nodes, "odd", [image], [logits, embedding])
+    odd = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10).SerializeToString()
+    path = packed(tmp_path, "1.0", network=odd)
+
+    with pytest.raises(ArchiveError, match="does not answer with arrays"):
+        load(tmp_path, ("digits", "1.0"), Version(path.name, "", 1, 1))
+
+
+@pytest.mark.parametrize(("lived", "failed"), [(True, {("digits", "2.0")}), (False, set())])
+def test_a_process_that_dies_of_loading_has_failed_at_what_is_new(*, lived: bool, failed: set[tuple[str, str]]) -> None:
+    class Dying(Slot):
+        """A slot whose process does not answer."""
+
+        def __init__(self) -> None:
+            self.held = frozenset({("digits", "1.0")})
+            self._line = Any if lived else None  # type: ignore[assignment]  # only asked whether it is there
+
+        async def _ask(self, command: str, seconds: float, **arguments: Any) -> dict[str, Any] | None:
+            return None
+
+    one = State().register("digits", "1.0", Version("a", "a", 1, 1)).register("digits", "2.0", Version("b", "b", 1, 1))
+
+    assert set(asyncio.run(Dying().prepare(one))) == failed

@@ -126,8 +126,9 @@ def test_a_full_disk_is_said_and_counted_and_heals(tmp_path: Path) -> None:
         feedback = endpoint.inference.post("/feedback", json={"request_id": "a", "label": "3"}).status_code
         counted = endpoint.metrics.get("/metrics?name[]=demlopment_journal_refused_total").text.split()[-1]
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        after = endpoint.inference.post("/predictions/digits", content=digit(3), headers={"x-request-id": "after"}).status_code
+        # Asked first: whoever believes /ready sends nothing else until it says yes.
         ready = endpoint.inference.get("/ready").status_code
+        after = endpoint.inference.post("/predictions/digits", content=digit(3), headers={"x-request-id": "after"}).status_code
 
     kept = [prediction.request_id for prediction in read(tmp_path / "endpoint/journal")[0]]
     assert (before, refused.status_code, unready, feedback, after, ready) == (200, 503, 503, 503, 200, 200)

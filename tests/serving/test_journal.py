@@ -82,6 +82,13 @@ def test_the_last_label_by_time_wins_and_strangers_are_counted(known: set[str], 
     assert joined.unknown == sum(label.request_id not in known for label in labels)
 
 
+def test_a_label_for_an_id_that_was_used_twice_belongs_to_neither_picture() -> None:
+    joined = join([prediction("trace-1"), prediction("trace-1"), prediction("b")], [Feedback("trace-1", 1.0, "3")])
+
+    assert dict(joined.labels) == {}
+    assert joined.unknown == 1
+
+
 def test_a_killed_writer_leaves_every_acknowledged_row(tmp_path: Path) -> None:
     script = """
 import sys; from pathlib import Path

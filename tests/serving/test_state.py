@@ -58,6 +58,9 @@ def test_every_change_is_a_new_generation_and_leaves_the_old_one_alone() -> None
     assert split.unsplit("digits").models == two.models
     with pytest.raises(RequestError, match="arm of its traffic plan"):
         split.unregister("digits", "2.0")
+    with pytest.raises(RequestError, match="arm of its traffic plan"):
+        split.scale("digits", "1.0", 0, 0)
+    assert split.scale("digits", "1.0", 2, 2).models["digits"].versions["1.0"].min_workers == 2
 
 
 def test_the_last_version_takes_its_model_with_it() -> None:

@@ -18,6 +18,7 @@ from demlopment.home import REMEDIES
 
 # Delta has no unsigned and no fixed-size-list type: list<uint8> values from 128 up silently come back as NULL.
 STORABLE = (pl.String, pl.Binary, pl.Boolean, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
+UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
 ATTEMPTS = 20  # of writers that collide, one always gets through, so as many may write at once
 ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
 
@@ -50,9 +51,6 @@ def check_storable(table: str, frame: pl.DataFrame) -> None:
                 f"The column {name} of the table {table} has the type {kind}, which does not survive storing.",
                 "Store pixels as Binary and whole numbers as Int64.",
             )
-
-
-UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
 
 
 class DeltaStore:
