@@ -15,7 +15,9 @@ from tests.serving.endpoint import registered
 names = st.text(min_size=1, max_size=6)
 versions = st.builds(Version, names, names, st.integers(0, 9), st.integers(0, 9), st.integers(1, 64), st.integers(0, 1000))
 plans = st.builds(TrafficPlan, names, names, names, st.floats(0, 1), names, names)
-models = st.builds(Model, names, st.dictionaries(names, versions, max_size=3), st.none() | plans)
+models = st.dictionaries(names, versions, min_size=1, max_size=3).flatmap(
+    lambda of: st.builds(Model, st.sampled_from(sorted(of)), st.just(of), st.none() | plans)
+)
 states = st.builds(State, st.integers(0, 99), st.dictionaries(names, models, max_size=3))
 
 
@@ -34,7 +36,7 @@ def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"format": 2, "generation": 0, "models": {}}', '{"format": 1, "generation": 0, "models": {"a": 1}}'],
+    ["", "{", "[]", "{}", '{"format": 3, "generation": 0, "models": {}}', '{"format": 1, "generation": 0, "models": {"a": 1}}'],
 )
 def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
@@ -87,3 +89,36 @@ def test_a_note_that_no_endpoint_wrote_means_that_none_runs(tmp_path: Path, note
     path.write_text(note)
 
     assert running(Home(tmp_path)) is None
+
+
+def test_a_default_that_names_no_version_is_refused(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0")
+    values = json.loads(state.path(home).read_text())
+    values["models"]["digits"]["default"] = "9.9"
+    state.path(home).write_text(json.dumps(values))
+
+    with pytest.raises(HomeError, match=r"9\.9"):
+        state.load(state.path(home))
+
+
+def test_a_state_of_the_first_format_is_still_read(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0")
+    values = json.loads(state.path(home).read_text())
+    values["format"] = 1
+    for added in ("kind", "job_queue_size"):
+        del values["models"]["digits"]["versions"]["1.0"][added]
+    state.path(home).write_text(json.dumps(values))
+
+    loaded = state.load(state.path(home))
+
+    assert loaded.models["digits"].versions["1.0"].kind == "onnx"
+
+
+def test_the_workers_of_a_handler_ask_for_no_serving_process() -> None:
+    both = (
+        State()
+        .register("digits", "1.0", Version("a.mar", "a.mar", 2, 2))
+        .register("echo", "1.0", Version("b.mar", "b.mar", 7, 7, kind="handler"))
+    )
+
+    assert (both.workers, set(both.served)) == (2, {("digits", "1.0"), ("echo", "1.0")})

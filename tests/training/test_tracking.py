@@ -137,6 +137,24 @@ def test_another_process_finds_the_champion_and_its_archive(database: Path, tmp_
     assert (Path(str(source).removeprefix("file://")) / "digits-1.0.mar").exists()
 
 
+def test_a_home_that_was_copied_keeps_its_copies_in_its_own_place(database: Path, tmp_path: Path) -> None:
+    old = MlflowTracker(f"sqlite:///{database}", tmp_path / "old")
+    recorded(old, tmp_path, "1.0")
+
+    moved = [MlflowTracker(f"sqlite:///{database}", tmp_path / "new") for _ in range(2)]
+    for number, tracker in enumerate(moved):
+        recorded(tracker, tmp_path, f"2.{number}")
+
+    assert moved[0].experiment == moved[1].experiment
+    assert sorted(copy.name for copy in (tmp_path / "new").rglob("*.mar")) == ["digits-2.0.mar", "digits-2.1.mar"]
+    assert [copy.name for copy in (tmp_path / "old").rglob("*.mar")] == ["digits-1.0.mar"]
+
+
+def test_a_database_without_its_driver_is_named() -> None:
+    with pytest.raises(NotReadyError, match=r"mysql.*No module named 'pymysql'"):
+        MlflowTracker("mysql+pymysql://127.0.0.1:1/tracking", Path("artifacts"))
+
+
 def test_a_file_that_is_not_a_database_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "tracking.db").write_text("this is a letter to my aunt, and no database at all")
 

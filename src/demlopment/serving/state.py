@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from demlopment import home
 from demlopment.errors import HomeError, RequestError
@@ -15,7 +15,8 @@ from demlopment.home import Home
 from demlopment.records import TrafficPlan
 
 MAX_WORKERS = 256  # as the setting endpoint.processes; a typing error must not start a thousand processes
-FORMAT = 1  # of state.json; raised when an older release could not read it
+FORMAT = 2  # of state.json; raised when an older release could not read it
+READABLE = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Version:
     url: str  # what the client called it
     min_workers: int = 0  # 0: registered, not served
     max_workers: int = 0
-    batch_size: int = 1  # kept and shown; we batch whatever waits, see batching.py
+    batch_size: int = 1  # of a handler; a network takes whatever waits, see batching.py
     max_batch_delay: int = 100  # ms, likewise
     response_timeout: int = 120  # s
     startup_timeout: int = 120  # s
+    kind: Literal["onnx", "handler"] = "onnx"  # a network in every serving process, or Python code in workers of its own
+    job_queue_size: int = 100  # requests that wait for the workers of a handler
 
     @property
     def served(self) -> bool:
@@ -54,8 +57,9 @@ class State:
 
     @property
     def workers(self) -> int:
-        """The most workers that any version asks for."""
-        return max((version.min_workers for model in self.models.values() for version in model.versions.values()), default=0)
+        """The most serving processes that any network asks for; a handler's workers are not among them."""
+        networks = (version for version in self.served.values() if version.kind == "onnx")
+        return max((version.min_workers for version in networks), default=0)
 
     @property
     def served(self) -> dict[tuple[str, str], Version]:
@@ -156,7 +160,7 @@ def load(path: Path) -> State:
     except ValueError as broken:
         raise _unreadable(path, str(broken)) from broken
     try:
-        if values["format"] != FORMAT:
+        if values["format"] not in READABLE:
             raise _unreadable(path, f"its format is {values['format']!r}, and this release reads {FORMAT}")
         return from_json(values)
     except (KeyError, TypeError, AttributeError) as broken:
@@ -184,6 +188,8 @@ def _model(values: Mapping[str, Any]) -> Model:
     for version in versions.values():
         if not isinstance(version.file, str) or not isinstance(version.min_workers, int) or version.min_workers > MAX_WORKERS:
             raise TypeError(version)
+    if values["default"] not in versions:
+        raise KeyError(values["default"])
     return Model(values["default"], versions, TrafficPlan(**values["plan"]) if values["plan"] else None)
 
 

@@ -23,10 +23,13 @@ Alias = Literal["champion", "challenger"]
 EXPERIMENT = "demlopment"
 VERSION_TAG = "demlopment.version"  # MLflow numbers versions 1, 2, 3 by itself; ours ("2.0") is this tag
 SQLITE = "sqlite:///"
-QUIET = {  # setdefault, so that whoever wants MLflow's reports or its chatter can have them
+ENVIRONMENT = {  # setdefault, so that whoever wants MLflow's reports, chatter or patience can have them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",  # the value "1" does not count
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what goes wrong is raised as well, and said by us
+    # MLflow's own patience with a server that does not answer is 120 s a request and seven requests.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
 }
 
 
@@ -135,7 +138,7 @@ class MlflowTracker:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Import and start MLflow without reports to its makers, log lines, or the warnings that it draws from SQLAlchemy."""
-    for variable, value in QUIET.items():
+    for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     # A cursor that Ctrl-C tears is reported with a traceback, although the connection is thrown away as it should be.
     logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)
@@ -152,7 +155,7 @@ def _answering(store: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:  # the last is a database's driver
         # SQLAlchemy surrounds the reason with advice, the statement and all its values, each on lines of its own.
         lines = str(error).splitlines() or [type(error).__name__]
         reason = next((line for line in lines if "Error" in line), lines[0]).rstrip(".")
@@ -163,11 +166,16 @@ def _answering(store: str) -> Iterator[None]:
 
 
 def _experiment(client: "MlflowClient", artifacts: Path | None) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
+    """The experiment whose artifacts go to `artifacts`; a home that was moved or copied begins one for its new place."""
     location = None if artifacts is None else artifacts.resolve().as_uri()
-    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    first = client.get_experiment_by_name(EXPERIMENT)
+    if first is None:
+        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    if location in (None, first.artifact_location):
+        return str(first.experiment_id)
+    name = f"{EXPERIMENT} in {location}"
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name, artifact_location=location))
 
 
 def _make_or_check(database: Path) -> None:
