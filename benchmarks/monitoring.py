@@ -34,7 +34,7 @@ def run() -> Path:
     embeddings = rng.standard_normal((len(pictures), 64)).astype(np.float32)
     reference = monitoring.profile(pictures[:500], answers[:500], embeddings[:500])
     window = [
-        Prediction(f"{i}", float(i), "digits", "1.0", "control", f"{i}", pictures[i], "0", answers[i], embeddings[i], 1.0)
+        Prediction(f"{i}", float(i), "digits", "1.0", "control", f"{i}", pictures[i], "0", answers[i], embeddings[i], 1.0, "")
         for i in range(500, 500 + WINDOW)
     ]
     plan = TrafficPlan("digits", "1.0", "2.0", 0.5, "salt")

@@ -1,6 +1,6 @@
 """Fakes and made-up records that tests share. Only append."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -190,17 +190,26 @@ class MemoryStore:
         self.root = root
         self.tables: dict[str, list[pl.DataFrame]] = {}
         self.notes: list[Mapping[str, str]] = []
+        self.appended: set[tuple[str, str]] = set()  # (table, batch)
         self._lock = Lock()
 
     def version(self, table: str) -> int | None:
         return len(self.tables[table]) - 1 if table in self.tables else None
 
-    def read(self, table: str, *, version: int | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read(
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
         versions = self.tables.get(table, [])
         wanted = len(versions) - 1 if version is None else version
         if not 0 <= wanted < len(versions):
             raise DataError(f"There is no table {table} at version {version}.", "Insert something first.")
-        return versions[wanted].select(list(columns) if columns else pl.all())
+        found = versions[wanted] if where is None else versions[wanted].filter(where)
+        return found.select(list(columns) if columns else pl.all())
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
         check_storable(table, frame)
@@ -211,6 +220,19 @@ class MemoryStore:
                 versions.append(pl.concat([versions[-1], fresh]))
                 self.notes.append(note)
             return len(fresh)
+
+    def append(self, table: str, frame: pl.DataFrame, *, batch: str) -> bool:
+        check_storable(table, frame)
+        with self._lock:
+            if (table, batch) in self.appended:
+                return False
+            versions = self.tables.setdefault(table, [frame.clear()])
+            versions.append(pl.concat([versions[-1], frame]))
+            self.appended.add((table, batch))
+            return True
+
+    def batches(self, table: str, names: Iterable[str]) -> set[str]:
+        return {name for name in names if (table, name) in self.appended}
 
 
 class ListNarrator:

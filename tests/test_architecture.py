@@ -10,7 +10,7 @@ import demlopment
 PACKAGE = Path(demlopment.__file__).parent
 ROOMS = {"data", "training", "serving", "monitoring"}
 UPPER = {"lifecycle", "web", "cli", "commands"}
-HEAVY = {"torch", "mlflow", "polars", "deltalake", "dataframely", "onnxruntime", "scipy", "uvicorn", "starlette"}
+HEAVY = {"torch", "mlflow", "polars", "deltalake", "dataframely", "onnxruntime", "scipy", "starlette", "httptools"}
 
 
 def names_imported_by(source: str) -> set[str]:

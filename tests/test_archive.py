@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import stat
+import struct
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demlopment import archive, images
-from demlopment.archive import Archive, Card
+from demlopment.archive import Answering, Archive, Card
 from demlopment.errors import ArchiveError
 
 CARD = Card("digits", "1.0", tuple("0123456789"), images.VERSION, 1.5, {"accuracy": 0.9}, {"digest": "abc"})
@@ -146,3 +149,147 @@ def test_a_file_that_is_missing_or_no_zip_is_refused(tmp_path: Path) -> None:
         archive.read(text)
     with pytest.raises(ArchiveError, match="does not exist"):
         archive.read(tmp_path / "none.mar")
+
+
+def with_card(path: Path, changes: dict[str, Any]) -> Path:
+    """An archive whose card says something else, with right checksums."""
+    values = {name: value for name, value in asdict(CARD).items() if name != "answer"} | changes
+    members = archive._members(PARTS) | {"card.json": json.dumps(values).encode()}
+    sums = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items() if name != "SHA256SUMS")
+    path.write_bytes(archive._pack(members | {"SHA256SUMS": "".join(sums).encode()}))
+    return path
+
+
+def test_a_card_that_asks_for_nothing_is_written_as_before_there_was_anything_to_ask_for(tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive.write(tmp_path, PARTS)) as file:
+        values = json.loads(file.read("card.json"))
+
+    assert "answer" not in values
+    assert archive.read(with_card(tmp_path / "old.mar", {})).card.answer == Answering()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answering(calibrated=False),
+        Answering(top_k=3),
+        Answering(threshold=0.9),
+        Answering(calibrated=False, top_k=1, threshold=1),
+    ],
+)
+def test_how_a_model_wants_to_be_quoted_is_read_again(tmp_path: Path, answer: Answering) -> None:
+    parts = replace(PARTS, card=replace(CARD, answer=answer))
+
+    first, second = archive.write(tmp_path / "a", parts), archive.write(tmp_path / "b", parts)
+
+    assert archive.read(first).card.answer == answer
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ([], "the answer"),
+        ({"top": 3}, "the answer"),
+        ({"top_k": 0}, r"answer\.top_k 0"),
+        ({"top_k": 11}, r"answer\.top_k 11"),
+        ({"top_k": True}, r"answer\.top_k True"),
+        ({"threshold": 1.1}, r"answer\.threshold 1\.1"),
+        ({"threshold": float("nan")}, r"answer\.threshold nan"),
+        ({"threshold": "high"}, r"answer\.threshold 'high'"),
+        ({"calibrated": 1}, r"answer\.calibrated 1"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused(tmp_path: Path, answer: Any, said: str) -> None:
+    path = with_card(tmp_path / "odd.mar", {"answer": answer})
+
+    with pytest.raises(ArchiveError, match=said):
+        archive.read(path)
+
+
+def test_an_answer_may_say_one_thing_only(tmp_path: Path) -> None:
+    path = with_card(tmp_path / "short.mar", {"answer": {"top_k": 3}})
+
+    assert archive.read(path).card.answer == Answering(top_k=3)
+
+
+def smuggled(path: Path, member: zipfile.ZipInfo, data: bytes = b"x") -> Path:
+    """An archive with one more member, which a checksum covers."""
+    members = archive._members(PARTS)
+    members["SHA256SUMS"] += f"{hashlib.sha256(data).hexdigest()}  {member.filename}\n".encode()
+    path.write_bytes(archive._pack(members))
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(member, data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up.py", "a/../../up.py", "C:/up.py", "a\\..\\up.py"])
+def test_a_member_whose_name_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    path = smuggled(tmp_path / "slip.mar", zipfile.ZipInfo(name))
+
+    with pytest.raises(ArchiveError, match="leads elsewhere"):
+        archive.read(path)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR])
+def test_a_member_that_is_no_file_is_refused(tmp_path: Path, kind: int) -> None:
+    member = zipfile.ZipInfo("link")
+    member.external_attr = (kind | 0o777) << 16
+
+    with pytest.raises(ArchiveError, match="'link' is no file"):
+        archive.read(smuggled(tmp_path / "link.mar", member, b"/etc/passwd"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # the library's, about the archive that we forge
+def test_a_member_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    path = archive.write(tmp_path, PARTS)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("model.onnx", PARTS.network)
+
+    with pytest.raises(ArchiveError, match=r"'model\.onnx' comes twice"):
+        archive.read(path)
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = archive.write(tmp_path, PARTS)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 8] |= 1  # the flag, in the first entry of the directory
+    path.write_bytes(data)
+
+    with pytest.raises(ArchiveError, match=r"its member .* is encrypted"):
+        archive.read(path)
+
+
+def test_a_member_that_lies_about_its_size_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = archive.write(tmp_path, replace(PARTS, network=bytes(3_000_000)))
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = data.index(b"model.onnx") if offset == 22 else data.rindex(b"model.onnx")
+        struct.pack_into("<I", data, data.rindex(signature, 0, at) + offset, 10)
+    path.write_bytes(data)
+    monkeypatch.setattr(archive, "MAX_BYTES", 1_000_000)
+    asked: list[int] = []
+    read = zipfile.ZipExtFile.read
+
+    def watched(stream: zipfile.ZipExtFile, n: int | None = -1) -> bytes:
+        asked.append(-1 if n is None else n)
+        return read(stream, n)
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", watched)
+
+    with pytest.raises(ArchiveError, match="not a whole zip file"):
+        archive.read(path)
+    assert asked
+    assert all(0 < size <= archive.CHUNK for size in asked)
+
+
+def test_more_than_the_limit_is_refused_while_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = archive.write(tmp_path, replace(PARTS, network=bytes(3_000_000)))
+    monkeypatch.setattr(archive, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(archive, "_check", lambda path, members: None)  # as if the directory had said less
+
+    with pytest.raises(ArchiveError, match=r"unpacks to .* or more"):
+        archive.read(path)

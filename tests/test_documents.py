@@ -13,7 +13,7 @@ def default(name: str) -> str:
     value: object = settings.Settings.model_construct()
     for part in name.split("."):
         value = getattr(value, part)
-    return str(value)
+    return str(value) or "nothing"
 
 
 def test_the_settings_page_lists_every_setting_with_its_default() -> None:

@@ -71,6 +71,12 @@ def test_a_file_that_is_not_toml_or_not_there_is_named(tmp_path: Path, monkeypat
         settings.load()
 
 
+def test_a_choice_of_numbers_can_be_made_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMLOPMENT_ENDPOINT__QUEUE_FULL_STATUS", "429")
+
+    assert settings.load().endpoint.queue_full_status == 429
+
+
 def test_loading_creates_nothing(tmp_path: Path) -> None:
     settings.load()
 

@@ -8,10 +8,11 @@ give the same bytes. Reading verifies everything and executes nothing.
 import hashlib
 import io
 import json
+import stat
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from math import isfinite
 from pathlib import Path
@@ -30,8 +31,19 @@ MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, SUMS = (
 )
 CODE = ("handler.py", "images.py")  # for TorchServe, which runs Python; our endpoint never executes them
 MAX_BYTES = 512_000_000  # unpacked; a zip bomb is refused before it is unpacked
+CHUNK = 1 << 20  # bytes unpacked at a time: a member that lies about its size is caught before it fills the memory
+ENCRYPTED = 0x1  # in a member's flags
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError, OSError)
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold, so that equal parts give equal bytes
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How a model wants to be quoted where an answer says more than its label."""
+
+    calibrated: bool = True  # divide the logits by the temperature
+    top_k: int | None = None  # show the probabilities of that many classes, the likeliest first; None is all, in order
+    threshold: float = 0.0  # an answer of less confidence (0 to 1) is given, and marked as not accepted
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class Card:
     temperature: float  # logits are divided by it before the softmax
     scores: Mapping[str, Any]  # accuracy, interval, log loss, calibration error on the test part
     lineage: Mapping[str, Any]  # snapshot name, version and digest, split salt, seed, epochs, rows, commit
+    answer: Answering = field(default_factory=Answering)  # not written where it is this one: most cards have none
 
     @property
     def title(self) -> str:
@@ -82,7 +95,8 @@ def place(folder: Path, card: Card) -> Path:
 def read(path: Path) -> Archive:
     """The archive at `path`, every member checked against its checksum.
 
-    Raises ArchiveError naming the file and the member that is missing, oversized, unreadable or altered.
+    Raises ArchiveError naming the file and the member that is missing, oversized, unreadable or altered, comes twice, is
+    encrypted or no file, or has a name that leads elsewhere; nothing is returned then.
     """
     members = _unpack(path)
     sums = _sums(path, members)
@@ -115,7 +129,7 @@ def _members(archive: Archive) -> dict[str, bytes]:
     members = {
         MANIFEST: _dump(manifest),
         NETWORK: archive.network,
-        CARD: _dump(asdict(card)),
+        CARD: _dump(_card_values(card)),
         REFERENCE: _dump(archive.reference),
         SAMPLE: archive.sample,
     }
@@ -138,14 +152,55 @@ def _pack(members: Mapping[str, bytes]) -> bytes:
 def _unpack(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as file:
-            declared = sum(member.file_size for member in file.infolist())
-            if declared > MAX_BYTES:
-                raise ArchiveError(f"{path} unpacks to {declared} bytes.", f"The limit is {MAX_BYTES}: write a smaller model.")
-            return {name: file.read(name) for name in file.namelist()}
+            members = file.infolist()
+            _check(path, members)
+            # By entry, not by name: of two entries with one name zipfile would read the last one twice.
+            return dict(_contents(path, file, members))
     except FileNotFoundError as missing:
         raise ArchiveError(f"{path} does not exist.", "Give the path of a .mar file that training printed.") from missing
     except BROKEN as broken:
         raise ArchiveError(f"{path} is not a whole zip file ({broken}).", "Write or copy the archive again.") from broken
+
+
+def _check(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse what the directory of a zip shows already."""
+    seen: set[str] = set()
+    for member in members:
+        reason = "comes twice" if member.filename in seen else _fault(member)
+        if reason:
+            raise ArchiveError(f"{path}: its member {member.filename!r} {reason}.", "The file was altered: write it again.")
+        seen.add(member.filename)
+    declared = sum(member.file_size for member in members)
+    if declared > MAX_BYTES:
+        raise _too_large(path, declared)
+
+
+def _fault(member: zipfile.ZipInfo) -> str:
+    """Why a member is refused, or nothing."""
+    name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
+    # Windows writes backslashes, which here would be part of a file's name and there a path.
+    if name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/") or member.orig_filename != name:
+        return "has a name that leads elsewhere"
+    if kind not in (0, stat.S_IFREG) or member.is_dir():
+        return "is no file"
+    return "is encrypted" if member.flag_bits & ENCRYPTED else ""
+
+
+def _contents(path: Path, file: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> Iterator[tuple[str, bytes]]:
+    left = MAX_BYTES
+    for member in members:
+        chunks = []
+        with file.open(member) as stream:
+            while chunk := stream.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise _too_large(path, MAX_BYTES - left)
+                chunks.append(chunk)
+        yield member.filename, b"".join(chunks)
+
+
+def _too_large(path: Path, size: int) -> ArchiveError:
+    return ArchiveError(f"{path} unpacks to {size} bytes or more.", f"The limit is {MAX_BYTES}: write a smaller model.")
 
 
 def _sums(path: Path, members: Mapping[str, bytes]) -> dict[str, str]:
@@ -157,7 +212,7 @@ def _sums(path: Path, members: Mapping[str, bytes]) -> dict[str, str]:
 
 def _card(path: Path, data: bytes) -> Card:
     values = _json(path, CARD, data)
-    unfit = {field.name for field in fields(Card)} ^ set(values)
+    unfit = {each.name for each in fields(Card)} ^ (set(values) | {"answer"})
     if unfit:
         raise ArchiveError(f"{path}: {CARD} and this release disagree about {sorted(unfit)}.", "Use the release that wrote it.")
     card = _typed(path, values)
@@ -169,8 +224,15 @@ def _card(path: Path, data: bytes) -> Card:
     return card
 
 
+def _card_values(card: Card) -> dict[str, Any]:
+    values = asdict(card)
+    if card.answer == Answering():
+        del values["answer"]  # so that archives from before there was one are written again with the same bytes
+    return values
+
+
 def _typed(path: Path, values: Mapping[str, Any]) -> Card:
-    name, version, classes, temperature = (values[field] for field in ("name", "version", "classes", "temperature"))
+    name, version, classes, temperature = (values[each] for each in ("name", "version", "classes", "temperature"))
     fit = {
         "name": isinstance(name, str),
         "version": isinstance(version, str),
@@ -179,10 +241,27 @@ def _typed(path: Path, values: Mapping[str, Any]) -> Card:
         "scores": isinstance(values["scores"], dict),
         "lineage": isinstance(values["lineage"], dict),
     }
-    wrong = [field for field, right in fit.items() if not right]
+    wrong = [each for each, right in fit.items() if not right]
     if wrong:
         raise ArchiveError(f"{path}: {CARD} has the {wrong[0]} {values[wrong[0]]!r}.", "Write the archive again.")
-    return Card(**{**values, "classes": tuple(classes)})
+    return Card(**{**values, "classes": tuple(classes), "answer": _answering(path, values.get("answer", {}), len(classes))})
+
+
+def _answering(path: Path, values: Any, classes: int) -> Answering:
+    known = {each.name for each in fields(Answering)}
+    if not isinstance(values, dict) or set(values) - known:
+        raise ArchiveError(f"{path}: {CARD} has the answer {values!r}.", f"Its fields are {', '.join(sorted(known))}.")
+    answering = Answering(**values)
+    top_k, threshold = answering.top_k, answering.threshold
+    fit = {
+        "calibrated": isinstance(answering.calibrated, bool),
+        "top_k": top_k is None or (type(top_k) is int and 1 <= top_k <= classes),
+        "threshold": type(threshold) in (int, float) and 0 <= threshold <= 1,
+    }
+    wrong = [each for each, right in fit.items() if not right]
+    if wrong:
+        raise ArchiveError(f"{path}: {CARD} has the answer.{wrong[0]} {values[wrong[0]]!r}.", "Write the archive again.")
+    return answering
 
 
 def _json(path: Path, name: str, data: bytes) -> dict[str, Any]:

@@ -114,11 +114,12 @@ class Prediction:
     version: str
     arm: Arm
     unit: str
-    image: npt.NDArray[np.uint8]  # (28, 28) as images.prepare made it
+    image: npt.NDArray[np.uint8] | None  # (28, 28) as images.prepare made it; None where only its digest was kept
     label: str
-    probabilities: npt.NDArray[np.float32]  # (classes,)
-    embedding: npt.NDArray[np.float32]  # (width,) the network's penultimate layer
+    probabilities: npt.NDArray[np.float32]  # (classes,); empty for answers of Python handlers
+    embedding: npt.NDArray[np.float32]  # (width,) the network's penultimate layer; empty likewise
     latency_ms: float
+    digest: str  # SHA-256 of the prepared pixels, hexadecimal; of the raw body where a Python handler answered
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,15 @@ class Feedback:
     request_id: str
     at: float  # seconds since 1970
     label: str
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time in which answers left without a record, because the disk took none."""
+
+    start: float  # seconds since 1970, of the first such answer
+    end: float  # of the last
+    count: int
 
 
 @dataclass(frozen=True)
@@ -145,9 +155,10 @@ class DriftReport:
 
     start: int  # index of the window's first prediction in the journal's order
     examples: int
-    tests: tuple[DriftTest, ...]
+    tests: tuple[DriftTest, ...]  # none where nothing of the window can be compared
     threshold: float  # a p-value below it is an alarm; derived from the false-alarm rate and the number of tests
     false_alarm_rate: float  # chance that a window raises an alarm when nothing has changed
+    unseen: int = 0  # of the examples, those whose image was not kept: they count for what was answered only
 
     @property
     def drifted(self) -> bool:

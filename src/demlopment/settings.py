@@ -9,9 +9,9 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as UnreadableError
 
@@ -21,6 +21,7 @@ PREFIX = "DEMLOPMENT_"
 CONFIG_FILE = "demlopment.toml"
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 picks a free one
 Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Room(BaseModel):
@@ -44,7 +45,9 @@ class Training(Room):
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 4e-3  # the highest; it rises to it and falls to nothing
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of certainty that is spread over all classes
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # what torch takes
-    threads: Annotated[int, Field(ge=1)] = 1  # a second saves little on small batches, and spins when the machine is busy
+    threads: Annotated[int, Field(ge=1, le=256)] = (
+        1  # a second saves little on small batches, and spins when the machine is busy
+    )
     tracking_uri: str | None = None  # MLflow; None is SQLite in the home
 
 
@@ -56,16 +59,62 @@ class Gate(Room):
 
 
 class Endpoint(Room):
-    """The inference endpoint: addresses, processes, what clients may do."""
+    """The inference endpoint: addresses, processes, what clients may do. TorchServe's keys for them: serving/properties.py."""
 
     host: str = "127.0.0.1"
+    management_host: str | None = None  # of the management port; None is the host
+    metrics_host: str | None = None  # likewise
     inference_port: Port = 8080
     management_port: Port = 8081
     metrics_port: Port = 8082
     processes: Annotated[int, Field(ge=1, le=256)] = 2
+    strict: bool = False  # TorchServe to the letter, with the faults that docs/torchserve.md lists
+    model_store: Path | None = None  # where archives are; None is models/ of the home
+    load_models: str = ""  # served in addition to what is registered: "all", or "a.mar,name=b.mar"
     enable_model_api: bool = False  # POST and DELETE /models answer 405 otherwise, as TorchServe since 0.11.1
+    enable_metrics_api: bool = True
+    open_inference_protocol: bool = True  # /v2, which KServe, Seldon and Triton clients speak
+    service_envelope: Literal["", "body", "json", "kserve", "kservev2"] = ""  # how Python handlers get JSON bodies
+    cors_allowed_origin: str = ""  # nothing: no CORS headers
+    cors_allowed_methods: str = ""
+    cors_allowed_headers: str = ""
+
     max_request_bytes: Annotated[int, Field(ge=1)] = 6_553_500  # TorchServe's default
+    max_response_bytes: Annotated[int, Field(ge=1)] = 6_553_500  # of a Python handler; TorchServe's default
     max_batch: Annotated[int, Field(ge=1)] = 64  # requests inferred in one call when that many are waiting
+    max_header_bytes: Annotated[int, Field(ge=1024)] = 65_536
+    header_seconds: Seconds = 10.0  # from a connection's first byte to the end of a request's headers
+    body_seconds: Seconds = 60.0  # from there to the end of its body
+    max_connections: Annotated[int, Field(ge=1)] = 1024  # of one serving process; more wait in the kernel's queue
+
+    allow_handlers: bool = False  # run the Python code of archives, in processes of their own
+    allow_requirements: bool = False  # install what an archive's requirements.txt names
+    default_workers: Annotated[int, Field(ge=0, le=256)] = 0  # of a registration that names no initial_workers
+    job_queue_size: Annotated[int, Field(ge=1)] = 100  # requests that wait for the workers of one version
+    queue_full_status: Annotated[Literal[429, 503], BeforeValidator(int)] = 503  # a variable is a text
+    response_timeout: Annotated[int, Field(ge=1)] = 120  # seconds a handler may take for a batch
+    startup_timeout: Annotated[int, Field(ge=1)] = 120  # seconds a worker may take to load its handler
+    unregister_timeout: Annotated[int, Field(ge=1)] = 120  # seconds for the requests in hand of a version that goes
+    worker_memory_mb: Annotated[int, Field(ge=64)] = 4096  # of one worker; it gets a MemoryError beyond
+    hidden_variables: str = ""  # regular expression: environment variables that no worker sees, besides ours
+
+    token_authorization: bool | None = None  # None: on if others can reach a port, or static tokens are given, or strict
+    token_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0  # life of a key in key_file.json
+    tokens: SecretStr = SecretStr("")  # static tokens: "inference:TOKEN,management:TOKEN,metrics:TOKEN"
+    tokens_file: Path | None = None  # the same, one a line
+    open_health: bool = True  # /ping and /ready need no token
+    allowed_urls: str = ""  # comma separated regular expressions; an archive is fetched from nowhere else
+    allow_private_urls: bool = False  # fetch from this machine and its network too
+    max_archive_bytes: Annotated[int, Field(ge=1)] = 2_000_000_000  # fetched, or unpacked
+    certificate_file: Path | None = None  # PEM; with private_key_file the ports speak TLS
+    private_key_file: Path | None = None
+
+    journal_images: Share = 1.0  # share of predictions whose image is kept; the others keep its digest
+    journal_full: Literal["refuse", "serve"] = "refuse"  # what to do with a request when the disk takes no record
+    journal_segment_mb: Annotated[int, Field(ge=1)] = 64  # a file that has grown to this is closed
+    journal_segment_seconds: Seconds = 3600.0  # a file that is this old is closed
+    journal_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0  # closed files are kept this long once in the lake
+    journal_max_mb: Annotated[int, Field(ge=1)] = 4096  # of all files; beyond, those in the lake go, then journal_full decides
 
 
 class Monitoring(Room):

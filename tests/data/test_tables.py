@@ -80,6 +80,54 @@ class TestEveryTableStore:
         assert store.insert("t", rows(), by=("key",), note={}) == 0
         assert_frame_equal(store.read("t"), rows())
 
+    def test_only_the_rows_asked_for_are_read(self, store: TableStore) -> None:
+        store.insert("t", rows("a", "b", "c"), by=("key",), note={})
+
+        found = store.read("t", columns=("value",), where=pl.col("key") > "a")
+
+        assert found.columns == ["value"]
+        assert len(found) == 2
+
+    def test_a_batch_is_appended_once_with_all_its_rows_however_alike(self, store: TableStore) -> None:
+        first = store.append("t", rows("a", "a"), batch="one")
+        version = store.version("t")
+
+        again = store.append("t", rows("b"), batch="one")
+
+        assert (first, again) == (True, False)
+        assert store.version("t") == version
+        assert store.read("t")["key"].to_list() == ["a", "a"]
+
+    def test_another_batch_with_the_same_rows_is_appended_too(self, store: TableStore) -> None:
+        for name in ("one", "two"):
+            store.append("t", rows("a"), batch=name)
+
+        assert store.read("t")["key"].to_list() == ["a", "a"]
+        assert store.batches("t", ["one", "two", "three"]) == {"one", "two"}
+        assert store.batches("nothing", ["one"]) == set()
+
+    def test_a_batch_without_rows_is_remembered(self, store: TableStore) -> None:
+        store.append("t", rows(), batch="one")
+
+        assert store.batches("t", ["one"]) == {"one"}
+        assert_frame_equal(store.read("t"), rows())
+
+    def test_writers_at_once_append_a_batch_once_and_other_batches_beside_it(self, store: TableStore) -> None:
+        names = ["one", "one", "two", "one", "three"]
+        start_together = threading.Barrier(len(names))
+
+        def write(name: str) -> None:
+            start_together.wait()
+            store.append("t", rows(name), batch=name)
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(store.read("t")["key"]) == ["one", "three", "two"]
+
     @pytest.mark.parametrize(
         "kind", [pl.UInt8, pl.UInt64, pl.List(pl.UInt8), pl.Array(pl.UInt8, 2), pl.List(pl.Int64), pl.Null]
     )

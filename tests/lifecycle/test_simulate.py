@@ -94,4 +94,4 @@ def test_an_endpoint_that_went_away_is_named(stream: Examples) -> None:
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
 
         with pytest.raises(NotReadyError, match=r"does not answer /predictions/digits"):
-            simulate.send(letters, address, "digits", progress=lambda _: None)
+            simulate.send(letters, address, "digits", headers={}, progress=lambda _: None)

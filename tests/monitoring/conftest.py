@@ -1,5 +1,6 @@
 """Real digits and a small fixed model, so that windows of traffic can be made in any number without training."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ class FixedModel:
                 shares,
                 point,
                 1.0,
+                hashlib.sha256(image.tobytes()).hexdigest(),
             )
             for n, (image, shares, point) in enumerate(zip(images, probabilities, embeddings, strict=True))
         ]

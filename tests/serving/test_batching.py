@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from demlopment import images
 from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
 from demlopment.serving import read
@@ -17,6 +19,7 @@ from demlopment.serving.slot import Slot
 from demlopment.serving.state import State, Version
 from demlopment.serving.tally import Tally
 from tests.serving.endpoint import CLASSES, digit, expected, packed
+from tests.serving.test_journal import file_of
 
 
 class Watched:
@@ -120,7 +123,7 @@ def test_a_bug_gives_an_error_and_not_silence(tmp_path: Path) -> None:
 def test_an_answer_that_cannot_be_journalled_is_not_given(tmp_path: Path) -> None:
     chosen, _ = network(tmp_path)
     journal = Journal(tmp_path / "journal", name="x")
-    journal._file.execute("PRAGMA query_only = 1")  # as a disk that does not write any more
+    file_of(journal).execute("PRAGMA query_only = 1")  # as a disk that does not write any more
     tally = Tally()
 
     route = Route(chosen, "direct", "u", "default")
@@ -129,6 +132,34 @@ def test_an_answer_that_cannot_be_journalled_is_not_given(tmp_path: Path) -> Non
     journal.close()
     assert isinstance(answers[0], NotReadyError)
     assert tally.counters == {("demlopment_journal_refused_total",): 1.0}
+
+
+def test_a_journal_that_serves_gives_the_answer_and_counts_that_it_has_no_record(tmp_path: Path) -> None:
+    chosen, _ = network(tmp_path)
+    journal = Journal(tmp_path / "journal", name="x", full="serve")
+    file_of(journal).execute("PRAGMA query_only = 1")  # as a disk that does not write any more
+    tally = Tally()
+
+    route = Route(chosen, "direct", "u", "default")
+    answers = asyncio.run(asked_together(Batching(journal, tally, max_batch=64), [route] * 3, [digit(1)] * 3))
+
+    journal.close()
+    assert all(isinstance(answer, Prediction) for answer in answers)
+    assert tally.counters["demlopment_journal_unrecorded_total",] == 3.0
+    assert ("demlopment_journal_refused_total",) not in tally.counters
+
+
+def test_an_answer_carries_the_digest_of_its_prepared_pixels(tmp_path: Path) -> None:
+    chosen, _ = network(tmp_path)
+    journal = Journal(tmp_path / "journal", name="x", images=0.0)
+
+    route = Route(chosen, "direct", "u", "default")
+    asyncio.run(asked_together(Batching(journal, Tally(), max_batch=64), [route], [digit(1)]))
+    journal.close()
+
+    ((kept,), _) = read(tmp_path / "journal")
+    assert kept.image is None
+    assert kept.digest == hashlib.sha256(images.prepare(digit(1)).tobytes()).hexdigest()
 
 
 def test_a_softmax_of_large_logits_is_finite() -> None:
@@ -155,6 +186,8 @@ def test_a_generation_is_tried_before_it_answers_and_let_go_when_it_is_replaced(
     engine.switch(one)
 
     assert prepared == {}
+    assert before is not None
+    assert after is not None
     assert (before.version, after.version) == ("1.0", "2.0")
     assert kept is before
     assert [each.version for each in engine.networks] == ["1.0"]

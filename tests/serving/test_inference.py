@@ -2,14 +2,35 @@ import json
 import socket
 import struct
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote_from_bytes, urlsplit
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from demlopment import archive, images
+from demlopment.archive import Answering, Archive, Card
 from demlopment.serving import join, read
-from tests.serving.endpoint import CLASSES, Running, digit, expected, packed
+from demlopment.serving.inference import Inference
+from demlopment.serving.state import State, Version
+from demlopment.serving.tokens import Permit, Permits
+from tests.serving.endpoint import (
+    CLASSES,
+    TEMPERATURE,
+    Running,
+    digit,
+    expected,
+    free_ports,
+    onnx_network,
+    packed,
+    registered,
+    running,
+)
+from tests.serving.local import app, ask
 
 NOT_FOUND = "Requested resource is not found, please refer to API document."
 NOT_ALLOWED = "Requested method is not allowed, please refer to API document."
@@ -18,6 +39,18 @@ NOT_ALLOWED = "Requested method is not allowed, please refer to API document."
 REFUSALS = [
     ("GET", "/", b"", 405, "MethodNotAllowedException", NOT_ALLOWED),
     ("GET", "/nowhere", b"", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("OPTIONS", "/nowhere", b"", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("POST", "/predict", b"x", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("GET", "/models/digits", b"", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("POST", "/v1/models/digits:guess", b"x", 404, "ResourceNotFoundException", NOT_FOUND),
+    ("POST", "/wfpredict/some", b"x", 404, "WorkflowNotFoundException", "Workflow not found: some"),
+    ("POST", "/predictions//digits", b"x", 404, "ModelNotFoundException", "Model not found: "),
+    ("POST", "/explanations/none", b"x", 404, "ModelNotFoundException", "Model not found: none"),
+    ("POST", "/v1/models/none:predict", b"x", 404, "ModelNotFoundException", "Model not found: none"),
+    ("POST", "/invocations?model_name=none", b"x", 404, "ModelNotFoundException", "Model not found: none"),
+    ("POST", "/models/none/invoke", b"x", 404, "ModelNotFoundException", "Model not found: none"),
+    ("POST", "/none/predict", b"x", 404, "ModelNotFoundException", "Model not found: none"),
+    ("OPTIONS", "/predictions/none", b"", 404, "ModelNotFoundException", "Model not found: none"),
     ("GET", "//ping", b"", 404, "ResourceNotFoundException", NOT_FOUND),
     ("POST", "/predictions", b"x", 404, "ResourceNotFoundException", NOT_FOUND),
     ("POST", "/predictions/none", b"x", 404, "ModelNotFoundException", "Model not found: none"),
@@ -76,7 +109,8 @@ def test_the_probabilities_of_each_version_are_those_of_its_network(endpoint: Ru
     assert len({row.argmax() for row in wanted}) > 1, "pictures that all look alike would show nothing"
     for answer, row in zip(answers, wanted, strict=True):
         said = answer.json()
-        assert list(said) == ["label", "probabilities", "confidence", "model", "version", "request_id"]
+        assert list(said) == ["label", "probabilities", "confidence", "accepted", "model", "version", "request_id"]
+        assert said["accepted"] is True
         np.testing.assert_allclose(list(said["probabilities"].values()), row, atol=1e-5)
         assert list(said["probabilities"]) == list(CLASSES)
         assert said["confidence"] == max(said["probabilities"].values())
@@ -122,12 +156,53 @@ def test_a_refusal_is_the_error_triple(
     assert answer.text == json.dumps(triple, indent=2, ensure_ascii=False) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        ("/v1/models/digits:predict", "1.0"),
+        ("/v2/models/digits/infer", "1.0"),
+        ("/v2/models/digits/versions/2.0/infer", "2.0"),
+        ("/invocations?model_name=digits", "1.0"),
+        ("/models/digits/invoke?a=1", "1.0"),
+        ("/digits/predict?a=1", "1.0"),
+        ("/digits/2.0/predict", "2.0"),
+        ("/digits/2.0/predict/", "2.0"),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET", "DELETE"])
+def test_every_path_reads_a_raw_picture_by_any_method(endpoint: Running, method: str, path: str, version: str) -> None:
+    answer = endpoint.inference.request(method, path, content=digit(5))
+
+    assert (answer.status_code, answer.text) == (200, CLASSES[expected(digit(5), version).argmax()])
+    assert answer.headers["x-model-version"] == version
+
+
+def test_a_head_request_is_answered_without_a_body(endpoint: Running) -> None:
+    found, missing = endpoint.inference.head("/ping"), endpoint.inference.head("/nowhere")
+
+    assert (found.status_code, found.content, int(found.headers["content-length"]) > 0) == (200, b"", True)
+    assert (missing.status_code, missing.content) == (404, b"")
+
+
+def test_an_explanation_is_a_map_and_says_more_when_asked(endpoint: Running) -> None:
+    plain = endpoint.inference.post("/explanations/digits/2.0", content=digit(5))
+    full = endpoint.inference.post("/explanations/digits/2.0", content=digit(5), headers={"accept": "application/json"})
+    refused = endpoint.inference.post("/explanations/digits", content=b"no picture")
+
+    assert np.array(plain.json()).shape == (28, 28)
+    assert np.abs(plain.json()).max() > 0
+    assert full.json()["saliency"] == plain.json()
+    assert full.json()["label"] == CLASSES[expected(digit(5), "2.0").argmax()]
+    assert plain.headers["x-model-version"] == "2.0"
+    assert refused.status_code == 400
+
+
 def test_ping_and_ready_answer_any_method(endpoint: Running) -> None:
-    answers = [endpoint.inference.request(method, "/ping") for method in ("GET", "POST", "PUT")]
+    answers = [endpoint.inference.request(method, path) for method in ("GET", "POST", "PUT") for path in ("/ping", "/ping/x")]
     ready = endpoint.inference.get("/ready")
     head = endpoint.inference.head("/ping")
 
-    assert [answer.text for answer in answers] == ['{\n  "status": "Healthy"\n}\n'] * 3
+    assert [answer.text for answer in answers] == ['{\n  "status": "Healthy"\n}\n'] * 6
     assert ready.json() == {"status": "Ready"}
     assert (head.status_code, head.content) == (200, b"")
 
@@ -234,3 +309,143 @@ def test_a_client_that_asks_to_close_is_not_told_to_stay(endpoint: Running) -> N
     answer = endpoint.inference.get("/ping", headers={"connection": "close"})
 
     assert answer.headers["connection"] == "close"
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """TorchServe to the letter, as far as a network can be."""
+    root = tmp_path_factory.mktemp("strict")
+    registered(root, "1.0")
+    with running(root, free_ports(strict=True, token_authorization=False, cors_allowed_origin="*", processes=1)) as started:
+        yield started
+
+
+def test_strict_answers_a_label_whatever_is_accepted_and_knows_no_arm(strict: Running) -> None:
+    headers = {"accept": "application/json", "x-request-id": "mine"}
+
+    answers = [
+        strict.inference.post(path, content=digit(3), headers=headers) for path in ("/predictions/digits", "/digits/predict")
+    ]
+    explained = strict.inference.post("/explanations/digits", content=digit(3), headers=headers)
+
+    for answer in (*answers, explained):
+        assert answer.text == CLASSES[expected(digit(3), "1.0").argmax()]
+        assert not {"content-type", "x-arm", "x-model-version"} & set(answer.headers)
+        assert answer.reason_phrase == ""
+        assert uuid.UUID(answer.headers["x-request-id"]).version == 4
+
+
+@pytest.mark.parametrize("body", [b"no picture", b""])
+def test_strict_says_of_an_unreadable_picture_what_torchserve_says(strict: Running, body: bytes) -> None:
+    answer = strict.inference.post("/predictions/digits", content=body)
+
+    assert answer.status_code == 503
+    assert answer.json() == {"code": 503, "type": "InternalServerException", "message": "Prediction failed"}
+
+
+def test_strict_has_no_ready_and_never_says_which_methods_are_allowed(strict: Running, endpoint: Running) -> None:
+    ready, root, ours = strict.inference.get("/ready"), strict.inference.get("/"), endpoint.inference.get("/")
+
+    assert ready.json() == {"code": 404, "type": "ResourceNotFoundException", "message": NOT_FOUND}
+    assert (root.status_code, ours.status_code) == (405, 405)
+    assert root.json() == ours.json()
+    assert "allow" not in root.headers
+    assert ours.headers["allow"] == "OPTIONS"
+
+
+def test_cross_origin_headers_stand_on_every_answer_where_they_are_configured(strict: Running, endpoint: Running) -> None:
+    paths = ("/ping", "/nowhere", "/predictions/digits")
+
+    answers = [strict.inference.get(path) for path in paths]
+
+    assert [answer.headers["access-control-allow-origin"] for answer in answers] == ["*"] * 3
+    assert "access-control-allow-methods" not in answers[0].headers
+    assert "access-control-allow-origin" not in endpoint.inference.get("/ping").headers
+
+
+def test_the_only_model_needs_no_name(strict: Running) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    alone = strict.inference.post("/invocations", content=digit(3))
+    named = strict.inference.post("/invocations", content=b"model_name=none", headers=form)
+
+    assert alone.text == CLASSES[expected(digit(3), "1.0").argmax()]
+    assert named.json()["message"] == "Model not found: none"
+
+
+def quoting(tmp_path: Path, answer: Answering) -> Inference:
+    """An app whose only model asks to be quoted like that."""
+    card = Card("digits", "1.0", CLASSES, images.VERSION, TEMPERATURE, {}, {}, answer)
+    file = archive.write(tmp_path, Archive(card, onnx_network("1.0"), {}, digit(1))).name
+    return app(tmp_path, State().register("digits", "1.0", Version(file, file, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "accepted"), [(0.0, True), (float(expected(digit(3), "1.0").max()) + 1e-3, False), (1.0, False)]
+)
+def test_a_card_may_ask_for_the_likeliest_classes_and_a_threshold(tmp_path: Path, threshold: float, *, accepted: bool) -> None:
+    inference = quoting(tmp_path, Answering(top_k=3, threshold=threshold))
+    wanted = expected(digit(3), "1.0")
+
+    said = json.loads(ask(inference, "POST", "/predictions/digits", digit(3), {"accept": "application/json"}).body)
+    plain = ask(inference, "POST", "/predictions/digits", digit(3))
+    inference.journal.close()
+
+    assert list(said["probabilities"]) == [CLASSES[each] for each in np.argsort(-wanted)[:3]]
+    assert said["confidence"] == max(said["probabilities"].values())
+    assert said["accepted"] is accepted
+    assert plain.body.decode() == said["label"]
+
+
+def test_a_card_may_ask_for_probabilities_as_the_network_gives_them(tmp_path: Path) -> None:
+    inference = quoting(tmp_path, Answering(calibrated=False))
+    calibrated = np.log(expected(digit(3), "1.0")) * TEMPERATURE
+    wanted = np.exp(calibrated) / np.exp(calibrated).sum()
+
+    said = json.loads(ask(inference, "POST", "/predictions/digits", digit(3), {"accept": "application/json"}).body)
+    inference.journal.close()
+
+    np.testing.assert_allclose(list(said["probabilities"].values()), wanted, atol=1e-5)
+
+
+def test_a_request_without_a_token_is_refused_before_anything_is_looked_up(tmp_path: Path) -> None:
+    inference = app(tmp_path, State())
+    inference.permits = Permits(required=True, permits=(Permit.of("inference", "secret"),))
+
+    refused = ask(inference, "POST", "/predictions/none", b"x")
+    let_in = ask(inference, "POST", "/predictions/none", b"x", {"authorization": "Bearer secret"})
+    inference.journal.close()
+
+    assert (refused.status, json.loads(refused.body)["type"]) == (400, "InvalidKeyException")
+    assert (let_in.status, json.loads(let_in.body)["type"]) == (404, "ModelNotFoundException")
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    parts=st.lists(
+        st.sampled_from(
+            [
+                *("predictions", "explanations", "v1", "v2", "models", "versions", "infer", "invoke", "invocations", "predict"),
+                *("health", "ready", "live", "ping", "feedback", "digits", "digits:predict", "1.0", "", "%", "é"),
+            ]
+        ),
+        max_size=6,
+    ),
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]),
+    kind=st.sampled_from(["", "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]),
+    body=st.sampled_from([b"", b"{}", b"[", b"a=1&b", b"--b\r\n", b'{"instances": [1]}', b'{"inputs": [{}]}'])
+    | st.binary(max_size=40),
+)
+def test_no_path_and_no_body_is_our_fault(asking: Inference, parts: list[str], method: str, kind: str, body: bytes) -> None:
+    said = ask(asking, method, "/" + "/".join(parts), body, {"content-type": kind} if kind else {})
+
+    assert said.status < 500, (said.status, said.body)
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inference]:
+    root = tmp_path_factory.mktemp("asking")
+    file = packed(root, "1.0").name
+    inference = app(root, State().register("digits", "1.0", Version(file, file, 1, 1)))
+    yield inference
+    inference.journal.close()

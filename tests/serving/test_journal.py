@@ -1,20 +1,27 @@
+import hashlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demlopment.errors import DataError, HomeError, NotReadyError
-from demlopment.records import Arm, Feedback, Prediction
-from demlopment.serving import join, read
-from demlopment.serving.journal import TABLES, Journal
+from demlopment.records import Arm, Feedback, Gap, Prediction
+from demlopment.serving import join, read, segments
+from demlopment.serving import journal as journals
+from demlopment.serving.journal import TABLES, Journal, keeps_image
+from demlopment.serving.recorded import found_in
 
 TIMES = st.floats(0, 4e9)
 ARMS: Sequence[Arm] = ("control", "treatment", "direct")
@@ -32,21 +39,33 @@ def predictions(draw: st.DrawFn) -> Prediction:
         version=draw(st.text(max_size=20)),
         arm=draw(st.sampled_from(ARMS)),
         unit=draw(st.text(max_size=20)),
-        image=np.frombuffer(draw(st.binary(min_size=784, max_size=784)), np.uint8).reshape(28, 28),
+        image=draw(st.none() | st.binary(min_size=784, max_size=784).map(picture)),
         label=draw(st.text(max_size=5)),
         probabilities=np.array(draw(st.lists(floats, min_size=1, max_size=10)), np.float32),
         embedding=np.array(draw(st.lists(floats, max_size=16)), np.float32),
         latency_ms=draw(st.floats(0, 1e6)),
+        digest=draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
     )
+
+
+def picture(pixels: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(pixels, np.uint8).reshape(28, 28)
 
 
 def same(one: Prediction, other: Prediction) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
 
 
+def file_of(journal: Journal) -> sqlite3.Connection:
+    """What the journal writes to, to make a disk of it that is full."""
+    assert journal._segment is not None
+    return journal._segment.file
+
+
 def prediction(request_id: str, at: float = 1.0) -> Prediction:
     image, row = np.zeros((28, 28), np.uint8), np.array([1], np.float32)
-    return Prediction(request_id, at, "digits", "1.0", "direct", "ada", image, "7", row, row, 0.5)
+    digest = hashlib.sha256(image.tobytes()).hexdigest()
+    return Prediction(request_id, at, "digits", "1.0", "direct", "ada", image, "7", row, row, 0.5, digest)
 
 
 @settings(max_examples=40, deadline=None)
@@ -122,6 +141,18 @@ def test_a_file_whose_process_died_before_its_first_row_is_empty_not_damaged(tmp
     assert found == ([], [])
 
 
+def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "1-gone.sqlite").symlink_to(tmp_path / "moved into the lake")  # listed, and not there any more
+    journal = Journal(tmp_path, name="x")
+    journal.record([prediction("a")])
+
+    found = found_in(tmp_path)
+    journal.close()
+
+    assert [row.request_id for row in found.predictions] == ["a"]
+    assert "1-gone" not in found.segments, "the lake is asked for it"
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "1-bad.sqlite").write_bytes(b"this is no database, however long it is " * 100)
 
@@ -132,12 +163,12 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_refuses_whole_batches_and_says_so_until_there_is_room(tmp_path: Path) -> None:
     journal = Journal(tmp_path, name="full")
     journal.record([prediction("before")])
-    journal._file.execute("PRAGMA max_page_count = 4")
+    file_of(journal).execute("PRAGMA max_page_count = 4")
 
     with pytest.raises(NotReadyError, match="full"):
         journal.record([prediction(f"r{number}") for number in range(100)])
     failing = journal.failing
-    journal._file.execute("PRAGMA max_page_count = 100000")
+    file_of(journal).execute("PRAGMA max_page_count = 100000")
     journal.record([prediction("after")])
     journal.close()
 
@@ -161,17 +192,275 @@ def test_rows_written_by_another_connection_are_seen_while_it_is_open(tmp_path: 
 
     assert (rows[0].request_id, labels) == ("a", [Feedback("a", 2.0, "3")])
     journal.close()
-    with sqlite3.connect(next(tmp_path.glob("*.sqlite"))) as file:
-        assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    file.close()
 
 
 def test_a_row_that_is_no_picture_is_a_damaged_journal(tmp_path: Path) -> None:
     file = sqlite3.connect(tmp_path / "1-9000.sqlite")
     file.executescript(TABLES)
-    file.execute("INSERT INTO predictions VALUES ('a', 1.0, 'digits', '1.0', 'direct', 'u', x'00', '1', x'', x'', 1.0)")
+    file.execute("INSERT INTO predictions VALUES ('a', 1.0, 'digits', '1.0', 'direct', 'u', x'00', '1', x'', x'', 1.0, '')")
     file.commit()
     file.close()
 
     with pytest.raises(DataError, match=r"1-9000\.sqlite is damaged"):
         read(tmp_path)
+
+
+def test_a_file_of_the_first_form_is_read_with_the_digest_of_its_image(tmp_path: Path) -> None:
+    image = np.arange(784, dtype=np.uint8).reshape(28, 28)
+    file = sqlite3.connect(tmp_path / "1-9000.sqlite")
+    file.executescript("""
+        CREATE TABLE predictions (request_id TEXT, at REAL, model TEXT, version TEXT, arm TEXT, unit TEXT, image BLOB,
+            label TEXT, probabilities BLOB, embedding BLOB, latency_ms REAL);
+        CREATE TABLE feedback (request_id TEXT, at REAL, label TEXT);
+        PRAGMA user_version = 7;
+    """)
+    row = ("a", 1.0, "digits", "1.0", "direct", "u", image.tobytes(), "1", b"", b"", 2.5)
+    file.execute("INSERT INTO predictions VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
+    file.commit()
+    file.close()
+
+    ((found,), _) = read(tmp_path)
+
+    assert found.digest == hashlib.sha256(image.tobytes()).hexdigest()
+    assert (found.request_id, found.latency_ms) == ("a", 2.5)
+    assert np.array_equal(np.asarray(found.image), image)
+
+
+def test_a_file_of_a_later_form_is_refused_and_not_called_damaged(tmp_path: Path) -> None:
+    file = sqlite3.connect(tmp_path / "1-9000.sqlite")
+    file.executescript(TABLES + "ALTER TABLE predictions ADD COLUMN mood TEXT;")
+    file.close()
+
+    with pytest.raises(DataError, match=r"1-9000\.sqlite has a form that this version does not know"):
+        read(tmp_path)
+
+
+@given(share=st.floats(0, 1), other=st.floats(0, 1), request_id=IDS)
+def test_a_larger_share_keeps_every_image_that_a_smaller_one_keeps(share: float, other: float, request_id: str) -> None:
+    smaller, larger = sorted((share, other))
+
+    kept = keeps_image(request_id, smaller), keeps_image(request_id, larger)
+
+    assert kept != (True, False)
+    assert (keeps_image(request_id, 0), keeps_image(request_id, 1)) == (False, True)
+
+
+def test_images_are_kept_by_the_stated_share_and_all_digests_stay(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, name="sampling", images=0.3)
+    rows = [prediction(f"r{number}") for number in range(2000)]
+    journal.record(rows)
+    journal.close()
+
+    found, _ = read(tmp_path)
+
+    kept = {row.request_id for row in found if row.image is not None}
+    assert kept == {row.request_id for row in rows if keeps_image(row.request_id, 0.3)}
+    # Six standard deviations of a binomial share around 0.3 of 2,000: the ids are fixed, so this is a golden value too.
+    assert abs(len(kept) - 600) < 6 * (2000 * 0.3 * 0.7) ** 0.5
+    assert {row.digest for row in found} == {rows[0].digest}
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.mark.parametrize("limit", [{"segment_bytes": 1}, {"segment_seconds": 60}])
+def test_a_file_that_is_large_or_old_is_closed_and_nothing_is_missing_meanwhile(
+    tmp_path: Path, limit: dict[str, float]
+) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, name="x", now=clock, **limit)  # type: ignore[arg-type]  # mypy takes every keyword for a float
+    for number in range(4):
+        journal.record([prediction(f"r{number}", at=number)])
+        clock.at += 60
+        assert [row.request_id for row in read(tmp_path)[0]] == [f"r{n}" for n in range(number + 1)]
+    being_written = [path for path in segments.every(tmp_path) if not segments.complete(path)]
+    journal.close()
+
+    assert len(segments.every(tmp_path)) == 4
+    assert segments.every(tmp_path)[-1] in being_written
+    assert all(segments.complete(path) for path in segments.every(tmp_path))
+    assert {path.suffix for path in tmp_path.iterdir()} == {".sqlite"}, "closed files are plain files without company"
+
+
+def test_a_file_without_a_row_is_neither_closed_nor_left_behind(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, name="x", segment_seconds=1, now=clock)
+    (before,) = segments.every(tmp_path)
+    clock.at += 100
+
+    journal.tend()
+    after = segments.every(tmp_path)
+    journal.close()
+
+    assert after == [before]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_written_is_never_taken_for_complete_even_without_its_lock(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, name="x")
+    journal.record([prediction("a")])
+    (path,) = segments.every(tmp_path)
+
+    locked = segments.complete(path)
+    path.with_suffix(".lock").unlink()
+    settled = segments.settle(path)
+    journal.record([prediction("b")])
+    journal.close()
+
+    assert (locked, settled) == (False, False)
+    assert len(read(tmp_path)[0]) == 2
+
+
+def test_a_file_that_somebody_removes_is_said_and_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path / "journal", name="x", now=clock)
+    journal.record([prediction("lost")])
+    shutil.rmtree(tmp_path / "journal")
+    clock.at += journals.LOOK_SECONDS
+
+    journal.record([prediction("kept")])
+    journal.close()
+
+    assert "removed while it was written" in capsys.readouterr().err
+    assert [row.request_id for row in read(tmp_path / "journal")[0]] == ["kept"]
+
+
+def test_a_journal_that_serves_lets_answers_pass_and_records_the_gap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, name="x", full="serve", now=clock)
+    first = journal.record([prediction("before", at=1)])
+    file_of(journal).execute("PRAGMA max_page_count = 4")
+
+    during = [journal.record([prediction(f"{at}-{n}", at=at) for n in range(100)]) for at in (2, 3, 4)]
+    with pytest.raises(NotReadyError, match="full"):
+        journal.record(feedback=[Feedback("before", 3.0, "1" * 100_000)])
+    failing = journal.failing
+    file_of(journal).execute("PRAGMA max_page_count = 100000")
+    last = journal.record([prediction("after", at=5)])
+    journal.close()
+
+    found = found_in(tmp_path)
+    assert (first, during, failing, last) == (True, [False] * 3, True, True)
+    assert not journal.failing
+    assert [row.request_id for row in found.predictions] == ["before", "after"]
+    assert found.gaps == [Gap(2, 4, 300)]
+    assert capsys.readouterr().err.count("answers leave without a record, 100 so far") == 1, "once a minute is loud enough"
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_gap_is_recorded_without_further_traffic(tmp_path: Path, *, closed: bool) -> None:
+    journal = Journal(tmp_path, name="x", full="serve")
+    file_of(journal).execute("PRAGMA max_page_count = 4")
+    journal.record([prediction(f"r{n}", at=2) for n in range(100)])
+    file_of(journal).execute("PRAGMA max_page_count = 100000")
+
+    if not closed:
+        journal.tend()
+        assert not journal.failing
+        assert found_in(tmp_path).gaps == [Gap(2, 2, 100)]
+    journal.close()
+
+    assert found_in(tmp_path).gaps == [Gap(2, 2, 100)]
+
+
+def test_a_gap_that_cannot_be_recorded_is_said_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(tmp_path, name="x", full="serve")
+    file_of(journal).execute("PRAGMA query_only = 1")  # as a disk that does not write any more
+    journal.record([prediction("a")])
+    capsys.readouterr()
+
+    journal.close()
+
+    assert "1 answers were not recorded, and neither can this be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("full", ["refuse", "serve"])
+def test_beyond_its_limit_a_journal_gives_up_what_is_in_the_lake_and_then_is_full(
+    tmp_path: Path, full: Literal["refuse", "serve"]
+) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, name="x", full=full, segment_bytes=1, max_bytes=1_000_000, now=clock)
+
+    def fill(*numbers: int) -> None:
+        for number in numbers:
+            journal.record([prediction(f"{number}-{n}", at=number) for n in range(250)])  # about 250 kB
+            clock.at += journals.LOOK_SECONDS
+            for thread in journal._closing:  # a file that is being folded counts twice
+                thread.join()
+
+    fill(0, 1, 2)
+    segments.mark_stored(segments.every(tmp_path)[0], stored=True)
+    fill(3, 4)
+    if full == "serve":
+        assert not journal.record([prediction("over", at=9)])
+    else:
+        with pytest.raises(NotReadyError, match=r"limit of 1 MB.*demlopment data compact"):
+            journal.record([prediction("over")])
+    failing = journal.failing
+    for path in segments.every(tmp_path)[:2]:
+        segments.mark_stored(path, stored=True)
+    clock.at += journals.LOOK_SECONDS
+    again = journal.record([prediction("again", at=10)])
+    journal.close()
+
+    found = found_in(tmp_path)
+    assert (failing, again, journal.failing) == (True, True, False)
+    assert {row.request_id.split("-")[0] for row in found.predictions} >= {"4", "again"}
+    assert "0-0" not in {row.request_id for row in found.predictions}, "it is in the lake"
+    assert found.gaps == ([Gap(9, 9, 1)] if full == "serve" else [])
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MB."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"mount needs root, here or in a container with CAP_SYS_ADMIN: {mounted.stderr.strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_disk_without_room_for_a_file_stops_no_journal_that_serves(disk: Path) -> None:
+    (disk / "fill").touch()
+    with suppress(OSError):
+        (disk / "fill").write_bytes(bytes(2_000_000))
+
+    with pytest.raises(NotReadyError, match="cannot be started"):
+        Journal(disk / "journal", name="x")
+    journal = Journal(disk / "journal", name="x", full="serve")
+    during = journal.record([prediction("during", at=2)])
+    (disk / "fill").unlink()
+    after = journal.record([prediction("after", at=3)])
+    journal.close()
+
+    found = found_in(disk / "journal")
+    assert (during, after) == (False, True)
+    assert [row.request_id for row in found.predictions] == ["after"]
+    assert found.gaps == [Gap(2, 2, 1)]
+    assert len(list((disk / "journal").iterdir())) == 1, "a file that could not be begun leaves nothing"
+
+
+def test_a_disk_that_fills_while_files_change_loses_no_acknowledged_row(disk: Path) -> None:
+    clock = Clock()
+    journal = Journal(disk / "journal", name="x", segment_bytes=1, now=clock)
+    acknowledged = []
+    with pytest.raises(NotReadyError):  # noqa: PT012  whichever record it is that meets the end of the disk
+        for number in range(1000):
+            journal.record([prediction(f"r{number}")])
+            acknowledged.append(f"r{number}")
+            clock.at += journals.LOOK_SECONDS
+    read(disk / "journal")
+    journal.close()
+
+    assert len(acknowledged) > 5
+    assert {row.request_id for row in read(disk / "journal")[0]} == set(acknowledged)

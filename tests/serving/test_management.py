@@ -223,11 +223,10 @@ def test_a_network_that_cannot_be_started_says_so_and_leaves_no_zombie(endpoint:
     removed = status_of(endpoint, "DELETE", "/models/garbage")
 
     assert registered_idle[0] == 200
-    assert scaled.json() == {
-        "code": 500,
-        "type": "InternalServerException",
-        "message": "Failed to start workers for model garbage version: null",
-    }
+    said = scaled.json()
+    assert (said["code"], said["type"]) == (500, "InternalServerException")
+    assert said["message"].startswith("Failed to start workers for model garbage version: null. ")
+    assert "its network cannot be loaded" in said["message"]
     assert (described["minWorkers"], described["workers"]) == (0, [])
     assert removed == (200, 'Model "garbage" unregistered')
 
@@ -333,3 +332,44 @@ def test_what_was_registered_is_served_by_the_next_run_and_a_missing_archive_is_
     assert warnings.count("digits 1.0 is registered and cannot be served") == 1
     assert warnings.count("later 1.0 is registered and cannot be served") == 1
     assert second.process.returncode == 0
+
+
+def test_a_model_says_of_itself_what_its_card_says(endpoint: Running) -> None:
+    (described,) = endpoint.management.get("/models/digits?customized=true").json()
+
+    assert list(described)[-1] == "customizedMetadata"
+    assert described["customizedMetadata"] == {"classes": list("0123456789"), "scores": {}, "lineage": {}}
+
+
+def test_a_version_without_workers_cannot_be_asked_about_itself(endpoint: Running) -> None:
+    packed(endpoint.home.models, "1.0", "idle")
+    endpoint.management.post("/models?url=idle-1.0.mar")
+
+    answer = endpoint.management.get("/models/idle?customized=true")
+    ready = endpoint.management.get("/v1/models/idle").json()
+    endpoint.management.delete("/models/idle")
+
+    assert answer.status_code == 503
+    assert answer.json()["message"] == (
+        'Model "idle" has no worker to serve describe request. Please use scale workers API to add workers.'
+    )
+    assert ready == {"name": "idle", "ready": False}
+
+
+def test_kserve_asks_whether_a_model_is_ready(endpoint: Running) -> None:
+    assert endpoint.management.get("/v1/models/digits").json() == {"name": "digits", "ready": True}
+    assert status_of(endpoint, "GET", "/v1/models/none") == (404, "Model not found: none")
+    assert status_of(endpoint, "POST", "/v1/models/digits")[0] == 405
+
+
+def test_strict_keeps_the_zombie_of_a_failed_registration_and_offers_an_empty_last_page(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0")
+    packed(home.models, "1.0", "garbage", b"this is no network")
+    with running(tmp_path, free_ports(strict=True, token_authorization=False)) as strict:
+        failed = status_of(strict, "POST", "/models?url=garbage-1.0.mar&initial_workers=1")
+        again = status_of(strict, "POST", "/models?url=garbage-1.0.mar&initial_workers=1")
+        page = strict.management.get("/models?limit=2").json()
+
+    assert failed == (500, "Failed to start workers for model garbage version: 1.0")
+    assert again == (409, "Model version 1.0 is already registered for model garbage")
+    assert page["nextPageToken"] == "2"

@@ -72,6 +72,8 @@ def test_the_latest_value_of_a_gauge_stands() -> None:
 
 
 def test_the_processes_are_counted_together_under_torchserves_names(endpoint: Running) -> None:
+    for path in ("/predictions/digits", "/predictions/digits/2.0", "/predictions/none"):
+        endpoint.inference.post(path, content=digit(1))  # a series is there once it has been counted
     before = endpoint.metrics.get("/metrics").text
 
     with ThreadPoolExecutor(8) as pool:
@@ -109,6 +111,30 @@ def test_families_are_filtered_by_exact_name(endpoint: Running) -> None:
     assert re.findall(r"# TYPE (\w+)", chosen) == ["Requests2XX", "MemoryUsed"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/", 405), ("/nowhere", 404), ("/metrics/", 200)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 405), ("/nowhere", 404), ("/metrics/", 200), ("/metrics/more", 200), ("/api-description", 200)]
+)
 def test_the_metrics_port_has_one_path(endpoint: Running, path: str, status: int) -> None:
     assert endpoint.metrics.get(path).status_code == status
+
+
+def test_strict_leaves_out_what_torchserve_does_not_have() -> None:
+    tally = Tally()
+    tally.add("demlopment_feedback_total")
+    tally.add("Requests2XX", "Host")
+
+    text = write(tally, "host", strict=True)
+
+    assert "demlopment" in write(tally, "host")
+    assert "demlopment" not in text
+    assert value(text, "Requests2XX{") == 1
+
+
+def test_explanations_are_counted_by_the_version_that_gave_them(endpoint: Running) -> None:
+    start = 'demlopment_explanations_total{model_name="digits",model_version="2.0"'
+
+    endpoint.inference.post("/explanations/digits/2.0", content=digit(1))
+    before = value(endpoint.metrics.get("/metrics").text, start)
+    endpoint.inference.post("/explanations/digits/2.0", content=digit(1))
+
+    assert value(endpoint.metrics.get("/metrics").text, start) - before == 1

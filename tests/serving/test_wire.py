@@ -77,3 +77,59 @@ def test_json_is_printed_as_gson_prints_it() -> None:
     answer = wire.as_json({"a": [], "b": "<é>", "c": {"d": 1}})
 
     assert answer.body.decode() == '{\n  "a": [],\n  "b": "<é>",\n  "c": {\n    "d": 1\n  }\n}\n'
+
+
+def test_a_message_without_advice_is_kept_to_the_letter() -> None:
+    assert wire.message(RequestError("Model not found: ")) == "Model not found: "
+    assert wire.message(RequestError("No.", "Send yes.")) == "No. Send yes."
+
+
+@pytest.mark.parametrize(
+    ("allowed", "strict", "header"), [(("GET", "PUT"), False, b"GET, PUT"), (("GET",), True, None), ((), False, None)]
+)
+def test_a_method_that_is_not_allowed_says_which_are(allowed: tuple[str, ...], *, strict: bool, header: bytes | None) -> None:
+    answer = wire.failure(wire.not_allowed(*allowed), strict=strict)
+
+    assert answer.status == 405
+    assert dict(answer.headers).get(b"allow") == header
+
+
+def test_strict_gives_every_request_an_id_of_its_own() -> None:
+    given = {b"x-request-id": b"mine"}
+
+    assert wire.request_id(given) == "mine"
+    assert wire.request_id(given, strict=True) != "mine"
+
+
+def test_work_whose_client_has_gone_is_cancelled_and_work_that_is_done_is_not() -> None:
+    ended: list[str] = []
+
+    async def work(*, done: bool) -> str:
+        try:
+            if not done:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        return "whole"
+
+    async def never() -> wire.Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def gone() -> wire.Message:
+        return {"type": "http.disconnect"}
+
+    whole = asyncio.run(wire.unless_gone(never, work(done=True)))
+    with pytest.raises(wire.ClientGoneError):
+        asyncio.run(wire.unless_gone(gone, work(done=False)))
+
+    assert (whole, ended) == ("whole", ["cancelled"])
+
+
+def test_only_cross_origin_headers_with_a_value_are_sent() -> None:
+    assert wire.cors("", "", "") == ()
+    assert wire.cors("*", "", "x-a") == (
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-allow-headers", b"x-a"),
+    )

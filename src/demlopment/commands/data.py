@@ -31,6 +31,26 @@ def ingest(
     _show_counts(added.quarantined)
 
 
+@app.command("compact")
+def compact(context: typer.Context) -> None:
+    """Move the journal's complete files into the lake, and delete those that were kept there long enough.
+
+    Run it once an hour or so, also while the endpoint serves.
+
+    Example: demlopment data compact
+    """
+    from demlopment.data import Answers
+    from demlopment.lifecycle.compact import compact
+
+    settings = settings_of(context)
+    home = home_of(settings)
+    done = compact(home, Answers(home.lake), settings.endpoint)
+    typer.echo(
+        f"{done.moved} files moved into the lake with {done.predictions} predictions and {done.labels} labels, "
+        f"{done.removed} removed, {done.waiting} still in use."
+    )
+
+
 @app.command("quarantine")
 def quarantine(context: typer.Context) -> None:
     """Show how many rows are in quarantine, by reason.

@@ -4,13 +4,13 @@ import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from demlopment.commands.client import ask, running
-from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.client import ask
+from demlopment.commands.place import home_of
 from demlopment.errors import ArchiveError, DataError
 
 if TYPE_CHECKING:
@@ -20,30 +20,85 @@ if TYPE_CHECKING:
 
 def serve(
     context: typer.Context,
+    models_too: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     until_stdin_closes: Annotated[
         bool, typer.Option(help="For programs: print the addresses as one line of JSON, and stop when standard input closes.")
     ] = False,
+    start: Annotated[bool, typer.Option("--start", help="Accepted: serving is what this does, in the foreground.")] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Accepted: it always stays in the foreground.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the endpoint of this home.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-v", help="Show the version and leave.")] = False,
+    ts_config: Annotated[Path | None, typer.Option(help="TorchServe's config.properties.")] = None,
+    model_store: Annotated[Path | None, typer.Option(help="Where archives are.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(help="Load these too: all, or several of a.mar and name=a.mar.", metavar="MODEL...")
+    ] = None,
+    no_config_snapshots: Annotated[
+        bool, typer.Option("--no-config-snapshots", "--ncs", help="Accepted: snapshot files are never written.")
+    ] = False,
+    disable_token_auth: Annotated[bool, typer.Option("--disable-token-auth", "--dt", help="Requests need no token.")] = False,
+    enable_model_api: Annotated[
+        bool, typer.Option("--enable-model-api", help="Clients may register and unregister models.")
+    ] = False,
+    log_config: Annotated[str | None, typer.Option(help="Not supported.")] = None,
+    cpp_log_config: Annotated[str | None, typer.Option(help="Not supported.")] = None,
+    workflow_store: Annotated[str | None, typer.Option(help="Not supported.")] = None,
+    plugins_path: Annotated[str | None, typer.Option("--plugins-path", "--ppath", help="Not supported.")] = None,
 ) -> None:
     """Serve every registered model on the three ports until Ctrl-C.
 
+    Takes TorchServe's options too, see docs/torchserve.md.
+
     Example: DEMLOPMENT_ENDPOINT__INFERENCE_PORT=9080 demlopment serve
     """
-    from demlopment import serving
+    from demlopment.commands import torchserve
 
-    settings = settings_of(context)
-    home = home_of(settings)
+    if version:
+        torchserve.show_version()
+        return
+    if stop:
+        torchserve.stop(context)
+        return
+    unsupported = {
+        "--log-config": log_config,
+        "--cpp-log-config": cpp_log_config,
+        "--workflow-store": workflow_store,
+        "--plugins-path": plugins_path,
+    }
+    if models_too and not models:
+        raise DataError(f"serve got {models_too[0]!r}, which is no option.", "Name models after --models.")
+    if start and not foreground:
+        torchserve.warn("--start: the endpoint stays in the foreground; end it with Ctrl-C, or with serve --stop elsewhere.")
+    for option, value in unsupported.items():
+        if value is not None:
+            torchserve.warn(f"{option} is not supported and has no effect.")
+    given = torchserve.given(
+        model_store=model_store,
+        models=[*(models or ()), *(models_too or ())],
+        disable_token_auth=disable_token_auth,
+        enable_model_api=enable_model_api,
+    )
+    _serve(context, ts_config, given, leash=until_stdin_closes)
+
+
+def _serve(context: typer.Context, ts_config: Path | None, given: dict[str, Any], *, leash: bool) -> None:
+    from demlopment import serving
+    from demlopment.commands import torchserve
+
+    configured = torchserve.configured(context, ts_config, given)
+    home = home_of(configured.settings)
 
     def ready(addresses: "Addresses") -> None:
-        if until_stdin_closes:
+        if leash:
             print(json.dumps(asdict(addresses)), flush=True)
         else:
-            _show_curl_lines(addresses, home)
+            _show_curl_lines(addresses, home, configured.settings.endpoint.model_store or home.models)
 
-    serving.serve(home, settings.endpoint, leash=until_stdin_closes, ready=ready)
+    serving.serve(home, configured.settings.endpoint, leash=leash, ready=ready, configuration=configured.file)
 
 
-def _show_curl_lines(addresses: "Addresses", home: "Home") -> None:
-    first = _first_loaded(home)
+def _show_curl_lines(addresses: "Addresses", home: "Home", store: Path) -> None:
+    first = _first_loaded(home, store)
     if first is None:
         typer.echo(f"Ready on {addresses.inference}, but {home.root} has no model: run `demlopment demo` or `train` first.")
         return
@@ -54,7 +109,7 @@ def _show_curl_lines(addresses: "Addresses", home: "Home") -> None:
     typer.echo(f"  curl {addresses.metrics}/metrics")
 
 
-def _first_loaded(home: "Home") -> tuple[str, Path] | None:
+def _first_loaded(home: "Home", store: Path) -> tuple[str, Path] | None:
     """A model that answers, and a picture for a first request to it, taken out of its archive."""
     from demlopment import archive
     from demlopment.home import replace
@@ -63,7 +118,7 @@ def _first_loaded(home: "Home") -> tuple[str, Path] | None:
     # The endpoint is in the middle of getting ready and cannot be asked yet; its state says the same.
     for name, model in state.load(state.path(home)).models.items():
         try:
-            content = archive.read(home.models / model.versions[model.default].file)
+            content = archive.read(store / model.versions[model.default].file)
         except ArchiveError:  # the endpoint has named it, and serves the others
             continue
         path = home.endpoint / "sample.png"
@@ -81,9 +136,9 @@ def predict(
 
     Example: demlopment predict var/endpoint/sample.png
     """
-    inference, path = running(context).inference, f"/predictions/{quote(model, safe='')}"
+    path = f"/predictions/{quote(model, safe='')}"
     for picture in pictures:
-        said = ask(inference, "POST", path, content=_bytes_of(picture), headers={"accept": "application/json"})
+        said = ask(context, "inference", "POST", path, content=_bytes_of(picture), headers={"accept": "application/json"})
         typer.echo(f"{picture}  {said['label']}  {said['confidence']:.1%}  by {said['model']} {said['version']}")
 
 

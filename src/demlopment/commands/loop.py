@@ -72,10 +72,12 @@ def monitor(
     traffic = observe.journalled(home_of(settings), model.card.name, since=0)
     accuracy = observe.window_accuracy(traffic, settings.monitoring)
     for window, (_, labelled, correct) in zip(observe.drift(traffic, model, settings.monitoring), accuracy, strict=True):
-        worst = min(window.tests, key=lambda test: test.p_value)
+        worst = min(window.tests, key=lambda test: test.p_value, default=None)
         known = f"{correct}/{labelled} right" if labelled else "no labels yet"
         state = "ALARM" if window.drifted else "quiet"
-        typer.echo(f"{state}  from request {window.start}: smallest p {worst.p_value:.1e} ({worst.name}); {known}")
+        why = f"smallest p {worst.p_value:.1e} ({worst.name})" if worst else "nothing that could be compared was kept"
+        unseen = f"; {window.unseen} without their picture" if window.unseen else ""
+        typer.echo(f"{state}  from request {window.start}: {why}; {known}{unseen}")
     typer.echo(f"{len(traffic.predictions)} requests in the journal, {len(accuracy)} full windows.")
 
 

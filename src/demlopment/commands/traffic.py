@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import typer
 
-from demlopment.commands.client import ask, running
+from demlopment.commands.client import ask
 
 app = typer.Typer(help="Split the traffic of a running endpoint between two versions.", no_args_is_help=True)
 
@@ -46,5 +46,5 @@ def end(context: typer.Context, model: Annotated[str, typer.Argument()] = "digit
 
 
 def _manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None) -> None:
-    said = ask(running(context).management, method, f"/models/{quote(model, safe='')}/traffic", json=plan)
+    said = ask(context, "management", method, f"/models/{quote(model, safe='')}/traffic", json=plan)
     typer.echo(json.dumps(said, indent=2))

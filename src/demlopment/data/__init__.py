@@ -1,7 +1,8 @@
 """From raw rows to a pinned snapshot in four parts: sources, contract, transform, lake, splits."""
 
+from demlopment.data.answers import Answers
 from demlopment.data.lake import Lake
 from demlopment.data.sources import RawRows, packaged_digits, returned, spoiled
 from demlopment.data.splits import split
 
-__all__ = ["Lake", "RawRows", "packaged_digits", "returned", "split", "spoiled"]
+__all__ = ["Answers", "Lake", "RawRows", "packaged_digits", "returned", "split", "spoiled"]

@@ -4,13 +4,13 @@ An address is a folder or a URI such as s3://bucket/lake; the code is the same f
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from demlopment.errors import DataError, HomeError, NotReadyError
@@ -20,6 +20,7 @@ from demlopment.home import REMEDIES
 STORABLE = (pl.String, pl.Binary, pl.Boolean, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
 UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
 ATTEMPTS = 20  # of writers that collide, one always gets through, so as many may write at once
+T = TypeVar("T")
 ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
 
 
@@ -29,8 +30,15 @@ class TableStore(Protocol):
     def version(self, table: str) -> int | None:
         """The newest version of `table`, or None where it does not exist."""
 
-    def read(self, table: str, *, version: int | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The rows of `table` at a version (the newest if None), in no particular order.
+    def read(
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        """The rows of `table` at a version (the newest if None), or those `where` it is true, in no particular order.
 
         Raises DataError if the table or that version does not exist, or is damaged.
         """
@@ -41,6 +49,16 @@ class TableStore(Protocol):
         Creates the table if needed; makes no new version where nothing was added. `note` is kept with the version.
         Raises DataError for a column type that does not survive storing, HomeError where nothing can be written.
         """
+
+    def append(self, table: str, frame: pl.DataFrame, *, batch: str) -> bool:
+        """Add all rows as the batch of that name, unless `table` has had it before; whether they were added.
+
+        The rows and the name are one commit, so that a writer killed anywhere is simply repeated. Creates the table if
+        needed. Raises as `insert`.
+        """
+
+    def batches(self, table: str, names: Iterable[str]) -> set[str]:
+        """Those of the `names` under which a batch was appended to `table`."""
 
 
 def check_storable(table: str, frame: pl.DataFrame) -> None:
@@ -70,23 +88,58 @@ class DeltaStore:
         with _explained(address):
             return DeltaTable(address).version() if DeltaTable.is_deltatable(address) else None
 
-    def read(self, table: str, *, version: int | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read(
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
         address = self._address(table)
         with _explained(address):
             if not DeltaTable.is_deltatable(address):
                 raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
-            return self._rows(DeltaTable(address, version=version), table, columns)
+            return self._rows(DeltaTable(address, version=version), table, columns, where)
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
         check_storable(table, frame)
+        return self._repeated(table, lambda: self._merge(table, frame, by, note))
+
+    def append(self, table: str, frame: pl.DataFrame, *, batch: str) -> bool:
+        check_storable(table, frame)
+        return self._repeated(table, lambda: self._append(table, frame, batch))
+
+    def batches(self, table: str, names: Iterable[str]) -> set[str]:
+        address = self._address(table)
+        with _explained(address):
+            if not DeltaTable.is_deltatable(address):
+                return set()
+            delta = DeltaTable(address)
+            return {name for name in names if delta.transaction_version(name) is not None}
+
+    def _repeated(self, table: str, write: Callable[[], T]) -> T:
+        """Write, and look again where another process was quicker."""
         address = self._address(table)
         for _ in range(ATTEMPTS):
             with _explained(address):
                 try:
-                    return self._merge(table, frame, by, note)
+                    return write()
                 except CommitFailedError:
                     continue
         raise NotReadyError(f"Other processes keep writing to {address}.", "Try again when they are done.")
+
+    def _append(self, table: str, frame: pl.DataFrame, batch: str) -> bool:
+        address = self._address(table)
+        if not DeltaTable.is_deltatable(address):
+            write_deltalake(address, frame.clear(), mode="ignore")
+        target = DeltaTable(address)
+        if target.transaction_version(batch) is not None:
+            return False
+        # Of two commits that name one transaction Delta refuses the second, also where both had looked before.
+        commit = CommitProperties(app_transactions=[Transaction(batch, 1)])
+        write_deltalake(target, frame, mode="append", commit_properties=commit)
+        return True
 
     def _merge(self, table: str, frame: pl.DataFrame, by: Sequence[str], note: Mapping[str, str]) -> int:
         address = self._address(table)
@@ -103,14 +156,17 @@ class DeltaStore:
         merge = target.merge(fresh, predicate=same, source_alias="new", target_alias="old", commit_properties=commit)
         return int(merge.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
 
-    def _rows(self, delta: DeltaTable, table: str, columns: Sequence[str] | None) -> pl.DataFrame:
+    def _rows(self, delta: DeltaTable, table: str, columns: Sequence[str] | None, where: pl.Expr | None = None) -> pl.DataFrame:
         # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
-        chosen = list(columns) if columns else None
         files = [uri.rpartition("/")[2] for uri in delta.file_uris()]
         if "://" in self.root or not files:
-            return pl.read_delta(delta, columns=chosen)
-        # In a folder the files are opened by their paths: read_delta encodes a space or an umlaut twice and finds nothing.
-        return pl.read_parquet([f"{self.root}/{table}/{file}" for file in files], columns=chosen, glob=False)
+            rows = pl.scan_delta(delta)
+        else:
+            # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
+            rows = pl.scan_parquet([f"{self.root}/{table}/{file}" for file in files], glob=False)
+        if where is not None:
+            rows = rows.filter(where)
+        return rows.select(list(columns) if columns else pl.all()).collect()
 
     def _address(self, table: str) -> str:
         return f"{self.root}/{table}"

@@ -31,14 +31,18 @@ def collect(lake: Lake, settings: Data) -> Collected:
 
 
 def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) -> Collected:
-    """Ingest the production pictures whose label came back, and pin under `name` everything the lake now holds."""
-    known = [prediction for prediction in traffic.predictions if prediction.request_id in traffic.truth]
-    if not known:
+    """Ingest the production pictures whose label came back, and pin under `name` everything the lake now holds.
+
+    A prediction of which only the digest was kept teaches nothing, whatever its label.
+    """
+    known = [(prediction, prediction.image) for prediction in traffic.predictions if prediction.request_id in traffic.truth]
+    kept = [(prediction.request_id, image) for prediction, image in known if image is not None]
+    if not kept:
         return everything(lake, settings, name)
     rows = returned(
-        np.stack([prediction.image for prediction in known]),
-        [int(traffic.truth[prediction.request_id]) for prediction in known],
-        [prediction.request_id for prediction in known],
+        np.stack([image for _, image in kept]),
+        [int(traffic.truth[request_id]) for request_id, _ in kept],
+        [request_id for request_id, _ in kept],
     )
     ingested = ingest(lake, rows)
     return replace(everything(lake, settings, name), ingested=ingested)

@@ -164,7 +164,13 @@ def serve_both(
         rollout.split(plan)
         letters, change_at = simulate.letters(first.split.stream, CLASSES, world)
         began = workshop.now()
-        answers = simulate.send(letters, rollout.inference, MODEL, progress=lambda done: step.progress(done, len(letters)))
+        answers = simulate.send(
+            letters,
+            rollout.inference,
+            MODEL,
+            headers=rollout.headers,
+            progress=lambda done: step.progress(done, len(letters)),
+        )
         traffic = observe.journalled(workshop.home, MODEL, began)
         step.sentence = (
             f"{len(answers)} requests answered and journalled, {len(traffic.truth)} labels came back, "

@@ -1,11 +1,13 @@
-"""Read what the endpoint journalled and hand it to the monitors. Composes serving's journal and the monitoring room."""
+"""Read what the endpoint journalled and hand it to the monitors. Composes the journal, the lake and the monitoring room."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from demlopment import monitoring, serving
 from demlopment.archive import Archive
+from demlopment.data import Answers
 from demlopment.home import Home
+from demlopment.lifecycle.compact import everything
 from demlopment.lifecycle.story import Sample
 from demlopment.records import DriftReport, Feedback, Prediction, Reading, TrafficPlan
 from demlopment.settings import Monitoring
@@ -23,10 +25,10 @@ class Traffic:
 
 
 def journalled(home: Home, model: str, since: float) -> Traffic:
-    """What the journal holds of one model since a time (seconds since 1970)."""
-    predictions, feedback = serving.read(home.endpoint / "journal", since)
-    ours = [prediction for prediction in predictions if prediction.model == model]
-    return Traffic(ours, feedback, serving.join(ours, feedback).labels)
+    """What the journal, and the lake that took over its older files, hold of one model since a time (seconds since 1970)."""
+    recorded = everything(home, Answers(home.lake), since)
+    ours = [prediction for prediction in recorded.predictions if prediction.model == model]
+    return Traffic(ours, recorded.feedback, serving.join(ours, recorded.feedback).labels)
 
 
 def reading(plan: TrafficPlan, traffic: Traffic) -> Reading:
@@ -64,10 +66,15 @@ def window_accuracy(traffic: Traffic, rules: Monitoring) -> tuple[tuple[int, int
 
 
 def samples(traffic: Traffic, version: str, since: int = 0) -> tuple[Sample, ...]:
-    """Labelled pictures that one version answered from request `since` on, wrong answers first."""
+    """Labelled pictures that one version answered from request `since` on, as far as they were kept, wrong answers first."""
     shown = [
-        Sample(prediction.image, prediction.label, float(prediction.probabilities.max()), traffic.truth[prediction.request_id])
+        Sample(
+            prediction.image,
+            prediction.label,
+            float(prediction.probabilities.max(initial=0.0)),
+            traffic.truth[prediction.request_id],
+        )
         for prediction in traffic.predictions[since:]
-        if prediction.version == version and prediction.request_id in traffic.truth
+        if prediction.version == version and prediction.request_id in traffic.truth and prediction.image is not None
     ]
     return tuple(sorted(shown, key=lambda sample: sample.said == sample.true)[:SAMPLES])

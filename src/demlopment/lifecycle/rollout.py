@@ -17,7 +17,7 @@ import httpx2
 from demlopment.errors import NotReadyError
 from demlopment.home import Home
 from demlopment.records import TrafficPlan
-from demlopment.serving import running
+from demlopment.serving import credentials, running
 from demlopment.settings import Endpoint
 
 REMEDIES: dict[int, str] = {
@@ -29,10 +29,12 @@ PATIENCE_SECONDS = 60  # for the endpoint to become ready, and to leave: it take
 class Rollout:
     """The management side of one running endpoint."""
 
-    def __init__(self, addresses: dict[str, str]) -> None:
+    def __init__(self, home: Home, addresses: dict[str, str]) -> None:
         self.inference = addresses["inference"]
         self.metrics = addresses["metrics"]
-        self._http = httpx2.Client(base_url=addresses["management"], timeout=PATIENCE_SECONDS)
+        self.headers = credentials(home, "inference")  # what a prediction needs, if anything
+        key = credentials(home, "management")
+        self._http = httpx2.Client(base_url=addresses["management"], timeout=PATIENCE_SECONDS, headers=key)
 
     def bring_up(self, archive: Path) -> None:
         """Load an archive of the model store into every serving process; one that is loaded already stays as it is."""
@@ -96,7 +98,7 @@ def endpoint(home: Home, settings: Endpoint) -> Iterator[Rollout]:
     ) as process:
         log = _Log(process, home.endpoint / "endpoint.log")
         try:
-            rollout = Rollout(_addresses(process, log))
+            rollout = Rollout(home, _addresses(process, log))
             try:
                 yield rollout
             finally:
@@ -134,7 +136,7 @@ def reached(home: Home, settings: Endpoint) -> Iterator[Rollout]:
         with endpoint(home, settings) as rollout:
             yield rollout
         return
-    rollout = Rollout(asdict(addresses))
+    rollout = Rollout(home, asdict(addresses))
     try:
         yield rollout
     finally:
@@ -144,7 +146,8 @@ def reached(home: Home, settings: Endpoint) -> Iterator[Rollout]:
 def _environment(home: Home, settings: Endpoint) -> dict[str, str]:
     """What the endpoint is told: this home, free ports, and that archives may be registered."""
     ours = settings.model_copy(update={"inference_port": 0, "management_port": 0, "metrics_port": 0, "enable_model_api": True})
-    variables = {f"DEMLOPMENT_ENDPOINT__{name.upper()}": str(value) for name, value in ours.model_dump().items()}
+    values = ours.model_dump() | {"tokens": ours.tokens.get_secret_value()}
+    variables = {f"DEMLOPMENT_ENDPOINT__{name.upper()}": str(value) for name, value in values.items() if value is not None}
     return os.environ | variables | {"DEMLOPMENT_HOME": str(home.root)}
 
 

@@ -4,7 +4,7 @@ Plays the world outside. Knows the endpoint only as a client knows it, and no ro
 nothing of what is drawn here. Everything follows from one seed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +100,13 @@ def letters(stream: Examples, classes: Sequence[str], world: World) -> tuple[lis
 
 
 def send(
-    sent: Sequence[Letter], inference: str, model: str, *, clients: int = 4, progress: Callable[[int], None]
+    sent: Sequence[Letter],
+    inference: str,
+    model: str,
+    *,
+    headers: Mapping[str, str],
+    clients: int = 4,
+    progress: Callable[[int], None],
 ) -> list[Answer]:
     """Post the letters in order, a few at a time, and the labels as they come due; the answers in the letters' order.
 
@@ -108,7 +114,7 @@ def send(
     """
     answers: list[Answer] = []
     due = _labels_by_time(sent)
-    with httpx2.Client(base_url=inference, timeout=30) as http, ThreadPoolExecutor(clients) as users:
+    with httpx2.Client(base_url=inference, timeout=30, headers=headers) as http, ThreadPoolExecutor(clients) as users:
         for batch in _batches(len(sent), clients):
             answers += users.map(lambda i: _ask(http, model, sent[i]), batch)
             for i in _until(due, batch.stop):

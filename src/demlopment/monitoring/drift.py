@@ -39,17 +39,20 @@ def drift(
     Threshold  the false-alarm rate shared equally among the tests (Bonferroni), so it holds however they depend.
     Version    whose profile it is. Answers of other versions count for the statistics of pictures only; without
                `version` all answers must be of one.
+    Images     not kept are passed over and counted: which ones is chance, so the tests of pictures only get weaker. Where
+               nothing at all can be compared there is no test, and no alarm.
     Raises     DataError for an empty window, mixed versions, or a profile that does not belong to these answers.
     """
     check_format(reference)
-    pictures = np.stack([prediction.image for prediction in window]) if window else np.zeros((0, 28, 28), np.uint8)
-    if not len(pictures):
+    if not window:
         raise DataError("The window holds no predictions.", "Wait for traffic, or choose a smaller window.")
-    tests = _compare(reference["pictures"], picture_statistics(pictures))
+    pictures = [prediction.image for prediction in window if prediction.image is not None]
     answers = _answers_of(window, version)
+    tests = _compare(reference["pictures"], picture_statistics(np.stack(pictures))) if pictures else []
     if answers:
         tests += _compare_answers(reference, answers)
-    return DriftReport(start, len(window), tuple(tests), false_alarm_rate / len(tests), false_alarm_rate)
+    threshold = false_alarm_rate / max(1, len(tests))
+    return DriftReport(start, len(window), tuple(tests), threshold, false_alarm_rate, unseen=len(window) - len(pictures))
 
 
 def windows(predictions: Sequence[Prediction], size: int) -> Iterator[tuple[int, Sequence[Prediction]]]:
@@ -140,7 +143,8 @@ def _answers_of(window: Sequence[Prediction], version: str | None) -> list[Predi
             f"The window holds answers of the versions {', '.join(versions)}.",
             "Say whose reference profile it is compared with.",
         )
-    return [prediction for prediction in window if version in (None, prediction.version)]
+    # A Python handler leaves neither probabilities nor an embedding to compare.
+    return [each for each in window if version in (None, each.version) and len(each.embedding)]
 
 
 def _mix_p_value(reference: Counts, current: Counts) -> float:

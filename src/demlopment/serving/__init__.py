@@ -1,8 +1,29 @@
 """The endpoint: answers TorchServe's clients, splits traffic, and journals every answer before it leaves."""
 
-from demlopment.serving.addresses import Addresses, running
-from demlopment.serving.journal import join, read
-from demlopment.serving.supervisor import serve
-from demlopment.serving.traffic import assign
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Addresses", "assign", "join", "read", "running", "serve"]
+if TYPE_CHECKING:
+    from demlopment.serving.addresses import Addresses, running
+    from demlopment.serving.recorded import join, read
+    from demlopment.serving.supervisor import serve
+    from demlopment.serving.tokens import credentials
+    from demlopment.serving.traffic import assign
+
+__all__ = ["Addresses", "assign", "credentials", "join", "read", "running", "serve"]
+# Imported when first used: serving processes and workers import this package too, and have no use for most of it.
+HOMES = {
+    "Addresses": "addresses",
+    "assign": "traffic",
+    "credentials": "tokens",
+    "join": "recorded",
+    "read": "recorded",
+    "running": "addresses",
+    "serve": "supervisor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

@@ -5,6 +5,7 @@ batches grow exactly when the process is busy and a lone request never waits for
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,9 @@ class Waiting:
     """One request between its last byte and its answer."""
 
     route: Route
+    network: Network  # of the route
     request_id: str
-    picture: bytes
+    picture: bytes | images.Grey
     since: float  # of time.perf_counter
     answer: "asyncio.Future[Prediction]"
 
@@ -58,13 +60,15 @@ class Batching:
     now: Callable[[], float] = time.time
     _waiting: list[Waiting] = field(default_factory=list)
 
-    async def predict(self, route: Route, request_id: str, picture: bytes) -> Prediction:
-        """The journalled answer for one encoded picture.
+    async def predict(self, route: Route, request_id: str, picture: bytes | images.Grey) -> Prediction:
+        """The journalled answer of a network for one picture: encoded bytes, or an array as images.prepare makes it.
 
-        Raises RequestError for a picture that cannot be read, and NotReadyError if the journal refuses it.
+        Raises RequestError for a picture that cannot be read, and NotReadyError if the journal refuses it; a journal that
+        serves without a record lets it pass, counted.
         """
         loop = asyncio.get_running_loop()
-        waiting = Waiting(route, request_id, picture, time.perf_counter(), loop.create_future())
+        assert route.network is not None, "handlers are asked elsewhere"
+        waiting = Waiting(route, route.network, request_id, picture, time.perf_counter(), loop.create_future())
         if not self._waiting:
             loop.call_soon(self._flush)
         self._waiting.append(waiting)
@@ -91,12 +95,14 @@ class Batching:
         times = Times(started, decoded, inferred=time.perf_counter())
         predictions = self._predictions(batch, prepared, probabilities, embeddings, times)
         try:
-            self.journal.record(predictions)
+            recorded = self.journal.record(predictions)
         except NotReadyError as refused:
             self.tally.add("demlopment_journal_refused_total", amount=len(predictions))
             for each in batch:
                 each.fail(NotReadyError(refused.problem, refused.remedy))
             return
+        if not recorded:
+            self.tally.add("demlopment_journal_unrecorded_total", amount=len(predictions))
         for each, prediction in zip(batch, predictions, strict=True):
             each.succeed(prediction)
         self._count(network, batch, times)
@@ -114,15 +120,16 @@ class Batching:
             Prediction(
                 request_id=each.request_id,
                 at=at,
-                model=each.route.network.model,
-                version=each.route.network.version,
+                model=each.network.model,
+                version=each.network.version,
                 arm=each.route.arm,
                 unit=each.route.unit,
                 image=prepared[row],
-                label=each.route.network.classes[best],
+                label=each.network.classes[best],
                 probabilities=probabilities[row],
                 embedding=embeddings[row],
                 latency_ms=(times.inferred - each.since) * 1000,
+                digest=hashlib.sha256(prepared[row].tobytes()).hexdigest(),
             )
             for row, (each, best) in enumerate(zip(batch, probabilities.argmax(axis=1).tolist(), strict=True))
         ]
@@ -148,7 +155,7 @@ def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[npt.NDArray
     kept, prepared = [], []
     for each in batch:
         try:
-            prepared.append(images.prepare(each.picture))
+            prepared.append(images.prepare(each.picture) if isinstance(each.picture, bytes) else each.picture)
         except images.ImageError as error:
             each.fail(RequestError(str(error)))
         else:
@@ -159,5 +166,5 @@ def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[npt.NDArray
 def _by_network(waiting: Sequence[Waiting]) -> dict[Network, list[Waiting]]:
     groups: dict[Network, list[Waiting]] = {}
     for each in waiting:
-        groups.setdefault(each.route.network, []).append(each)
+        groups.setdefault(each.network, []).append(each)
     return groups

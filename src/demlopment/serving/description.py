@@ -21,8 +21,18 @@ class Worker:
     ready: bool
 
 
-def describe(name: str, number: str, version: Version, workers: Sequence[Worker], *, at_startup: bool) -> dict[str, Any]:
-    """One version. What only Python handlers, GPUs or sequences have keeps TorchServe's default."""
+@dataclass(frozen=True)
+class Queue:
+    """The requests that wait for the workers of a version. Those of a network never wait for more than one batch."""
+
+    remaining: int
+    pending: int
+
+
+def describe(
+    name: str, number: str, version: Version, workers: Sequence[Worker], queue: Queue, *, at_startup: bool
+) -> dict[str, Any]:
+    """One version. What only GPUs or sequences have keeps TorchServe's default."""
     return {
         "modelName": name,
         "modelVersion": number,
@@ -49,12 +59,12 @@ def describe(name: str, number: str, version: Version, workers: Sequence[Worker]
         "maxSequenceJobQueueSize": 0,
         "loadedAtStartup": at_startup,
         "workers": [_worker(worker) for worker in workers],
-        "jobQueueStatus": {"remainingCapacity": 100, "pendingRequests": 0},
+        "jobQueueStatus": {"remainingCapacity": queue.remaining, "pendingRequests": queue.pending},
     }
 
 
-def page(models: Mapping[str, Model], limit: int, offset: int) -> dict[str, Any]:
-    """The default versions by name, from `offset`; a token only where there is more, unlike upstream's full last page."""
+def page(models: Mapping[str, Model], limit: int, offset: int, *, strict: bool) -> dict[str, Any]:
+    """The default versions by name, from `offset`; a token only where there is more, or, if strict, on a full last page too."""
     limit = limit if 0 <= limit <= PAGE else PAGE
     offset = max(offset, 0)
     names = sorted(models)
@@ -62,7 +72,8 @@ def page(models: Mapping[str, Model], limit: int, offset: int) -> dict[str, Any]
         {"modelName": name, "modelUrl": models[name].versions[models[name].default].url}
         for name in names[offset : offset + limit]
     ]
-    token = {"nextPageToken": str(offset + limit)} if offset + limit < len(names) else {}
+    more = offset + limit < len(names) + strict
+    token = {"nextPageToken": str(offset + limit)} if more else {}
     return token | {"models": shown}
 
 

@@ -14,7 +14,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from demlopment import archive, images
-from demlopment.archive import Card
+from demlopment.archive import Answering, Card
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.records import Arm
 from demlopment.serving.state import Model, State, Version
@@ -46,24 +46,37 @@ class Network:
     model: str
     version: str
     classes: tuple[str, ...]
-    temperature: float
+    temperature: float  # logits are divided by it; 1 where the card asks for uncalibrated probabilities
     session: onnxruntime.InferenceSession
     load_ms: float
+    answering: Answering = field(default_factory=Answering)
+
+    @property
+    def key(self) -> Key:
+        return self.model, self.version
 
     def run(self, batch: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """Prepared images (n, 28, 28) -> calibrated probabilities (n, classes) and embeddings (n, width)."""
+        """Prepared images (n, 28, 28) -> probabilities (n, classes) and embeddings (n, width)."""
         logits, embedding = self.session.run(["logits", "embedding"], {"image": images.as_input(batch)})
         return softmax(logits / np.float32(self.temperature)), embedding
 
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """Who answers a request: a network and the arm it stands for."""
+    """Who answers a request: a version, and the arm it stands for."""
 
-    network: Network
+    network: Network | None  # None: Python code in workers of its own
     arm: Arm
     unit: str
     asked: str  # the version as the request named it, or "default": TorchServe's metrics tell them apart
+    handler: Key | None = None  # the version whose code answers, where no network does
+
+    @property
+    def key(self) -> Key:
+        """Model and version."""
+        key = self.handler if self.network is None else self.network.key
+        assert key is not None, "a route leads to a network or to a handler"
+        return key
 
 
 @dataclass
@@ -76,10 +89,12 @@ class Engine:
     _prepared: Mapping[Key, Network] = field(default_factory=dict)
 
     def prepare(self, state: State) -> dict[Key, str]:
-        """Load what `state` serves and is not loaded yet, changing no answer; returns why each failure failed."""
+        """Load the networks of `state` that are not loaded yet, changing no answer; returns why each failure failed."""
         prepared: dict[Key, Network] = {}
         failures: dict[Key, str] = {}
         for key, version in state.served.items():
+            if version.kind == "handler":
+                continue
             network = self._networks.get(key) or self._prepared.get(key)
             try:
                 prepared[key] = network or load(self.store, key, version)
@@ -93,38 +108,49 @@ class Engine:
         self._models, self._networks, self._prepared = state.models, self._prepared, {}
 
     @property
+    def models(self) -> Mapping[str, Model]:
+        """What is registered, by name."""
+        return self._models
+
+    @property
     def networks(self) -> tuple[Network, ...]:
         return tuple(self._networks.values())
+
+    def registered(self, name: str, version: str | None = None) -> None:
+        """Raise RequestError, 404, for a model or a version that is not registered."""
+        if name not in self._models:
+            raise RequestError(f"Model not found: {name}", status=404, kind="ModelNotFoundException")
+        if version is not None and version not in self._models[name].versions:
+            raise RequestError(
+                f"Model version: {version} does not exist for model: {name}", status=404, kind="ModelVersionNotFoundException"
+            )
 
     def route(self, name: str, version: str | None, headers: Mapping[bytes, bytes], request_id: str) -> Route:
         """Who answers. An explicit version wins; otherwise the plan decides by the request's unit; otherwise the default.
 
         Raises RequestError, 404 for what is not registered and 503 for what has no worker.
         """
-        model = self._models.get(name)
-        if model is None:
-            raise RequestError(f"Model not found: {name}", status=404, kind="ModelNotFoundException")
+        self.registered(name, version)
+        model = self._models[name]
         plan = model.plan
         header = plan.unit_header if plan else "x-unit-id"
         unit = headers.get(header.encode(), b"").decode("latin-1") or request_id
         if plan and version is None:
             arm = assign(unit, plan)
             chosen = plan.treatment if arm == "treatment" else plan.control
-            return Route(self._network(name, chosen, explicit=False), arm, unit, "default")
-        if version is not None and version not in model.versions:
-            raise RequestError(
-                f"Model version: {version} does not exist for model: {name}", status=404, kind="ModelVersionNotFoundException"
-            )
-        network = self._network(name, version or model.default, explicit=version is not None)
-        return Route(network, "direct", unit, version or "default")
+            return self._route((name, chosen), arm, unit, None)
+        return self._route((name, model.default if version is None else version), "direct", unit, version)
 
-    def _network(self, name: str, version: str, *, explicit: bool) -> Network:
-        network = self._networks.get((name, version))
-        if network is None:
-            # TorchServe's words, with its unbalanced quote: clients match them.
-            subject = f'Model "{name}" Version {version}"' if explicit else f'Model "{name}"'
-            raise RequestError(f"{subject} {NO_WORKER}", status=503, kind="ServiceUnavailableException")
-        return network
+    def _route(self, key: Key, arm: Arm, unit: str, asked: str | None) -> Route:
+        network = self._networks.get(key)
+        if network is not None:
+            return Route(network, arm, unit, asked or "default")
+        version = self._models[key[0]].versions[key[1]]
+        if version.kind == "handler" and version.served:
+            return Route(None, arm, unit, asked or "default", key)
+        # TorchServe's words, with its unbalanced quote: clients match them.
+        subject = f'Model "{key[0]}"' if asked is None else f'Model "{key[0]}" Version {asked}"'
+        raise RequestError(f"{subject} {NO_WORKER}", status=503, kind="ServiceUnavailableException")
 
 
 NO_WORKER = (
@@ -150,7 +176,9 @@ def load(store: Path, key: Key, version: Version) -> Network:
         raise ArchiveError(f"{path}: its network cannot be loaded ({_first_line(error)}).", "Export it again.") from error
     _try_out(path, session, content.card, content.sample)
     load_ms = (time.perf_counter() - started) * 1000
-    return Network(*key, content.card.classes, content.card.temperature, session, load_ms)
+    card = content.card
+    temperature = card.temperature if card.answer.calibrated else 1.0
+    return Network(*key, card.classes, temperature, session, load_ms, card.answer)
 
 
 def softmax(logits: Floats) -> Floats:

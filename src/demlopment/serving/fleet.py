@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from demlopment.serving import addresses, tally
-from demlopment.serving.slot import Key, Launch, Slot, Tell
+from demlopment.serving.launch import Launch
+from demlopment.serving.slot import Attend, Key, Slot, Tell
 from demlopment.serving.state import State
 from demlopment.serving.tally import Tally
+from demlopment.serving.tokens import Permits
 
 FIRST_WORKER = 9000  # TorchServe names its workers by port, from here up
 
@@ -19,9 +21,11 @@ class Fleet:
 
     first: socket.socket
     launch: Launch
+    attend: Attend
     tell: Tell
     slots: list[Slot] = field(default_factory=list)
     _state: State = field(default_factory=State)
+    _permits: Permits = field(default_factory=Permits)
     _past: Tally = field(default_factory=Tally)  # of processes that were retired
     _restarts: int = 0  # of those
 
@@ -43,6 +47,11 @@ class Fleet:
         """Put a generation in force: when this returns, every process answers by it."""
         self._state = state
         await asyncio.gather(*(slot.load(state) for slot in self.slots))
+
+    async def permit(self, permits: Permits) -> None:
+        """Let in, from now on, whoever has one of these tokens."""
+        self._permits = permits
+        await asyncio.gather(*(slot.permit() for slot in self.slots))
 
     async def resize(self, count: int) -> None:
         """Add or retire processes until there are `count`. Raises NotReadyError, with the old count, if one does not start."""
@@ -69,7 +78,10 @@ class Fleet:
 
     def _slot(self, number: int) -> Slot:
         listener = self.first if number == 0 else addresses.beside(self.first)
-        return Slot(str(FIRST_WORKER + number), listener, self.launch, lambda: self._state, self.tell)
+        return Slot(str(FIRST_WORKER + number), listener, self.launch, self._current, self.attend, self.tell)
+
+    def _current(self) -> tuple[State, Permits]:
+        return self._state, self._permits
 
     async def _retire(self, slots: list[Slot]) -> None:
         await asyncio.gather(*(slot.retire() for slot in slots))

@@ -1,21 +1,28 @@
-"""The inference port: predictions, feedback, health. Knows paths and answers; the engine and the journal do the work."""
+"""The inference port: models, feedback, health. Knows paths and answers; networks, handlers and the journal do the work."""
 
-import json
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
-from demlopment.records import Feedback, Prediction
-from demlopment.serving import forms, wire
+from demlopment.records import Feedback
+from demlopment.serving import forms, kserve, openapi, paths, wire
 from demlopment.serving.batching import Batching
+from demlopment.serving.calls import Handlers
 from demlopment.serving.engine import Engine
+from demlopment.serving.foreign import MAX_LABEL, Foreign
 from demlopment.serving.journal import Journal
+from demlopment.serving.launch import Launch
+from demlopment.serving.paths import Target
+from demlopment.serving.predictions import Predictions
 from demlopment.serving.tally import Tally
-from demlopment.serving.wire import Answer, ClientGoneError, Receive, Scope, Send
+from demlopment.serving.tokens import Permits
+from demlopment.serving.wire import Answer, ClientGoneError, Receive, Request, Scope, Send
 
-MAX_LABEL = 100  # characters; the classes decide, and this keeps a message about a wrong one readable
+ANSWERED_ID = re.compile(r"[\x21-\x7e]{1,132}")  # a request id, with the number of a row behind it where there were several
+MISSPELT = "extenst" + "ion"  # TorchServe's own, in two parts for whoever checks our spelling
+TORCHSERVE = {"name": "Torchserve", "version": "0.12.0", MISSPELT: ["kserve", "kubeflow"]}
 
 
 @dataclass(eq=False)
@@ -26,63 +33,170 @@ class Inference:
     journal: Journal
     tally: Tally
     batching: Batching
-    max_request_bytes: int
+    launch: Launch
+    handlers: Handlers | None = None
+    permits: Permits = field(default_factory=Permits)
     now: Callable[[], float] = time.time
     closing: bool = False  # this process is being stopped: each answer is the last on its connection
 
+    def __post_init__(self) -> None:
+        launch = self.launch
+        self._strict = launch.strict
+        self._always = wire.cors(launch.cors_allowed_origin, launch.cors_allowed_methods, launch.cors_allowed_headers)
+        self._predictions = Predictions(self.batching, self.tally, launch.strict)
+        self._foreign: Foreign | None = None
+        if self.handlers is not None:
+            self._foreign = Foreign(self.handlers, self.journal, self.tally, launch.strict, self.now)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        request_id = wire.request_id(headers)
+        request_id = wire.request_id(headers, strict=self._strict)
         try:
-            answer = await self._answer(scope, headers, request_id, receive)
+            # The body is read before anything is refused: closing on unread bytes would reset the connection under the answer.
+            body = await wire.body(receive, self.launch.max_request_bytes)
+            if self.permits.required:
+                self.permits.refuse("inference", scope["method"], scope["path"], headers, self.now())
+            request = Request(scope["method"], scope["query_string"], headers, body, request_id, receive)
+            parts = wire.segments(scope["path"])
+            target = paths.target(parts)
+            answer = self._elsewhere(parts, request) if target is None else await self._model(request, target)
         except DemlopmentError as error:
-            answer = wire.failure(error)
+            answer = self._failure(error, scope["path"])
         except ClientGoneError:
             return
         self.tally.answered(answer.status)
-        await wire.reply(send, scope, answer, request_id, closing=self.closing)
+        try:
+            await wire.reply(send, scope, answer, request_id, closing=self.closing, always=self._always)
+        except (DemlopmentError, ClientGoneError):
+            return  # half of a stream has left, and the connection ends there: nobody takes it for the whole
 
-    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], request_id: str, receive: Receive) -> Answer:
-        # The body is read before anything is refused: closing on unread bytes would reset the connection under the answer.
-        body = await wire.body(receive, self.max_request_bytes)
-        match wire.segments(scope["path"]):
-            case ["predictions", name] if name:
-                return await self._predict(headers, request_id, body, name, None)
-            case ["predictions", name, version, *_] if name and version:
-                return await self._predict(headers, request_id, body, name, version)
-            case ["ping"]:
+    def _elsewhere(self, parts: list[str], request: Request) -> Answer:
+        """What no model answers."""
+        match parts:
+            case ["ping", *_]:
                 return wire.sentence("Healthy")
-            case ["ready"]:
+            case ["ready"] if not self._strict:
                 return self._readiness()
-            case ["feedback"] if scope["method"] == "POST":
-                return self._feedback(body)
-            case ["feedback"] | []:
-                raise wire.not_allowed()
+            case ["feedback"] if request.method == "POST":
+                return self._feedback(request.body)
+            case ["feedback"]:
+                raise wire.not_allowed("POST")
+            case ["v2", *rest] if self.launch.open_inference_protocol:
+                return self._torchserves_v2(rest) if self._strict else self._v2(rest)
+            case ["wfpredict", name, *_]:
+                raise RequestError(f"Workflow not found: {name}", status=404, kind="WorkflowNotFoundException")
+            case _:
+                return self._description(parts, request.method)
+
+    def _description(self, parts: list[str], method: str) -> Answer:
+        if parts == ["api-description"] or (not parts and method == "OPTIONS"):
+            return wire.as_json(openapi.document("inference", strict=self._strict))
+        raise wire.not_found() if parts else wire.not_allowed("OPTIONS")
+
+    async def _model(self, request: Request, target: Target) -> Answer:
+        if target.dialect == "kserve-v2" and target.version is not None and (self._strict or not self._speaks_v2):
+            return self._no_versions()
+        name = await self._named(request) if target.model is None else target.model
+        if request.method == "OPTIONS":
+            self.engine.registered(name, target.version)
+            return wire.as_json(openapi.model_document(name, strict=self._strict))
+        route = self.engine.route(name, target.version, request.headers, request.id)
+        self.tally.add("ts_inference_requests_total", name, route.asked)
+        if route.network is not None:
+            return await self._predictions.answer(request, target, route, route.network)
+        if self._foreign is None:
+            raise NotReadyError(f"Model {name} has a Python handler.", "Set endpoint.allow_handlers to run it.")
+        return await self._foreign.answer(request, target, route)
+
+    async def _named(self, request: Request) -> str:
+        """The model that the query or a form names; without a name, the only one there is."""
+        fields = forms.query(request.query)
+        if forms.is_form(request.headers):
+            fields += await forms.fields(request.headers, request.body)
+        names = [field.content.decode(errors="replace") for field in fields if field.name == "model_name"]
+        if names and names[0]:
+            return names[0]
+        if len(self.engine.models) != 1:
+            raise RequestError("Parameter model_name is required.")
+        return next(iter(self.engine.models))
+
+    @property
+    def _speaks_v2(self) -> bool:
+        return self.launch.open_inference_protocol and not self._strict
+
+    def _failure(self, error: DemlopmentError, path: str) -> Answer:
+        answer = wire.failure(error, strict=self._strict)
+        if not self._speaks_v2 or answer.bare or wire.segments(path)[:1] != ["v2"]:
+            return answer
+        return wire.as_json({"error": wire.message(error)}, answer.status)
+
+    def _v2(self, parts: list[str]) -> Answer:
+        """The Open Inference Protocol, but for its questions to a model."""
+        match parts:
+            case []:
+                return wire.as_json(kserve.server_metadata())
+            case ["health", "live"]:
+                return wire.as_json({"live": True})
+            case ["health", "ready"]:
+                trouble = self._trouble()
+                return wire.as_json({"ready": trouble is None}, 503 if trouble else 200)
+            case ["models", name]:
+                return self._metadata(name, None)
+            case ["models", name, "versions", version]:
+                return self._metadata(name, version)
+            case ["models", name, "ready"]:
+                return self._model_readiness(name, None)
+            case ["models", name, "versions", version, "ready"]:
+                return self._model_readiness(name, version)
             case _:
                 raise wire.not_found()
 
-    async def _predict(
-        self, headers: dict[bytes, bytes], request_id: str, body: bytes, name: str, version: str | None
-    ) -> Answer:
-        route = self.engine.route(name, version, headers, request_id)
-        self.tally.add("ts_inference_requests_total", name, route.asked)
-        picture = await forms.picture(headers, body)
-        prediction = await self.batching.predict(route, request_id, picture)
-        about = ((b"x-model-version", prediction.version.encode()), (b"x-arm", prediction.arm.encode()))
-        if b"application/json" not in headers.get(b"accept", b""):
-            return Answer(200, prediction.label.encode(), about)
-        answer = wire.as_json(_in_full(prediction, route.network.classes))
-        return Answer(200, answer.body, (*answer.headers, *about))
+    def _torchserves_v2(self, parts: list[str]) -> Answer:
+        match parts:
+            case []:
+                return wire.as_json(TORCHSERVE)
+            case ["health", "live"]:
+                return wire.as_json({"live": True})
+            case ["health", "ready"]:
+                return wire.as_json({"ready": True})
+            case ["models", _, "versions", *_]:
+                return self._no_versions()
+            case _:
+                raise wire.not_found()
+
+    def _no_versions(self) -> Answer:
+        if not self.launch.open_inference_protocol:
+            raise wire.not_found()
+        return wire.as_json({"error": "Model versioning is not yet supported."}, 501)
+
+    def _metadata(self, name: str, version: str | None) -> Answer:
+        network = self.engine.route(name, version, {}, "").network
+        served = [number for number, each in self.engine.models[name].versions.items() if each.served]
+        return wire.as_json(kserve.model_metadata(name, sorted(served), None if network is None else network.classes))
+
+    def _model_readiness(self, name: str, version: str | None) -> Answer:
+        self.engine.registered(name, version)
+        try:
+            self.engine.route(name, version, {}, "")
+        except RequestError:
+            return wire.as_json({"name": name, "ready": False}, 503)
+        return wire.as_json({"name": name, "ready": True})
 
     def _readiness(self) -> Answer:
         """Whether this process wants traffic; `/ping` only says that it is alive."""
+        trouble = self._trouble()
+        if trouble is not None:
+            raise trouble
+        return wire.sentence("Ready")
+
+    def _trouble(self) -> NotReadyError | None:
         if self.closing:
-            raise NotReadyError("This process is stopping.", "Try again.")
+            return NotReadyError("This process is stopping.", "Try again.")
         if self.journal.failing:
             self.journal.probe()
         if self.journal.failing:
-            raise NotReadyError("The journal cannot be written.", "Free some space on its disk.")
-        return wire.sentence("Ready")
+            return NotReadyError("The journal cannot be written.", "Free some space on its disk.")
+        return None
 
     def _feedback(self, body: bytes) -> Answer:
         feedback = self._truth(body)
@@ -95,38 +209,23 @@ class Inference:
         return wire.sentence("Feedback recorded")
 
     def _truth(self, body: bytes) -> Feedback:
-        values = _json_object(body)
+        values = wire.json_object(body)
         unknown = sorted(set(values) - {"request_id", "label"})
         if unknown:
             raise RequestError(f"Feedback has no field {unknown[0]!r}.", "Send request_id and label.")
         request_id, label = values.get("request_id"), values.get("label")
-        if not isinstance(request_id, str) or not wire.REQUEST_ID.fullmatch(request_id.encode(errors="replace")):
+        if not isinstance(request_id, str) or not ANSWERED_ID.fullmatch(request_id):
             raise RequestError("Feedback needs a request_id.", "Send the x-request-id header that came with the prediction.")
         if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL or not label.isprintable():
             raise RequestError("Feedback needs a label.", f"Send the true class as 1 to {MAX_LABEL} printable characters.")
+        self._check_class(label)
+        return Feedback(request_id, self.now(), label)
+
+    def _check_class(self, label: str) -> None:
+        """A label that no served network knows is a mistake, unless there are handlers, whose classes nobody knows."""
+        versions = (version for model in self.engine.models.values() for version in model.versions.values())
+        if any(version.kind == "handler" for version in versions):
+            return
         classes = {name for network in self.engine.networks for name in network.classes}
         if classes and label not in classes:
             raise RequestError(f"The label {label!r} is no class of a served model.", f"Send one of {sorted(classes)}.")
-        return Feedback(request_id, self.now(), label)
-
-
-def _in_full(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:
-    probabilities = [float(p) for p in prediction.probabilities]
-    return {
-        "label": prediction.label,
-        "probabilities": dict(zip(classes, probabilities, strict=True)),
-        "confidence": max(probabilities),
-        "model": prediction.model,
-        "version": prediction.version,
-        "request_id": prediction.request_id,
-    }
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as broken:
-        raise RequestError(f"The body is not JSON ({broken}).", "Send a JSON object.") from broken
-    if not isinstance(values, dict):
-        raise RequestError("The body is not a JSON object.", "Send {...}.")
-    return values

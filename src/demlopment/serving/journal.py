@@ -1,165 +1,235 @@
 """Every acknowledged prediction and every label that came back, on disk before the client has its answer.
 
-One SQLite file per serving process and life, in WAL mode: what a committed transaction wrote is in the kernel's hands,
-so `kill -9` of any process loses nothing. Knows nothing of HTTP, models or the lake.
+SQLite files in WAL mode: what a committed transaction wrote is in the kernel's hands, so `kill -9` of any process loses
+nothing. segments.py keeps the files, recorded.py reads them. Knows nothing of HTTP, models or the lake.
 """
 
 import contextlib
+import hashlib
+import math
 import sqlite3
+import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from threading import Thread
+from typing import Literal
 
 from demlopment import home
-from demlopment.errors import DataError, NotReadyError
-from demlopment.images import SIDE
-from demlopment.records import Feedback, Prediction
+from demlopment.errors import NotReadyError
+from demlopment.records import Feedback, Gap, Prediction
+from demlopment.serving import segments
+from demlopment.serving.segments import Segment
 
-ENDING = ".sqlite"
+LOOK_SECONDS = 1.0  # between two looks at the folder, which take about 0.1 ms: it outgrows its limit by a second's traffic
+WARN_SECONDS = 60.0  # a log that says it oftener says nothing else
 TABLES = """
 BEGIN;
 CREATE TABLE IF NOT EXISTS predictions (
     request_id TEXT NOT NULL, at REAL NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL, arm TEXT NOT NULL,
-    unit TEXT NOT NULL, image BLOB NOT NULL, label TEXT NOT NULL, probabilities BLOB NOT NULL, embedding BLOB NOT NULL,
-    latency_ms REAL NOT NULL
+    unit TEXT NOT NULL, image BLOB, label TEXT NOT NULL, probabilities BLOB NOT NULL, embedding BLOB NOT NULL,
+    latency_ms REAL NOT NULL, digest TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS feedback (request_id TEXT NOT NULL, at REAL NOT NULL, label TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS gaps (start_at REAL NOT NULL, end_at REAL NOT NULL, count INTEGER NOT NULL);
 COMMIT;
 """
 
 
 class Journal:
-    """One process writes here; anybody may `read` meanwhile."""
+    """One process writes here; anybody may read meanwhile.
 
-    def __init__(self, folder: Path, *, name: str) -> None:
-        self.failing = False  # the last write was refused, so health says no
+    images           share of the predictions whose image is kept, chosen by request id
+    full             what to do with predictions that the disk does not take: refuse them, or let them be served
+    segment_bytes    a file that has grown to this, or is `segment_seconds` old, is closed and another one begun
+    max_bytes        of the whole folder: beyond it segments that are in the lake go, then the journal is full
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        images: float = 1.0,
+        full: Literal["refuse", "serve"] = "refuse",
+        segment_bytes: float = math.inf,
+        segment_seconds: float = math.inf,
+        max_bytes: float = math.inf,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.trouble: NotReadyError | None = None  # why the last write was refused, so health says no
+        self.serves = full == "serve"
+        self.images = images
+        self._folder, self._name, self._now = folder, name, now
+        self._segment_bytes, self._segment_seconds, self._max_bytes = segment_bytes, segment_seconds, max_bytes
+        self._segment: Segment | None = None
+        self._began = self._looked = self._warned = -math.inf  # seconds since 1970
+        self._over = False
+        self._gap: Gap | None = None
+        self._closing: list[Thread] = []
         with home.explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        # Two lives of one process id differ by their start in nanoseconds.
-        path = folder / f"{time.time_ns()}-{name}{ENDING}"
         try:
-            self._file = sqlite3.connect(path, isolation_level=None, timeout=5)
-            self._file.execute("PRAGMA journal_mode = WAL")
-            # NORMAL leaves the disk's cache unflushed between checkpoints: a power cut may lose the last answers, a crash none.
-            self._file.execute("PRAGMA synchronous = NORMAL")
-            self._file.executescript(TABLES)
-        except sqlite3.Error as error:
-            raise NotReadyError(f"The journal {path} cannot be started: {error}.", "See to the disk that holds it.") from error
+            self._begin()
+        except NotReadyError as error:
+            if not self.serves:
+                raise
+            self.trouble = error
 
-    def record(self, predictions: Sequence[Prediction] = (), feedback: Sequence[Feedback] = ()) -> None:
-        """Write all of it in one transaction, or none. Raises NotReadyError if the disk is full or failing."""
+    @property
+    def failing(self) -> bool:
+        """Whether the last write was refused."""
+        return self.trouble is not None
+
+    def record(self, predictions: Sequence[Prediction] = (), feedback: Sequence[Feedback] = ()) -> bool:
+        """Write all of it in one transaction, or none; whether it was written.
+
+        Raises NotReadyError if the disk is full or failing. A journal that serves says no instead, where all that is
+        lost are predictions, and remembers how many.
+        """
         try:
-            self._file.execute("BEGIN")
-            self._file.executemany("INSERT INTO predictions VALUES (?,?,?,?,?,?,?,?,?,?,?)", map(_row, predictions))
-            self._file.executemany(
-                "INSERT INTO feedback VALUES (?,?,?)", [(each.request_id, each.at, each.label) for each in feedback]
-            )
-            self._file.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._file.in_transaction:
-                self._file.execute("ROLLBACK")
-            self.failing = True
-            raise NotReadyError(f"The journal cannot be written: {error}.", "Try again when the disk has room.") from error
-        self.failing = False
+            self._look()
+            self._write(predictions, feedback)
+        except NotReadyError as refused:
+            self.trouble = refused
+            if not self.serves or feedback:
+                raise
+            if predictions:
+                self._miss(predictions)
+            return False
+        self.trouble = None
+        return True
 
     def probe(self) -> None:
-        """Try a write that leaves nothing, so that a disk which has room again is noticed without traffic."""
-        with contextlib.suppress(sqlite3.Error):
-            ((times,),) = self._file.execute("PRAGMA user_version").fetchall()
-            self._file.execute(f"PRAGMA user_version = {times + 1}")
-            self.failing = False
+        """Try a write that leaves only the record of a gap, so that room is noticed without traffic."""
+        self._looked = -math.inf
+        try:
+            self._look()
+            self._write(probing=True)
+        except NotReadyError as refused:
+            self.trouble = refused
+        else:
+            self.trouble = None
+
+    def tend(self) -> None:
+        """What time asks for: close a file that is old, notice room. Without it both wait for the next request."""
+        if self.failing:
+            self.probe()
+        else:
+            with contextlib.suppress(NotReadyError):  # the next request is told
+                self._look()
 
     def close(self) -> None:
-        """Fold the write-ahead file into the database and let go of it."""
-        self._file.close()
+        """Record a gap that is still open, fold the write-ahead file into the database and let go of it."""
+        if self._gap is not None and self._segment is not None:
+            with contextlib.suppress(NotReadyError):
+                self._write()
+        if self._gap is not None:
+            _say(f"{self._gap.count} answers were not recorded, and neither can this be: {self.trouble}")
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+        for thread in self._closing:
+            thread.join()
 
-
-@dataclass(frozen=True)
-class Joined:
-    """The labels that found their predictions."""
-
-    labels: Mapping[str, str]  # request id -> label; the last feedback by time wins
-    unknown: int  # feedback whose request id is in no prediction, or in more than one
-
-
-def read(folder: Path, since: float = 0.0) -> tuple[list[Prediction], list[Feedback]]:
-    """Everything recorded at or after `since` (seconds since 1970), in order of time.
-
-    Reads files that are being written and what a killed process left. Raises DataError naming a file that is damaged.
-    """
-    predictions: list[Prediction] = []
-    feedback: list[Feedback] = []
-    for path in sorted(folder.glob(f"*{ENDING}")):
+    def _write(
+        self, predictions: Sequence[Prediction] = (), feedback: Sequence[Feedback] = (), *, probing: bool = False
+    ) -> None:
+        assert self._segment is not None, "_look has begun one or raised"
+        file, gap = self._segment.file, self._gap
         try:
-            rows, labels = _rows(path, since)
-        except (sqlite3.Error, ValueError, TypeError) as error:  # the file, or what stands in one of its rows
-            raise DataError(f"The journal {path} is damaged: {error}.", "Move it out of the folder and read again.") from error
-        predictions += rows
-        feedback += labels
-    predictions.sort(key=lambda each: each.at)
-    feedback.sort(key=lambda each: each.at)
-    return predictions, feedback
+            file.execute("BEGIN")
+            if gap is not None:
+                file.execute("INSERT INTO gaps VALUES (?,?,?)", (gap.start, gap.end, gap.count))
+            elif probing:
+                ((times,),) = file.execute("PRAGMA user_version").fetchall()
+                file.execute(f"PRAGMA user_version = {(times + 1) % 2**31}")
+            file.executemany("INSERT INTO predictions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", map(self._row, predictions))
+            file.executemany(
+                "INSERT INTO feedback VALUES (?,?,?)", [(each.request_id, each.at, each.label) for each in feedback]
+            )
+            file.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                if file.in_transaction:
+                    file.execute("ROLLBACK")
+            raise NotReadyError(f"The journal cannot be written: {error}.", "Try again when the disk has room.") from error
+        self._gap = None
+        self._segment.rows += len(predictions) + len(feedback) + (gap is not None)
+
+    def _row(self, prediction: Prediction) -> tuple[object, ...]:
+        image = prediction.image
+        return (
+            prediction.request_id,
+            prediction.at,
+            prediction.model,
+            prediction.version,
+            prediction.arm,
+            prediction.unit,
+            image.tobytes() if image is not None and keeps_image(prediction.request_id, self.images) else None,
+            prediction.label,
+            prediction.probabilities.tobytes(),
+            prediction.embedding.tobytes(),
+            prediction.latency_ms,
+            prediction.digest,
+        )
+
+    def _look(self) -> None:
+        """Now and then: begin another file when this one has had its time or size, and see to the limit of the folder."""
+        at = self._now()
+        if abs(at - self._looked) >= LOOK_SECONDS or self._segment is None:  # the clock may be set back
+            self._looked = at
+            self._over = math.isfinite(self._max_bytes) and not segments.make_room(self._folder, self._max_bytes)
+            if self._segment is not None and not self._segment.path.exists():
+                _say(f"{self._segment.path} was removed while it was written, with all that was in it")
+                self._segment.close()
+                self._segment = None
+            if self._segment is None:
+                self._begin()
+            elif self._due(self._segment, at):
+                with contextlib.suppress(NotReadyError):  # no room for another file: this one goes on
+                    self._begin()
+        if self._over:
+            raise NotReadyError(
+                f"The journal has reached its limit of {self._max_bytes / 1e6:.0f} MB.",
+                "Run `demlopment data compact`, or raise DEMLOPMENT_ENDPOINT__JOURNAL_MAX_MB.",
+            )
+
+    def _due(self, segment: Segment, at: float) -> bool:
+        # What is over the limit can only be moved away once it is closed.
+        old = at - self._began >= self._segment_seconds
+        return segment.rows > 0 and (old or self._over or segment.size() >= self._segment_bytes)
+
+    def _begin(self) -> None:
+        """Write to a file of its own from now on; the one before is closed beside the requests, which takes 15 ms."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            fresh = Segment(self._folder, self._name, TABLES)
+        except (sqlite3.Error, OSError) as error:
+            problem = f"The journal {self._folder} cannot be started: {error}."
+            raise NotReadyError(problem, "See to the disk that holds it.") from error
+        former, self._segment, self._began = self._segment, fresh, self._now()
+        self._closing = [thread for thread in self._closing if thread.is_alive()]
+        if former is not None:
+            self._closing.append(Thread(target=former.close, name="journal"))
+            self._closing[-1].start()
+
+    def _miss(self, predictions: Sequence[Prediction]) -> None:
+        times = [prediction.at for prediction in predictions]
+        gap = self._gap or Gap(min(times), max(times), 0)
+        self._gap = Gap(min(gap.start, *times), max(gap.end, *times), gap.count + len(times))
+        if abs(self._now() - self._warned) >= WARN_SECONDS:
+            self._warned = self._now()
+            _say(f"answers leave without a record, {self._gap.count} so far: {self.trouble}")
 
 
-def join(predictions: Iterable[Prediction], feedback: Iterable[Feedback]) -> Joined:
-    """Which label each prediction turned out to have, however late, repeated or out of order the labels came."""
-    asked = Counter(prediction.request_id for prediction in predictions)
-    # Clients may choose their ids. Of one that was used twice nobody can say which picture the label is about.
-    known = {request_id for request_id, times in asked.items() if times == 1}
-    labels: dict[str, str] = {}
-    unknown = 0
-    for each in sorted(feedback, key=lambda each: each.at):
-        if each.request_id in known:
-            labels[each.request_id] = each.label
-        else:
-            unknown += 1
-    return Joined(labels, unknown)
+def keeps_image(request_id: str, share: float) -> bool:
+    """Whether the image of this request belongs to the kept `share`, which a larger share keeps too."""
+    if share >= 1:
+        return True
+    digest = hashlib.blake2b(request_id.encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48 < share
 
 
-def _row(prediction: Prediction) -> tuple[object, ...]:
-    return (
-        prediction.request_id,
-        prediction.at,
-        prediction.model,
-        prediction.version,
-        prediction.arm,
-        prediction.unit,
-        prediction.image.tobytes(),
-        prediction.label,
-        prediction.probabilities.tobytes(),
-        prediction.embedding.tobytes(),
-        prediction.latency_ms,
-    )
-
-
-def _rows(path: Path, since: float) -> tuple[list[Prediction], list[Feedback]]:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as file:
-        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "feedback" not in tables:  # its process died before the first transaction was complete
-            return [], []
-        predictions = file.execute("SELECT * FROM predictions WHERE at >= ? ORDER BY rowid", (since,)).fetchall()
-        feedback = file.execute("SELECT * FROM feedback WHERE at >= ? ORDER BY rowid", (since,)).fetchall()
-    return [_prediction(*row) for row in predictions], [Feedback(*row) for row in feedback]
-
-
-def _prediction(*row: Any) -> Prediction:
-    request_id, at, model, version, arm, unit, image, label, probabilities, embedding, latency_ms = row
-    return Prediction(
-        request_id=request_id,
-        at=at,
-        model=model,
-        version=version,
-        arm=arm,
-        unit=unit,
-        image=np.frombuffer(image, np.uint8).reshape(SIDE, SIDE),
-        label=label,
-        probabilities=np.frombuffer(probabilities, np.float32),
-        embedding=np.frombuffer(embedding, np.float32),
-        latency_ms=latency_ms,
-    )
+def _say(sentence: str) -> None:
+    print(f"JOURNAL: {sentence}", file=sys.stderr, flush=True)

@@ -1,27 +1,20 @@
-"""The management port: models are registered, scaled, described and split here. Knows TorchServe's paths and words.
+"""The management port: models are registered, scaled, described and split here. Knows paths and methods; models.py does it."""
 
-What a change means is state.py's business, and how it reaches the serving processes is registry.py's.
-"""
-
-import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
-from demlopment.serving import registration, traffic, wire
-from demlopment.serving.description import PAGE, Worker, describe, page
-from demlopment.serving.fleet import Fleet
-from demlopment.serving.registration import boolean, integer
-from demlopment.serving.registry import Registry
-from demlopment.serving.state import MAX_WORKERS, State
+from demlopment.errors import DemlopmentError, RequestError
+from demlopment.serving import openapi, wire
+from demlopment.serving.guard import Guard
+from demlopment.serving.models import Models
 from demlopment.serving.tally import Tally
 from demlopment.serving.wire import Answer, ClientGoneError, Receive, Scope, Send
 
-WORKING = "Processing worker updates..."
+if TYPE_CHECKING:
+    from demlopment.settings import Endpoint
 
 
 @dataclass(frozen=True)
@@ -49,162 +42,94 @@ class Call:
 class Management:
     """The ASGI app of the management port."""
 
-    registry: Registry
-    fleet: Fleet
-    store: Path
+    models: Models
+    guard: Guard
     tally: Tally
-    max_request_bytes: int
-    enable_model_api: bool
-    tell: Callable[[str], None]
+    settings: "Endpoint"
     closing: bool = False
-    _background: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self._always = wire.cors(settings.cors_allowed_origin, settings.cors_allowed_methods, settings.cors_allowed_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
         try:
-            answer = await self._answer(scope, await wire.body(receive, self.max_request_bytes))
+            body = await wire.body(receive, self.settings.max_request_bytes)
+            answer = await self._answer(scope, headers, body)
         except DemlopmentError as error:
-            answer = wire.failure(error)
+            answer = wire.failure(error, strict=self.settings.strict)
         except ClientGoneError:
             return
         self.tally.answered(answer.status)
-        headers = dict(scope["headers"])
-        await wire.reply(send, scope, answer, wire.request_id(headers), closing=self.closing)
+        request_id = wire.request_id(headers, strict=self.settings.strict)
+        await wire.reply(send, scope, answer, request_id, closing=self.closing, always=self._always)
 
-    async def settle(self) -> None:
-        """Wait for the changes that were accepted and not waited for."""
-        await asyncio.gather(*self._background)
-
-    async def _answer(self, scope: Scope, body: bytes) -> Answer:
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        kind = dict(scope["headers"]).get(b"content-type", b"")
+    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+        pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        query = dict(reversed(pairs))  # of a parameter that comes twice TorchServe takes the first
+        kind = headers.get(b"content-type", b"")
         call = Call(scope["method"], query, kind.lower().startswith(b"application/json"), body)
-        match wire.segments(scope["path"]):
+        path = wire.segments(scope["path"])
+        if path == ["api-description"] or (not path and call.method == "OPTIONS"):
+            return wire.as_json(openapi.document("management", strict=self.settings.strict))
+        if path == ["token"] and self.guard.required:
+            await self.guard.rotate(query.get("type"), headers)
+            return Answer(200, b"\n", (wire.JSON_TYPE,))
+        self.guard.admit("management", call.method, scope["path"], headers)
+        return await self._routed(call, path)
+
+    async def _routed(self, call: Call, path: list[str]) -> Answer:
+        match path:
             case ["models"]:
-                return await self._models(call)
+                return await self._all(call)
+            case ["models", name, *_] if call.method == "OPTIONS":
+                self.models.registry.state.model(name)
+                return wire.as_json(openapi.model_document(name, "management", strict=self.settings.strict))
             case ["models", name]:
-                return await self._model(call, name, None)
+                return await self._one(call, name, None)
             case ["models", name, "traffic"]:
                 return await self._traffic(call, name)
             case ["models", name, version]:
-                return await self._model(call, name, version)
+                return await self._one(call, name, version)
             case ["models", name, version, "set-default"]:
                 return await self._set_default(call, name, version)
-            case []:
+            case ["v1", "models", name] if call.method == "GET":
+                return self.models.ready(name)
+            case [] | ["v1", "models", _]:
                 raise wire.not_allowed()
             case _:
                 raise wire.not_found()
 
-    async def _models(self, call: Call) -> Answer:
+    async def _all(self, call: Call) -> Answer:
         if call.method == "GET":
-            limit, offset = integer(call.query, "limit", PAGE), integer(call.query, "next_page_token", 0)
-            return wire.as_json(page(self.registry.state.models, limit, offset))
-        if call.method == "POST" and self.enable_model_api:
-            return await self._register(call)
+            return self.models.page(call.query)
+        if call.method == "POST" and self.settings.enable_model_api:
+            return await self.models.register(call.document if call.is_json else call.query, is_json=call.is_json)
         raise wire.not_allowed()
 
-    async def _model(self, call: Call, name: str, version: str | None) -> Answer:
+    async def _one(self, call: Call, name: str, version: str | None) -> Answer:
         if call.method == "GET":
-            return self._describe(name, version)
+            return await self.models.describe(name, version, call.query)
         if call.method == "PUT":
-            return await self._scale(call, name, version or call.query.get("model_version"))
-        if call.method == "DELETE" and self.enable_model_api:
-            await self.registry.change(lambda state: state.unregister(name, version))
-            return wire.sentence(f'Model "{name}" unregistered')
+            return await self.models.scale(call.query, name, version or call.query.get("model_version"))
+        if call.method == "DELETE" and self.settings.enable_model_api:
+            return await self.models.unregister(name, version)
         raise wire.not_allowed()
-
-    async def _register(self, call: Call) -> Answer:
-        values = {key: value for key, value in (call.document if call.is_json else call.query).items() if value is not None}
-        new = await asyncio.to_thread(registration.verified, values, self.store, MAX_WORKERS)
-
-        def edit(state: State) -> State:
-            return state.register(new.name, new.number, new.version)
-
-        workers = new.version.min_workers
-        if workers and not boolean(values, "synchronous", default=True):
-            return self._later(edit, self._start(edit, status=400, kind="InvalidModelException"))
-        await self._start(edit, status=400, kind="InvalidModelException")
-        advice = "" if workers else ". Use scale workers API to add workers for the model."
-        return wire.sentence(f'Model "{new.name}" Version: {new.number} registered with {workers} initial workers{advice}')
-
-    async def _scale(self, call: Call, name: str, version: str | None) -> Answer:
-        low = integer(call.query, "min_worker", 1)
-        high = integer(call.query, "max_worker", low)
-        self.registry.state.version(name, version)
-        if high < low:
-            raise RequestError("max_worker cannot be less than min_worker.")
-        if not 0 <= low <= MAX_WORKERS:
-            raise RequestError(f"min_worker is {low}.", f"Ask for 0 to {MAX_WORKERS}.")
-
-        def edit(state: State) -> State:
-            return state.scale(name, version, low, high)
-
-        # TorchServe's words say "null" for a version that the request did not name.
-        sorry = f"Failed to start workers for model {name} version: {version or 'null'}"
-        change = self._start(edit, status=500, kind="InternalServerException", words=sorry)
-        if not boolean(call.query, "synchronous", default=False):
-            return self._later(edit, change)
-        await change
-        return wire.sentence(f"Workers scaled to {low} for model: {name}" + (f", version: {version}" if version else ""))
-
-    def _describe(self, name: str, version: str | None) -> Answer:
-        state = self.registry.state
-        everything = version == "all"
-        chosen = list(state.model(name).versions.items()) if everything else [state.version(name, version)]
-        return wire.as_json(
-            [
-                describe(name, number, each, self._workers(name, number), at_startup=(name, number) in self.registry.at_startup)
-                for number, each in chosen
-            ]
-        )
 
     async def _set_default(self, call: Call, name: str, version: str) -> Answer:
         if call.method == "GET":
-            return self._describe(name, version)
+            return await self.models.describe(name, version, call.query)
         if call.method != "PUT":
             raise wire.not_allowed()
-        await self.registry.change(lambda state: state.set_default(name, version))
-        return wire.sentence(f'Default version successfully updated for model "{name}" to "{version}"')
+        return await self.models.set_default(name, version)
 
     async def _traffic(self, call: Call, name: str) -> Answer:
-        plan = self.registry.state.model(name).plan
+        self.models.registry.state.model(name)  # said first: without the model no plan is right
         if call.method == "PUT":
-            new = traffic.plan_from(name, call.document)
-            await self.registry.change(lambda state: state.split(new))
-            return wire.as_json(asdict(new))
-        if call.method not in ("GET", "DELETE"):
-            raise wire.not_allowed()
-        if plan is None:
-            raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
+            return await self.models.split(name, call.document)
+        if call.method == "GET":
+            return self.models.plan(name)
         if call.method == "DELETE":
-            await self.registry.change(lambda state: state.unsplit(name))
-            return wire.sentence(f'Traffic plan of model "{name}" removed')
-        return wire.as_json(asdict(plan))
-
-    def _workers(self, name: str, number: str) -> list[Worker]:
-        return [
-            Worker(slot.worker, slot.pid, slot.started, ready=True) for slot in self.fleet.slots if (name, number) in slot.held
-        ]
-
-    async def _start(self, edit: Callable[[State], State], *, status: int, kind: str, words: str = "") -> None:
-        """Change the state, and say in TorchServe's words that a version could not be started."""
-        try:
-            await self.registry.change(edit)
-        except (ArchiveError, NotReadyError) as failed:
-            raise RequestError(words or str(failed), status=status, kind=kind) from failed
-
-    def _later(self, edit: Callable[[State], State], change: Coroutine[Any, Any, None]) -> Answer:
-        try:
-            edit(self.registry.state)  # what is wrong already is said at once
-        except RequestError:
-            change.close()
-            raise
-        task = asyncio.create_task(self._watched(change))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return wire.sentence(WORKING, 202)
-
-    async def _watched(self, change: Coroutine[Any, Any, None]) -> None:
-        try:
-            await change
-        except DemlopmentError as failed:
-            self.tell(f"A change that was accepted could not be made: {failed}")
+            return await self.models.unsplit(name)
+        raise wire.not_allowed()

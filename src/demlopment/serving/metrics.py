@@ -13,15 +13,17 @@ from typing import Literal
 from urllib.parse import parse_qs
 
 from demlopment.errors import DemlopmentError
-from demlopment.serving import wire
+from demlopment.serving import openapi, wire
+from demlopment.serving.guard import Guard
 from demlopment.serving.tally import BOUNDS, Histogram, Tally
-from demlopment.serving.wire import Answer, ClientGoneError, Receive, Scope, Send
+from demlopment.serving.wire import Answer, ClientGoneError, Headers, Receive, Scope, Send
 
 HOST = ("Level", "Hostname")
 DEVICE = ("Level", "DeviceId", "Hostname")
 VERSION = ("model_name", "model_version", "hostname")
 MODEL = ("ModelName", "Level", "Hostname")
 TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+OURS = "demlopment_"  # what the names of our own families begin with
 SMALL_BODY = 65_536  # bytes; a scrape sends none
 
 
@@ -67,9 +69,29 @@ FAMILIES: tuple[Family, ...] = (
         "Seconds from a whole request to its journalled answer",
         ("model_name", "model_version"),
     ),
+    Family(
+        "demlopment_explanations_total",
+        "counter",
+        "Pictures whose answer was explained by a network",
+        ("model_name", "model_version"),
+    ),
     Family("demlopment_feedback_total", "counter", "Labels that came back", ()),
     Family("demlopment_journal_refused_total", "counter", "Answers refused because the journal could not be written", ()),
+    Family(
+        "demlopment_journal_unrecorded_total",
+        "counter",
+        "Answers given without a record, because the journal could not be written",
+        (),
+    ),
     Family("demlopment_process_restarts_total", "counter", "Serving processes that died and were replaced", ()),
+    Family(
+        "demlopment_worker_restarts_total",
+        "counter",
+        "Workers of Python handlers that died and were replaced",
+        ("model_name", "model_version"),
+    ),
+    Family("demlopment_handler_total", "counter", "What a handler counts of its own", ("model_name", "model_version", "name")),
+    Family("demlopment_handler_value", "gauge", "What a handler measures of its own", ("model_name", "model_version", "name")),
 )
 
 
@@ -79,35 +101,48 @@ class Metrics:
 
     collect: Callable[[], Awaitable[Tally]]
     tally: Tally  # where this port counts its own answers
+    guard: Guard
+    strict: bool = False  # TorchServe to the letter: none of our own families, and no request id of the caller
+    cors: Headers = ()
     hostname: str = field(default_factory=socket.gethostname)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await wire.body(receive, SMALL_BODY)
+            self.guard.admit("metrics", scope["method"], scope["path"], dict(scope["headers"]))
             answer = await self._answer(scope)
         except DemlopmentError as error:
-            answer = wire.failure(error)
+            answer = wire.failure(error, strict=self.strict)
         except ClientGoneError:
             return
         self.tally.answered(answer.status)
-        await wire.reply(send, scope, answer, wire.request_id(dict(scope["headers"])))
+        request_id = wire.request_id(dict(scope["headers"]), strict=self.strict)
+        await wire.reply(send, scope, answer, request_id, always=self.cors)
 
     async def _answer(self, scope: Scope) -> Answer:
         match wire.segments(scope["path"]):
-            case ["metrics"]:
+            case ["metrics", *_]:
                 chosen = parse_qs(scope["query_string"].decode("latin-1")).get("name[]", [])
-                return Answer(200, write(await self.collect(), self.hostname, chosen).encode(), (TEXT_TYPE,))
+                text = write(await self.collect(), self.hostname, chosen, strict=self.strict)
+                return Answer(200, text.encode(), (TEXT_TYPE,))
+            case ["api-description"]:
+                return wire.as_json(openapi.document("metrics", strict=self.strict))
+            case [] if scope["method"] == "OPTIONS":
+                return wire.as_json(openapi.document("metrics", strict=self.strict))
             case []:
-                raise wire.not_allowed()
+                raise wire.not_allowed("OPTIONS")
             case _:
                 raise wire.not_found()
 
 
-def write(tally: Tally, hostname: str, chosen: Collection[str] = ()) -> str:
-    """The exposition text of every family, or of the `chosen` ones; a family without a sample still says what it is."""
+def write(tally: Tally, hostname: str, chosen: Collection[str] = (), *, strict: bool = False) -> str:
+    """The exposition text of every family, or of the `chosen` ones; a family without a sample still says what it is.
+
+    `strict` leaves out what TorchServe does not have.
+    """
     lines: list[str] = []
     for family in FAMILIES:
-        if not chosen or family.name in chosen:
+        if (not chosen or family.name in chosen) and not (strict and family.name.startswith(OURS)):
             lines += (f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}")
             lines += _samples(family, tally, hostname)
     return "".join(f"{line}\n" for line in lines)

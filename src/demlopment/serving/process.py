@@ -6,26 +6,32 @@ Started by fleet.py as `python -m demlopment.serving.process`; it leaves when it
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from demlopment.errors import DemlopmentError
 from demlopment.home import Home
-from demlopment.serving import state
+from demlopment.serving import state, tls
 from demlopment.serving.batching import Batching
 from demlopment.serving.control import Line
 from demlopment.serving.engine import Engine
+from demlopment.serving.handlers.desk import Desk
 from demlopment.serving.inference import Inference
 from demlopment.serving.journal import Journal
+from demlopment.serving.launch import Launch
+from demlopment.serving.limits import Limits
 from demlopment.serving.server import Server
 from demlopment.serving.tally import Tally
+from demlopment.serving.tokens import Permits
+
+TEND_SECONDS = 1.0  # between two looks at the journal's files, which may so exceed their limits by a second of traffic
 
 
 @dataclass(eq=False)
@@ -57,6 +63,11 @@ class Process:
             self.serving = True
         return reply | {"held": [[network.model, network.version] for network in self.engine.networks]}
 
+    async def permit(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Let in, from now on, whoever has one of these tokens."""
+        self.inference.permits = Permits.from_json(arguments["permits"])
+        return {}
+
     async def collect(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What happened so far."""
         return {"tally": self.tally.as_json()}
@@ -72,31 +83,57 @@ class Process:
 async def run(options: argparse.Namespace) -> None:
     """Obey until the last command, the end of the line or SIGTERM; requests in hand are finished in each case."""
     line = await Line.open(socket.socket(fileno=options.line))
-    home = Home(options.home)
-    journal = Journal(home.endpoint / "journal", name=str(os.getpid()))
-    process = _assemble(options, home, journal)
+    launch = Launch.from_json(options.launch)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a broken form is told to its sender
+    journal = _journal(launch)
+    desk = await Desk.open(socket.socket(fileno=options.desk))
+    process = _assemble(options, launch, journal, desk)
     commands = {
         "prepare": process.prepare,
         "load": process.load,
+        "permit": process.permit,
         "collect": process.collect,
         "drain": process.drain,
     }
     obeying = asyncio.ensure_future(line.obey(commands))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: process.inference.closing or obeying.cancel())
+    beside = [asyncio.create_task(work) for work in (_tend(journal), desk.listen())]
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await obeying
         await process.drain({})
     finally:
+        for task in beside:
+            task.cancel()
+        desk.close()
         journal.close()
 
 
-def _assemble(options: argparse.Namespace, home: Home, journal: Journal) -> Process:
+async def _tend(journal: Journal) -> None:
+    while True:
+        await asyncio.sleep(TEND_SECONDS)
+        journal.tend()
+
+
+def _journal(launch: Launch) -> Journal:
+    return Journal(
+        Home(launch.home).endpoint / "journal",
+        name=str(os.getpid()),
+        images=launch.journal_images,
+        full=launch.journal_full,
+        segment_bytes=launch.journal_segment_mb * 1e6,
+        segment_seconds=launch.journal_segment_seconds,
+        max_bytes=launch.journal_max_mb * 1e6,
+    )
+
+
+def _assemble(options: argparse.Namespace, launch: Launch, journal: Journal, desk: Desk) -> Process:
     tally = Tally()
-    engine = Engine(home.models)
-    batching = Batching(journal, tally, options.max_batch)
-    inference = Inference(engine, journal, tally, batching, options.max_request_bytes)
-    server = Server(inference, socket.socket(fileno=options.listener))
+    engine = Engine(launch.model_store)
+    batching = Batching(journal, tally, launch.max_batch)
+    inference = Inference(engine, journal, tally, batching, launch, desk)
+    context = tls.context(launch.certificate_file, launch.private_key_file)
+    server = Server(inference, socket.socket(fileno=options.listener), limits=Limits.of(launch), context=context)
     return Process(options.worker, engine, tally, inference, server)
 
 
@@ -104,10 +141,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="One serving process of the endpoint; started by its supervisor.")
     parser.add_argument("--listener", type=int, required=True, help="file descriptor of a listening socket")
     parser.add_argument("--line", type=int, required=True, help="file descriptor of the line to the supervisor")
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--worker", required=True)
-    parser.add_argument("--max-batch", type=int, required=True)
-    parser.add_argument("--max-request-bytes", type=int, required=True)
+    parser.add_argument("--desk", type=int, required=True, help="file descriptor of a line to the handlers")
+    parser.add_argument("--worker", required=True, help="its number, as TorchServe names workers")
+    parser.add_argument("--launch", required=True, help="see launch.py")
     return parser.parse_args()
 
 

@@ -1,20 +1,65 @@
-"""What a client asks to be registered, and whether the model store holds it. Changes nothing and executes nothing."""
+"""What a client asks to be registered, and whether the model store holds it. Changes no state and executes nothing.
+
+A URL is fetched into the store first, see fetch.py; then the same rules hold as for a file that stands there.
+"""
 
 import re
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote, urlsplit
 
 from demlopment import archive
-from demlopment.archive import Card
 from demlopment.errors import ArchiveError, RequestError
+from demlopment.serving import fetch
+from demlopment.serving.fetch import Rules
+from demlopment.serving.handlers import manifest
+from demlopment.serving.snapshot import Preset
 from demlopment.serving.state import Version
+
+if TYPE_CHECKING:
+    from demlopment.settings import Endpoint
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,127}")  # torch-model-archiver's rule, so that a path can reach it
 NAME_BYTES = 255  # no file system here holds a longer name
 RESERVED = ("all", "traffic")  # the management port's own words where a version could stand
 RUNTIMES = ("python", "python3", "LSP")
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+DELAY_MS = 100  # TorchServe's default
+STRICT_JSON_DELAY_MS = -10_000  # what TorchServe makes of a JSON body that does not say it
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the settings of the same names say about registrations."""
+
+    default_workers: int = 0
+    response_timeout: int = 120  # s
+    startup_timeout: int = 120  # s
+    job_queue_size: int = 100
+    allow_handlers: bool = False
+    allow_requirements: bool = False
+    max_archive_bytes: int = 2_000_000_000  # unpacked
+    strict: bool = False
+    fetching: Rules = field(default_factory=Rules)
+    presets: tuple[Preset, ...] = ()  # what a config.properties says of single versions, whoever registers them
+
+    @classmethod
+    def of(cls, settings: "Endpoint", presets: tuple[Preset, ...] = ()) -> Self:
+        return cls(
+            settings.default_workers,
+            settings.response_timeout,
+            settings.startup_timeout,
+            settings.job_queue_size,
+            settings.allow_handlers,
+            settings.allow_requirements,
+            settings.max_archive_bytes,
+            settings.strict,
+            Rules.of(settings),
+            presets,
+        )
 
 
 @dataclass(frozen=True)
@@ -24,44 +69,39 @@ class Registration:
     name: str
     number: str
     version: Version
+    ignored: tuple[str, ...] = ()  # keys of a model-config.yaml that have no effect
 
 
-def verified(values: Mapping[str, Any], store: Path, max_workers: int) -> Registration:
-    """The registration that a query or a JSON object describes.
+def verified(
+    values: Mapping[str, Any], store: Path, max_workers: int, terms: Terms | None = None, *, is_json: bool = False
+) -> Registration:
+    """The registration that a query or a JSON object describes. Blocks while a URL is fetched.
 
+    A file that was fetched for a registration that turns out wrong is removed again; `discard` does so for one that is
+    refused, or ends, later.
     Raises RequestError with TorchServe's status and words for a parameter, a path or an archive that is wrong.
     """
+    terms = terms or Terms()
     url = values.get("url")
     if url is None:
         raise RequestError("Parameter url is required.")
     runtime = values.get("runtime")
     if runtime is not None and runtime not in RUNTIMES:
         raise RequestError(f"Invalid RuntimeType value: {runtime}")
-    workers = integer(values, "initial_workers", 0)
+    workers = integer(values, "initial_workers", terms.default_workers)
     if not 0 <= workers <= max_workers:
         raise RequestError(f"initial_workers is {workers}.", f"Ask for 0 to {max_workers}.")
-    path = _path(str(url), store)
-    card = _card(path)
-    name = str(values.get("model_name") or card.name)
-    for text in (name, card.version):
-        if not NAME.fullmatch(text) or text in RESERVED:
-            raise RequestError(
-                f"{text!r} cannot be the name of a model or a version.", "Use letters, digits, '_', '-' and '.'."
-            )
-    return Registration(
-        name,
-        card.version,
-        Version(
-            file=path.name,
-            url=str(url),
-            min_workers=workers,
-            max_workers=workers,
-            batch_size=integer(values, "batch_size", 1),
-            max_batch_delay=integer(values, "max_batch_delay", 100),
-            response_timeout=integer(values, "response_timeout", 120),
-            startup_timeout=integer(values, "startup_timeout", 120),
-        ),
-    )
+    path = _path(str(url), store, terms)
+    try:
+        return _read(path, values, workers, terms, is_json=is_json)
+    except RequestError:
+        _remove_fetched(path, str(url))
+        raise
+
+
+def discard(version: Version, store: Path) -> None:
+    """Remove the file of a version that is no longer registered, if it was fetched, as TorchServe does."""
+    _remove_fetched(store / version.file, version.url)
 
 
 def integer(values: Mapping[str, Any], name: str, default: int) -> int:
@@ -77,27 +117,132 @@ def boolean(values: Mapping[str, Any], name: str, *, default: bool) -> bool:
     return str(values[name]).lower() == "true" if name in values else default
 
 
-def _path(url: str, store: Path) -> Path:
+def _read(path: Path, values: Mapping[str, Any], workers: int, terms: Terms, *, is_json: bool) -> Registration:
+    if _is_foreign(path):
+        return _foreign(path, values, workers, terms, is_json=is_json)
+    try:
+        card = archive.read(path).card
+    except ArchiveError as broken:
+        if terms.strict and "model_name" not in values and not zipfile.is_zipfile(path):
+            raise RequestError("Model name is not defined.", status=400, kind="InvalidModelException") from broken
+        raise RequestError(broken.problem, broken.remedy, status=400, kind="InvalidModelException") from broken
+    name = str(values.get("model_name") or card.name)
+    _check_names(name, card.version)
+    asked = _preset(values, name, card.version, terms)
+    return Registration(name, card.version, _version(path, asked, workers, terms, is_json=is_json))
+
+
+def _check_names(*names: str) -> None:
+    for text in names:
+        if not NAME.fullmatch(text) or text in RESERVED:
+            raise RequestError(
+                f"{text!r} cannot be the name of a model or a version.", "Use letters, digits, '_', '-' and '.'."
+            )
+
+
+def _preset(values: Mapping[str, Any], name: str, number: str, terms: Terms) -> Mapping[str, Any]:
+    preset = next((each for each in terms.presets if (each.model, each.version) == (name, number)), None)
+    return {**values, **(preset.limits if preset else {})}
+
+
+def _version(path: Path, asked: Mapping[str, Any], workers: int, terms: Terms, *, is_json: bool) -> Version:
+    delay = STRICT_JSON_DELAY_MS if terms.strict and is_json else DELAY_MS
+    version = Version(
+        file=path.name,
+        url=str(asked["url"]),
+        min_workers=workers,
+        max_workers=workers,
+        batch_size=integer(asked, "batch_size", 1),
+        max_batch_delay=integer(asked, "max_batch_delay", delay),
+        response_timeout=_timeout(asked, "response_timeout", terms.response_timeout),
+        startup_timeout=_timeout(asked, "startup_timeout", terms.startup_timeout),
+        job_queue_size=terms.job_queue_size,
+    )
+    if version.batch_size < 1:
+        raise RequestError(f"batch_size is {version.batch_size}.", "Ask for 1 or more.")
+    if version.max_batch_delay < 0 and not terms.strict:
+        raise RequestError(f"max_batch_delay is {version.max_batch_delay}.", "Ask for 0 or more milliseconds.")
+    return version
+
+
+def _timeout(asked: Mapping[str, Any], name: str, default: int) -> int:
+    seconds = integer(asked, name, default)
+    return seconds if seconds >= 0 else default  # TorchServe's clients send -1 for "the default"
+
+
+def _path(url: str, store: Path, terms: Terms) -> Path:
     if not url:
         raise _not_found("empty url")
     if ".." in url:
         raise _not_found(f"Relative path is not allowed in url: {url}")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
-        raise _not_found(f"Given URL {url} does not match any allowed URL(s)")
-    path = store / url.rpartition("/")[2]
+    scheme = URL.match(url)
+    if scheme is None:
+        return _local(url, url.rpartition("/")[2], store)
+    if scheme[1].lower() in ("http", "https"):
+        return fetch.fetched(url, store, terms.fetching)
+    return _from_file_url(url, store)
+
+
+def _local(url: str, name: str, store: Path) -> Path:
+    path = store / name
     if len(path.name.encode(errors="replace")) > NAME_BYTES:
         raise _not_found(f"Model not found at: {url}")
     # A link may not lead out of the store; what is no file of its own name in it does not exist for us.
-    if "\0" in url or path.name in ("", ".") or not path.is_file() or path.resolve().parent != store.resolve():
+    if "\0" in name or path.name in ("", ".", "..") or not path.is_file() or path.resolve().parent != store.resolve():
         raise _not_found(f"Model not found at: {url}")
     return path
 
 
-def _card(path: Path) -> Card:
+def _from_file_url(url: str, store: Path) -> Path:
+    """A file that the URL says stands in the store itself; whatever else there is on this machine is nobody's business."""
+    refused = _not_found(f"Given URL {url} does not match any allowed URL(s)")
     try:
-        return archive.read(path).card
-    except ArchiveError as broken:
-        raise RequestError(broken.problem, broken.remedy, status=400, kind="InvalidModelException") from broken
+        parts = urlsplit(url)
+    except ValueError as broken:
+        raise refused from broken
+    folder, _, name = unquote(parts.path).rpartition("/")
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or "\0" in folder or "/" in name:
+        raise refused
+    if Path(folder or "/") not in (store.absolute(), store.resolve()):
+        raise refused
+    return _local(url, name, store)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether an archive is not one of ours but, perhaps, one of TorchServe's with a Python handler."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return archive.SUMS not in file.namelist() and archive.CARD not in file.namelist()
+    except archive.BROKEN:
+        return False
+
+
+def _foreign(path: Path, values: Mapping[str, Any], workers: int, terms: Terms, *, is_json: bool) -> Registration:
+    handler = str(values.get("handler") or "")
+    found = manifest.read(
+        path,
+        terms.max_archive_bytes,
+        name=str(values.get("model_name") or ""),
+        handler=handler,
+        requirements=terms.allow_requirements,
+        strict=terms.strict,
+    )
+    if not terms.allow_handlers:
+        raise RequestError(
+            f"{path.name} runs a Python handler, and handlers are not allowed.",
+            "Set endpoint.allow_handlers if you trust whoever wrote it.",
+            status=400,
+            kind="InvalidModelException",
+        )
+    _check_names(found.name, found.version)
+    asked = _preset(values, found.name, found.version, terms)
+    version = replace(_version(path, asked, workers, terms, is_json=is_json), kind="handler", handler=handler)
+    return Registration(found.name, found.version, found.options.over(version), found.ignored)
+
+
+def _remove_fetched(path: Path, url: str) -> None:
+    if url.lower().startswith(("http://", "https://")):
+        path.unlink(missing_ok=True)
 
 
 def _not_found(problem: str) -> RequestError:

@@ -1,74 +1,128 @@
-"""An ASGI app on a socket that we own, stopped without losing a request. Knows uvicorn's protocol; knows no path.
+"""An ASGI app on a socket that we own, stopped without losing a request. Knows connections; knows no path.
 
-uvicorn's own Server would take the signals, poll ten times a second and close busy keep-alive connections; its HTTP
-protocol is all that is needed.
+It accepts by itself: an asyncio server takes whatever comes, and beyond the limit connections should wait in the kernel's
+queue, where the next life of this process would find them.
 """
 
 import asyncio
+import logging
 import socket
+import ssl
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
-
+from demlopment.serving.limits import Limits
+from demlopment.serving.protocol import HttpConnection
 from demlopment.serving.wire import App
 
-KEEP_ALIVE_SECONDS = 75  # longer than the pools of usual clients keep an idle connection, so that they close first
 LINGER_SECONDS = 0.3  # a client that was answered a moment ago may be sending its next request already
 FINISH_SECONDS = 10.0  # a request that is still not answered then never will be
+LOOK_SECONDS = 0.5  # between two looks for connections whose time is up; the shortest limit that makes sense is longer
+AT_ONCE = 64  # connections accepted before those that are open get their turn
+
+log = logging.getLogger(__name__)
 
 
 class Server:
-    """Answers with `app` on `listener` between `start` and `drain`."""
+    """Answers with `app` on `listener` between `start` and `drain`, within `limits`; in TLS if there is a `context`."""
 
-    def __init__(self, app: App, listener: socket.socket) -> None:
-        self._listener = listener
-        self._connections = ServerState()
-        self._config = uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        )
-        self._config.load()
-        self._server: asyncio.Server | None = None
+    def __init__(
+        self, app: App, listener: socket.socket, *, limits: Limits | None = None, context: ssl.SSLContext | None = None
+    ) -> None:
+        self._app, self._listener = app, listener
+        self._limits = limits or Limits()
+        self._context = context
+        self._connections: set[HttpConnection] = set()
+        self._greetings: set[asyncio.Task[None]] = set()  # of connections that are being set up
+        self._started = self._listening = False
+        self._exhausted = False  # the system gave us no descriptor for the last one
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Accept connections from now on."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._protocol, sock=self._listener.dup(), backlog=self._config.backlog)
+        self._listener.setblocking(False)  # noqa: FBT003  (the standard library's own signature)
+        self._watch = asyncio.create_task(self._look())
+        self._started = True
+        self._listen_if_there_is_room()
 
     async def drain(self) -> None:
         """Take no new connection, answer everything that was asked, then close. The app says so in its answers meanwhile."""
-        if self._server is not None:
-            self._server.close()
+        if self._started:
+            self._started = False
+            self._listen_if_there_is_room()
             await self._accept_the_last()
         self._listener.close()
         await self._until_idle(LINGER_SECONDS)
-        for connection in list(self._connections.connections):
+        for connection in list(self._connections):
             connection.shutdown()
         await self._until_idle(FINISH_SECONDS)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
 
-    def _protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(self._config, self._connections, {})
+    def _listen_if_there_is_room(self) -> None:
+        wanted = self._started and not self._exhausted and len(self._connections) < self._limits.connections
+        if wanted and not self._listening:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
+        elif self._listening and not wanted:
+            asyncio.get_running_loop().remove_reader(self._listener)
+        self._listening = wanted
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            if len(self._connections) >= self._limits.connections or not self._take():
+                break
+        self._listen_if_there_is_room()
 
     async def _accept_the_last(self) -> None:
         """Connections that the kernel has completed and nobody has accepted would be reset when the socket closes."""
-        self._listener.settimeout(0)
+        while self._take():
+            pass
+        if self._greetings:
+            await asyncio.wait(self._greetings, timeout=LINGER_SECONDS)
+
+    def _take(self) -> bool:
+        """Accept one connection; False if there is none to be had."""
+        try:
+            accepted, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            log.warning("No connection can be accepted just now: %s", error)
+            self._exhausted = True
+            return False
+        connection = HttpConnection(self._app, self._limits, self._gone)
+        self._connections.add(connection)
+        greeting = asyncio.create_task(self._greet(accepted, connection))
+        self._greetings.add(greeting)
+        greeting.add_done_callback(self._greetings.discard)
+        return True
+
+    async def _greet(self, accepted: socket.socket, connection: HttpConnection) -> None:
+        if accepted.family != socket.AF_UNIX:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does this for its own sockets only
+        patience = self._limits.header_seconds if self._context else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._context, ssl_handshake_timeout=patience
+            )
+        except OSError:  # it has gone already, or speaks no TLS that we do
+            accepted.close()
+            self._gone(connection)
+
+    def _gone(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+        self._listen_if_there_is_room()
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            try:
-                connection, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+            await asyncio.sleep(LOOK_SECONDS)
+            now = loop.time()
+            for connection in [each for each in self._connections if each.deadline < now]:
+                connection.expire(now)
+            self._exhausted = False
+            self._listen_if_there_is_room()
 
     async def _until_idle(self, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
-        while self._connections.connections and asyncio.get_running_loop().time() < deadline:
+        while self._connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)

@@ -11,21 +11,22 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from demlopment import images
 from demlopment.errors import NotReadyError
 from demlopment.serving import state, tally
 from demlopment.serving.control import Line, LineClosedError
+from demlopment.serving.launch import Launch
 from demlopment.serving.server import FINISH_SECONDS, LINGER_SECONDS
 from demlopment.serving.state import State
 from demlopment.serving.tally import Tally
+from demlopment.serving.tokens import Permits
 
 Key = tuple[str, str]  # model, version
 Tell = Callable[[str], None]  # what a person should know
+Attend = Callable[[socket.socket], Coroutine[Any, Any, None]]  # runs handlers for whoever holds the other end
 
 START_SECONDS = 60.0  # imports and loading take about one; a process that needs more is stuck
 COLLECT_SECONDS = 1.0  # a scrape does not wait longer for a busy process: its last counts stand
@@ -35,19 +36,18 @@ SOON_SECONDS = 5.0  # two deaths closer than this have one cause, and restarting
 FIRST_DELAY, LAST_DELAY = 0.2, 10.0  # seconds before such a restart, doubling
 
 
-@dataclass(frozen=True)
-class Launch:
-    """What every serving process is started with."""
-
-    home: Path
-    max_batch: int
-    max_request_bytes: int
-
-
 class Slot:
-    """Keeps one serving process running on `listener`, answering by the state that `current` names."""
+    """Keeps one serving process running on `listener`, answering by the state and letting in by the permits of `current`."""
 
-    def __init__(self, worker: str, listener: socket.socket, launch: Launch, current: Callable[[], State], tell: Tell) -> None:
+    def __init__(
+        self,
+        worker: str,
+        listener: socket.socket,
+        launch: Launch,
+        current: Callable[[], tuple[State, Permits]],
+        attend: Attend,
+        tell: Tell,
+    ) -> None:
         self.worker = worker
         self.pid = 0
         self.started = 0.0  # seconds since 1970
@@ -56,7 +56,7 @@ class Slot:
         self.restarts = 0
         self.tally = Tally()  # of this life, as last seen
         self.past = Tally()  # of all lives that have ended
-        self._listener, self._launch, self._current, self._tell = listener, launch, current, tell
+        self._listener, self._launch, self._current, self._attend, self._tell = listener, launch, current, attend, tell
         self._line: Line | None = None
         self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._retiring = asyncio.Event()
@@ -88,6 +88,10 @@ class Slot:
         for (model, version), reason in self.failed.items():
             self._tell(f"{model} {version} is registered and cannot be served: {reason}")
         return True
+
+    async def permit(self) -> None:
+        """Bring the permits in force to the process; the successor of one that is dead just now will start with them."""
+        await self._ask("permit", START_SECONDS, permits=self._current()[1].as_json())
 
     async def collect(self) -> None:
         """Bring `tally` up to date."""
@@ -149,8 +153,10 @@ class Slot:
     async def _live(self) -> int:
         """One life, from start to exit status."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await self._spawn(theirs)
+        hall, desk = socket.socketpair()
+        with theirs, desk:
+            process = await self._spawn(theirs, desk)
+        attending = asyncio.create_task(self._attend(hall))
         self.pid, self.started = process.pid, time.time()
         line = await Line.open(ours)
         listening = asyncio.create_task(line.listen())
@@ -162,24 +168,29 @@ class Slot:
         self._line = None
         await listening  # whatever it said before it ended has been heard
         await beginning
+        await attending
         self.past, self.tally, self.held = tally.total([self.past, self.tally]), Tally(), frozenset()
         return code
 
     async def _begin(self) -> None:
         # Commands are carried out in order, so a generation that comes now is loaded after this one.
-        if await self.load(self._current()) and not self._up.done():
+        await self.permit()
+        if await self.load(self._current()[0]) and not self._up.done():
             self._up.set_result(None)
 
-    async def _spawn(self, line: socket.socket) -> asyncio.subprocess.Process:
+    async def _spawn(self, line: socket.socket, desk: socket.socket) -> asyncio.subprocess.Process:
         options = {
             "--listener": self._listener.fileno(),
             "--line": line.fileno(),
-            "--home": self._launch.home,
+            "--desk": desk.fileno(),
             "--worker": self.worker,
-            "--max-batch": self._launch.max_batch,
-            "--max-request-bytes": self._launch.max_request_bytes,
+            "--launch": self._launch.as_json(),
         }
-        limits = {"OMP_NUM_THREADS": "1", "OPENCV_IO_MAX_IMAGE_PIXELS": str(images.MAX_PIXELS)}
+        limits = {
+            "OMP_NUM_THREADS": "1",
+            "OPENCV_IO_MAX_IMAGE_PIXELS": str(images.MAX_PIXELS),
+            "OPENCV_LOG_LEVEL": "SILENT",  # a broken picture is told to its sender; a log of them could fill the disk
+        }
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # the working directory is no place to import from
@@ -189,7 +200,7 @@ class Slot:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             env=os.environ | limits,
-            pass_fds=(self._listener.fileno(), line.fileno()),
+            pass_fds=(self._listener.fileno(), line.fileno(), desk.fileno()),
             process_group=0,  # Ctrl-C in a terminal reaches the supervisor alone, which drains
         )
 

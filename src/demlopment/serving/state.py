@@ -33,6 +33,7 @@ class Version:
     startup_timeout: int = 120  # s
     kind: Literal["onnx", "handler"] = "onnx"  # a network in every serving process, or Python code in workers of its own
     job_queue_size: int = 100  # requests that wait for the workers of a handler
+    handler: str = ""  # what the client called it, over what its archive says
 
     @property
     def served(self) -> bool:

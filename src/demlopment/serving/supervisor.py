@@ -10,22 +10,30 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from demlopment import home as homes
 from demlopment.errors import SettingsError
 from demlopment.home import Home
-from demlopment.serving import addresses, state, tally
+from demlopment.serving import addresses, startup, state, tally, tls, wire
 from demlopment.serving.addresses import Addresses
 from demlopment.serving.fleet import Fleet
+from demlopment.serving.guard import Guard
+from demlopment.serving.handlers.hall import Hall
+from demlopment.serving.handlers.roster import Roster
+from demlopment.serving.launch import Launch
+from demlopment.serving.limits import Limits
 from demlopment.serving.management import Management
 from demlopment.serving.metrics import Metrics, Processor, observe_host
-from demlopment.serving.registry import Registry
+from demlopment.serving.models import Models
+from demlopment.serving.properties import Configuration
+from demlopment.serving.registration import Terms
+from demlopment.serving.registry import Registry, Staff
 from demlopment.serving.server import Server
-from demlopment.serving.slot import Launch
 from demlopment.serving.tally import Tally
+from demlopment.serving.tokens import KeyFile
 
 if TYPE_CHECKING:  # a serving process imports this package too, and has no use for the settings' 20 MB
     from demlopment.settings import Endpoint
@@ -33,9 +41,17 @@ if TYPE_CHECKING:  # a serving process imports this package too, and has no use 
 LOOK_SECONDS = 1.0  # between two looks at the counters: what a killed process counted since then is in no metric
 
 
-def serve(home: Home, settings: "Endpoint", *, leash: bool, ready: Callable[[Addresses], None]) -> None:
+def serve(
+    home: Home,
+    settings: "Endpoint",
+    *,
+    leash: bool,
+    ready: Callable[[Addresses], None],
+    configuration: Configuration | None = None,
+) -> None:
     """Serve what the state of `home` names until SIGTERM, SIGINT or, on a `leash`, the end of standard input.
 
+    What `settings.load_models` and the snapshot of a TorchServe `configuration` name is registered first.
     Calls `ready` once, when every process has loaded everything and the ports accept. Returns when everything that was
     asked has been answered and no process is left.
     Raises   HomeError if the home is in use or cannot be written, SettingsError for a port or an address that cannot be
@@ -43,55 +59,70 @@ def serve(home: Home, settings: "Endpoint", *, leash: bool, ready: Callable[[Add
     """
     with homes.explained(home.endpoint):
         home.endpoint.mkdir(parents=True, exist_ok=True)
+    configured = configuration or Configuration({})
+    terms = Terms.of(settings, configured.presets)
     with home.locked("serve"):
-        asyncio.run(_serve(home, settings, leash=leash, ready=ready))
+        startup.prepare(home, settings, configured.snapshot, terms, _say)
+        asyncio.run(_serve(home, settings, terms, leash=leash, ready=ready))
 
 
-async def _serve(home: Home, settings: "Endpoint", *, leash: bool, ready: Callable[[Addresses], None]) -> None:
+async def _serve(home: Home, settings: "Endpoint", terms: Terms, *, leash: bool, ready: Callable[[Addresses], None]) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     if leash:
         _stop_on_end_of_input(stop)
     with _listening(settings) as listeners:
-        await Supervisor(home, settings, *listeners).run(stop, ready)
+        await Supervisor(home, settings, terms, listeners).run(stop, ready)
 
 
 class Supervisor:
     """Everything of one endpoint but the serving processes themselves."""
 
-    def __init__(self, home: Home, settings: "Endpoint", inference: socket, management: socket, metrics: socket) -> None:
+    def __init__(self, home: Home, settings: "Endpoint", terms: Terms, listeners: Sequence[socket]) -> None:
+        inference, management, metrics = listeners
         self._home = home
-        self._addresses = Addresses(addresses.url(inference), addresses.url(management), addresses.url(metrics))
         self._tally = Tally()  # of this process: the answers of its two ports, and the machine
         self._processor = Processor()
-        self._fleet = Fleet(inference, Launch(home.root, settings.max_batch, settings.max_request_bytes), Once(_say))
-        self._registry = Registry(state.path(home), self._fleet, settings.processes)
-        limit, open_to_change = settings.max_request_bytes, settings.enable_model_api
-        self._manager = Management(
-            self._registry, self._fleet, home.models, self._tally, limit, enable_model_api=open_to_change, tell=_say
-        )
-        self._servers = (Server(self._manager, management), Server(Metrics(self._collect, self._tally), metrics))
+        launch = Launch.of(home, settings)
+        context, limits = tls.context(launch.certificate_file, launch.private_key_file), Limits.of(launch)
+        self._addresses = Addresses(*(addresses.url(each, secure=context is not None) for each in listeners))
+        unpacked = home.endpoint / "handlers"
+        self._hall = Hall(unpacked, _say, settings.unregister_timeout)
+        self._fleet = Fleet(inference, launch, self._hall.attend, Once(_say))
+        self._guard = Guard(KeyFile(home, settings), self._fleet.permit)
+        staff = Staff(self._fleet, self._hall, Roster(launch.model_store, unpacked, settings))
+        self._registry = Registry(state.path(home), staff, settings.processes)
+        self._models = Models(self._registry, self._fleet, self._hall, launch.model_store, settings, terms, _say)
+        self._manager = Management(self._models, self._guard, self._tally, settings)
+        self._management = Server(self._manager, management, limits=limits, context=context)
+        cors = wire.cors(settings.cors_allowed_origin, settings.cors_allowed_methods, settings.cors_allowed_headers)
+        scraped = Metrics(self._collect, self._tally, self._guard, strict=settings.strict, cors=cors)
+        self._metrics = Server(scraped, metrics, limits=limits, context=context)
+        self._measured = settings.enable_metrics_api
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Addresses], None]) -> None:
         """From the first process to the last answer."""
-        management, metrics = self._servers
         try:
-            if await _unless(stop, self._registry.start()):
-                await management.start()
-                await metrics.start()
+            await self._fleet.permit(self._guard.open())
+            if await _unless(stop, self._registry.start(_say)):
+                await self._management.start()
+                if self._measured:
+                    await self._metrics.start()
                 with addresses.announced(self._home, self._addresses):
                     ready(self._addresses)
                     await self._look_until(stop)
         finally:
             self._manager.closing = True
-            await management.drain()
-            await self._manager.settle()
+            await self._management.drain()
+            await self._models.settle()
             await self._fleet.drain()
-            await metrics.drain()
+            await self._hall.drain()
+            await self._metrics.drain()
+            self._guard.close()
 
     async def _collect(self) -> Tally:
         observe_host(self._tally, self._home.root, self._processor)
-        return tally.total([await self._fleet.collect(), self._tally])
+        return tally.total([await self._fleet.collect(), self._hall.collect(), self._tally])
 
     async def _look_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -117,14 +148,14 @@ class Once:
 def _listening(settings: "Endpoint") -> Iterator[list[socket]]:
     """The three ports in TorchServe's order; closed at the latest when the block ends."""
     ports = {
-        "inference_port": settings.inference_port,
-        "management_port": settings.management_port,
-        "metrics_port": settings.metrics_port,
+        "inference_port": (settings.host, settings.inference_port),
+        "management_port": (settings.management_host or settings.host, settings.management_port),
+        "metrics_port": (settings.metrics_host or settings.host, settings.metrics_port),
     }
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(addresses.listen(settings.host, port, name, shared=name == "inference_port"))
-            for name, port in ports.items()
+            stack.enter_context(addresses.listen(host, port, name, shared=name == "inference_port"))
+            for name, (host, port) in ports.items()
         ]
 
 

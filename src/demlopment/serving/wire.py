@@ -1,11 +1,12 @@
 """What TorchServe's clients expect on the wire, on all three ports. Knows HTTP and ASGI; knows no model and no state."""
 
+import asyncio
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 
@@ -15,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
+T = TypeVar("T")
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")  # visible ASCII, so it can go into any header, log or table
 JSON_TYPE = (b"content-type", b"application/json")
@@ -31,14 +33,34 @@ class ClientGoneError(Exception):
     """The client hung up before its request was whole: there is nobody to answer."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One response."""
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request whose body has been read."""
+
+    method: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    id: str
+    receive: Receive  # from now on it only says that the client has hung up
+
+
+class Rest(Protocol):
+    """The rest of a stream. Whoever takes it closes it, read or not."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def aclose(self) -> None: ...
+
+
+class Answer(NamedTuple):
+    """One response; a tuple, because every request makes one."""
 
     status: int
-    body: bytes
+    body: bytes  # everything, or the first part of a stream
     headers: Headers = ()
     bare: bool = False  # without TorchServe's own headers, as its 413 is
+    phrase: bytes | None = None  # instead of the usual one
+    rest: Rest | None = None  # of a stream
 
 
 def as_json(value: Any, status: int = 200) -> Answer:
@@ -48,13 +70,30 @@ def as_json(value: Any, status: int = 200) -> Answer:
     return Answer(status, text.encode(errors="backslashreplace"), (JSON_TYPE,))
 
 
+def compact(value: Any) -> Answer:
+    """JSON in one line, for arrays: indented, each number would have a line of its own."""
+    return Answer(200, json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace"), (JSON_TYPE,))
+
+
 def sentence(status: str, code: int = 200) -> Answer:
     """The success body of management calls."""
     return as_json({"status": status}, code)
 
 
-def failure(error: DemlopmentError) -> Answer:
-    """The error triple: RequestError says its own status, NotReadyError is 503, and the rest is our fault."""
+class NotAllowedError(RequestError):
+    """A path that is there, asked with a method that it does not know; `allowed` are those it knows, if they are told."""
+
+    def __init__(self, *allowed: str) -> None:
+        words = "Requested method is not allowed, please refer to API document."
+        super().__init__(words, status=405, kind="MethodNotAllowedException")
+        self.allowed = allowed
+
+
+def failure(error: DemlopmentError, *, strict: bool = False) -> Answer:
+    """The error triple: RequestError says its own status, NotReadyError is 503, and the rest is our fault.
+
+    Unless `strict`, a 405 says which methods are allowed, as RFC 9110 demands and TorchServe does not.
+    """
     if isinstance(error, RequestError):
         if error.status == 413:
             return Answer(413, b"", bare=True)
@@ -63,7 +102,39 @@ def failure(error: DemlopmentError) -> Answer:
         status, kind = 503, "ServiceUnavailableException"
     else:
         status, kind = 500, "InternalServerException"
-    return as_json({"code": status, "type": kind, "message": str(error)}, status)
+    answer = as_json({"code": status, "type": kind, "message": message(error)}, status)
+    if strict or not isinstance(error, NotAllowedError) or not error.allowed:
+        return answer
+    return adding(answer, ((b"allow", ", ".join(error.allowed).encode()),))
+
+
+def message(error: DemlopmentError) -> str:
+    """What a client reads; TorchServe's words stand alone, and end in a space where the name behind them is empty."""
+    return str(error) if error.remedy else error.problem
+
+
+def cors(origin: str, methods: str, headers: str) -> Headers:
+    """The CORS headers that every response carries when they are configured; nothing for an empty one."""
+    names = (b"access-control-allow-origin", b"access-control-allow-methods", b"access-control-allow-headers")
+    return tuple(
+        (name, value.encode("latin-1")) for name, value in zip(names, (origin, methods, headers), strict=True) if value
+    )
+
+
+def adding(answer: Answer, headers: Headers) -> Answer:
+    """The answer with more headers."""
+    return answer._replace(headers=(*answer.headers, *headers))
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The object in a body. Raises RequestError if there is none."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as broken:
+        raise RequestError(f"The body is not JSON ({broken}).", "Send a JSON object.") from broken
+    if not isinstance(values, dict):
+        raise RequestError("The body is not a JSON object.", "Send {...}.")
+    return values
 
 
 def not_found() -> RequestError:
@@ -72,10 +143,8 @@ def not_found() -> RequestError:
     )
 
 
-def not_allowed() -> RequestError:
-    return RequestError(
-        "Requested method is not allowed, please refer to API document.", status=405, kind="MethodNotAllowedException"
-    )
+def not_allowed(*allowed: str) -> RequestError:
+    return NotAllowedError(*allowed)
 
 
 def segments(path: str) -> list[str]:
@@ -86,9 +155,9 @@ def segments(path: str) -> list[str]:
     return parts[1:]
 
 
-def request_id(headers: Mapping[bytes, bytes]) -> str:
-    """The caller's own if it is valid, otherwise a fresh one."""
-    given = headers.get(b"x-request-id")
+def request_id(headers: Mapping[bytes, bytes], *, strict: bool = False) -> str:
+    """The caller's own if it is valid, otherwise a fresh one, as always when `strict`."""
+    given = None if strict else headers.get(b"x-request-id")
     return given.decode() if given and REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
@@ -103,17 +172,64 @@ async def body(receive: Receive, limit: int) -> bytes:
     return await _rest(receive, chunk, limit)
 
 
-async def reply(send: Send, scope: Scope, answer: Answer, answer_id: str, *, closing: bool = False) -> None:
-    """Send `answer` with the headers that every response of TorchServe carries; an error ends the connection."""
-    headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. Once a body has been read, the client can only hang up: then `work` is cancelled.
+
+    Raises ClientGoneError in that case, and whatever `work` raises.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGoneError
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        # Whoever runs the work is told before the connection is forgotten.
+        await asyncio.wait((working, leaving))
+
+
+async def reply(
+    send: Send, scope: Scope, answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()
+) -> None:
+    """Send `answer` with the headers that every response of TorchServe carries, and with `always`.
+
+    An error ends the connection. Raises what the rest of a stream raises, when half of the answer has left.
+    """
+    headers = list(answer.headers)
+    if answer.rest is None:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     if not answer.bare:
-        headers += ((b"x-request-id", answer_id.encode()), *ALWAYS)
+        headers += ((b"x-request-id", answer_id.encode()), *ALWAYS, *always)
     if closing or answer.status >= 400:
         headers.append((b"connection", b"close"))
     elif scope["http_version"] == "1.1" and not _asks_to_close(scope["headers"]):
         headers.append((b"connection", b"keep-alive"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    if answer.phrase is not None:
+        start["phrase"] = answer.phrase
+    if answer.rest is not None:
+        await _stream(send, start, answer.body, answer.rest)
+        return
+    await send(start)
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _stream(send: Send, start: Message, first: bytes, rest: Rest) -> None:
+    try:
+        await send(start)
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for chunk in rest:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await rest.aclose()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _rest(receive: Receive, first: bytes, limit: int) -> bytes:

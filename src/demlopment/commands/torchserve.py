@@ -1,0 +1,76 @@
+"""TorchServe's options of `demlopment serve`, and its config.properties, in terms of our settings. Starts nothing."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from demlopment import __version__
+from demlopment.commands.place import home_of, settings_of
+from demlopment.errors import SettingsError
+
+if TYPE_CHECKING:
+    from demlopment.serving.properties import Configuration
+    from demlopment.settings import Settings
+
+
+@dataclass(frozen=True)
+class Configured:
+    """The settings with TorchServe's file below and its options on top, and what only the file can say."""
+
+    settings: "Settings"
+    file: "Configuration"
+
+
+def show_version() -> None:
+    typer.echo(f"demlopment {__version__}")
+
+
+def stop(context: typer.Context) -> None:
+    """End the endpoint of this home; that none runs is no failure, as with TorchServe."""
+    from demlopment.serving import ending
+
+    home = home_of(settings_of(context))
+    ended = ending.stop(home)
+    typer.echo(f"The endpoint of {home.root} has stopped." if ended else f"No endpoint is running on {home.root}.")
+
+
+def given(*, model_store: Path | None, models: list[str], disable_token_auth: bool, enable_model_api: bool) -> dict[str, Any]:
+    """What the options say, as settings of the endpoint; an option that was not given says nothing."""
+    said: dict[str, Any] = {}
+    if model_store is not None:
+        if not model_store.is_dir():
+            raise SettingsError(f"The model store {model_store} is not a folder.", "Create it, or correct --model-store.")
+        said["model_store"] = model_store
+    if models:
+        everything = [model.lower() for model in models] == ["all"]
+        said["load_models"] = "all" if everything else ",".join(models)
+    if disable_token_auth:
+        said["token_authorization"] = False
+    if enable_model_api:
+        said["enable_model_api"] = True
+    return said
+
+
+def configured(context: typer.Context, ts_config: Path | None, options: dict[str, Any]) -> Configured:
+    """Options win over our own settings, from wherever they come, and these over TorchServe's file."""
+    from demlopment import settings
+    from demlopment.serving import properties
+
+    path = properties.located(os.environ, ts_config, Path())
+    file = properties.Configuration({})
+    if path is not None:
+        typer.echo(f"Reading {path}.", err=True)
+        file = properties.configuration(properties.decoded(path.read_bytes()), str(path), os.environ)
+    for warning in file.warnings:
+        warn(warning)
+    ours = settings_of(context).endpoint
+    explicit = {name: getattr(ours, name) for name in ours.model_fields_set}
+    return Configured(settings.load(**context.obj, endpoint={**file.endpoint, **explicit, **options}), file)
+
+
+def warn(sentence: str) -> None:
+    """One line to standard error."""
+    typer.echo(f"Warning: {sentence}", err=True)

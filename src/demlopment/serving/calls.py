@@ -1,0 +1,46 @@
+"""What goes to a Python handler and what comes back. Knows no process, no socket and no HTTP library."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input of a request, as TorchServe hands it to a handler: a whole raw body is the field `body`."""
+
+    name: str
+    content: bytes
+    content_type: str = ""  # of the part of the form, or of a raw body
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request for one version of a model."""
+
+    request_id: str
+    headers: Mapping[str, str]  # of the request, with `explain` and `url_path` as TorchServe adds them
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One response of a handler: whole, or with the rest of its body still to come."""
+
+    status: int
+    phrase: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes  # everything, or the first chunk of a stream
+    rest: AsyncIterator[bytes] | None = None
+
+
+class Handlers(Protocol):
+    """Whoever runs Python handlers, as a serving process sees it."""
+
+    async def ask(self, model: str, version: str, call: Call) -> Reply:
+        """The handler's response.
+
+        Raises RequestError with TorchServe's status and words when there is none: no worker, a full queue, a worker that
+        died or was too late, a handler that raised.
+        """
+        ...

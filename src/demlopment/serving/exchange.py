@@ -1,0 +1,196 @@
+"""One request and its answer, with the two functions that ASGI gives an app. Knows no path and no parser.
+
+Status line, headers and body leave in one write: two would be two system calls and two packets.
+"""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Protocol
+
+from demlopment.errors import DemlopmentError
+from demlopment.serving import wire
+from demlopment.serving.wire import App, ClientGoneError, Message, Scope
+
+PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+BODILESS = (204, 304)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HIGH_WATER = 65_536  # bytes of a body that wait for the app before the client is told to wait
+
+log = logging.getLogger(__name__)
+
+
+class Connection(Protocol):
+    """What an exchange needs of its connection."""
+
+    def write(self, data: bytes) -> None: ...
+    async def writable(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def answered(self) -> None: ...
+    def returned(self) -> None: ...
+    def cut(self) -> None: ...
+
+
+class Exchange:
+    """Fed with the body by its connection, while the app runs once."""
+
+    __slots__ = (
+        "_announced",
+        "_chunks",
+        "_connection",
+        "_expects_continue",
+        "_head",
+        "_size",
+        "_started",
+        "_status",
+        "_told",
+        "_wake",
+        "_whole",
+        "app",
+        "keep_alive",
+        "over",
+        "scope",
+        "written",
+    )
+
+    def __init__(self, app: App, scope: Scope, connection: Connection, *, keep_alive: bool, expects_continue: bool) -> None:
+        self.app, self.scope = app, scope
+        self.keep_alive = keep_alive
+        self.written = False  # some of the answer has left
+        self.over = False  # all of the answer has been written, or nobody waits for it any more
+        self._connection = connection
+        self._expects_continue = expects_continue
+        self._chunks: list[bytes] = []
+        self._size = 0  # of the chunks together
+        self._whole = self._told = False  # the body has arrived; the app knows
+        self._wake: asyncio.Future[None] | None = None
+        self._status = 0
+        self._head = b""  # waits for the first part of the body
+        self._started = False
+        self._announced = -1  # bytes that the content-length promises and that have not been sent; -1 without one
+
+    async def run(self) -> None:
+        """Call the app. An error that it does not answer itself is a 500, and its traceback is logged."""
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientGoneError:
+            pass
+        except Exception:
+            log.exception("The request %s %s was not answered", self.scope["method"], self.scope["path"])
+        if not self.over:
+            await self._excuse()
+        self._connection.returned()
+
+    def feed(self, chunk: bytes) -> None:
+        """Some of the body has arrived."""
+        if self.over:
+            return  # answered without waiting for it
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > HIGH_WATER:
+            self._connection.pause_reading()
+        self._stir()
+
+    def end(self) -> None:
+        """All of the body has arrived."""
+        self._whole = True
+        self._stir()
+
+    def abandon(self) -> None:
+        """The client has hung up, or is answered without the app."""
+        self.over = True
+        self._stir()
+
+    async def receive(self) -> Message:
+        """The next part of the body, or http.disconnect."""
+        while not (self.over or self._chunks or (self._whole and not self._told)):
+            await self._more()
+        if self.over:
+            return {"type": "http.disconnect"}
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks, self._size = [], 0
+        self._told = self._whole
+        return {"type": "http.request", "body": body, "more_body": not self._whole}
+
+    async def send(self, message: Message) -> None:
+        """Take the next part of the answer; its `phrase` replaces the usual one. Raises ClientGoneError if nobody waits."""
+        if self.over:
+            raise ClientGoneError
+        if message["type"] == "http.response.start":
+            assert not self._started, "an answer starts once"
+            self._started = True
+            self._status = message["status"]
+            self._head = self._opening(message.get("phrase"), message["headers"])
+            return
+        assert self._started, "an answer starts before its body"
+        more: bool = message.get("more_body", False)
+        written = self._head + self._framed(message.get("body", b""), more=more)
+        self._head = b""
+        if written:
+            self.written = True
+            self._connection.write(written)
+        if more:
+            await self._connection.writable()
+        else:
+            self.over = True
+            self._connection.answered()
+
+    async def _more(self) -> None:
+        if self._expects_continue:
+            self._expects_continue = False
+            self._connection.write(CONTINUE)
+        if not self._whole:
+            self._connection.resume_reading()
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+        self._wake = None
+
+    def _stir(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _opening(self, phrase: bytes | None, headers: wire.Headers) -> bytes:
+        """The status line and the headers, with what the protocol adds to them."""
+        lines = [b"HTTP/1.1 %d %b" % (self._status, PHRASES.get(self._status, b"") if phrase is None else phrase)]
+        closes = False
+        for name, value in headers:
+            lines.append(b"%b: %b" % (name, value))
+            if name == b"content-length":
+                self._announced = int(value)
+            elif name == b"connection":
+                closes = closes or b"close" in value.lower()
+        if self._announced < 0 and self._status not in BODILESS:
+            if self.scope["http_version"] == "1.1":
+                lines.append(b"transfer-encoding: chunked")
+            else:
+                self.keep_alive = False  # without a length or chunks, the end of the connection is the end of the body
+        self.keep_alive = self.keep_alive and not closes
+        if not self.keep_alive and not closes:
+            lines.append(b"connection: close")
+        opening = b"\r\n".join((*lines, b"", b""))
+        # A line break inside a header, which may come from a handler, would let it write an answer of its own.
+        if not opening.count(b"\n") == opening.count(b"\r") == len(lines) + 1:
+            raise ValueError("A header of the answer holds a line break.")
+        return opening
+
+    def _framed(self, body: bytes, *, more: bool) -> bytes:
+        if self.scope["method"] == "HEAD" or self._status in BODILESS:
+            return b""
+        if self._announced >= 0:
+            self._announced -= len(body)
+            if self._announced < 0 or (self._announced and not more):
+                raise ValueError("The answer is not as long as its content-length says.")
+            return body
+        if self.scope["http_version"] != "1.1":
+            return body
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return chunk if more else chunk + b"0\r\n\r\n"
+
+    async def _excuse(self) -> None:
+        if self.written:
+            self._connection.cut()  # half an answer cannot be made whole, and must not look whole
+            return
+        self._started, self._announced, self._head = False, -1, b""
+        error = DemlopmentError("The endpoint failed to answer this request.", "Its log says why.")
+        await wire.reply(self.send, self.scope, wire.failure(error), wire.request_id(dict(self.scope["headers"])))

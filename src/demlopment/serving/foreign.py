@@ -1,0 +1,144 @@
+"""What Python handlers answer. Knows TorchServe's fields and headers; knows no process: `Handlers` runs the code."""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from demlopment.errors import NotReadyError, RequestError
+from demlopment.records import Prediction
+from demlopment.serving import forms, wire
+from demlopment.serving.calls import Call, Handlers, Reply
+from demlopment.serving.engine import Route
+from demlopment.serving.journal import Journal
+from demlopment.serving.paths import Target
+from demlopment.serving.tally import Tally
+from demlopment.serving.wire import Answer, Receive, Request
+
+MAX_LABEL = 100  # characters; what is longer is no label
+FRAMING = ("content-length", "transfer-encoding", "connection")  # ours to say
+NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
+NOTHING = np.zeros(0, np.float32)
+BODILESS = (204, 304)
+
+
+@dataclass(eq=False)
+class Foreign:
+    """The answers of the Python handlers, as one serving process passes them on."""
+
+    handlers: Handlers
+    journal: Journal
+    tally: Tally
+    strict: bool
+    now: Callable[[], float] = time.time
+
+    async def answer(self, request: Request, target: Target, route: Route) -> Answer:
+        """Raises RequestError where there is no response, ClientGoneError if the client does not wait for it."""
+        since = time.perf_counter()
+        fields = await forms.fields(request.headers, request.body)
+        if target.dialect == "query":
+            fields = (*forms.query(request.query), *fields)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
+        call = Call(request.id, headers | target.marks, fields)
+        reply = await wire.unless_gone(request.receive, self.handlers.ask(*route.key, call))
+        rest = None if reply.rest is None else _Rest(request.receive, reply.rest)
+        try:
+            answer = self._passed_on(reply, route, rest)
+            if target.verb == "predict" and answer.status < 400:
+                self._record(request, route, reply, since)
+        except BaseException:
+            if rest is not None:
+                await rest.aclose()
+            raise
+        return answer
+
+    def _passed_on(self, reply: Reply, route: Route, rest: wire.Rest | None) -> Answer:
+        if not 200 <= reply.status <= 599:
+            raise _improper(route, f"the status {reply.status}")
+        headers = [(name, value) for name, value in reply.headers if name.lower() not in FRAMING]
+        for name, value in headers:
+            if not NAME.fullmatch(name) or any(ord(letter) < 32 or ord(letter) in range(127, 160) for letter in value):
+                raise _improper(route, f"the header {name!r:.60}")
+        lines = [(name.lower().encode(), value.encode("latin-1", errors="replace")) for name, value in headers]
+        if not self.strict:
+            lines += ((b"x-model-version", route.key[1].encode()), (b"x-arm", route.arm.encode()))
+        phrase = reply.phrase.encode("latin-1", errors="replace") if reply.phrase.isprintable() else b""
+        body = b"" if reply.status in BODILESS else reply.body
+        return Answer(reply.status, body, lines, phrase=phrase, rest=rest)
+
+    def _record(self, request: Request, route: Route, reply: Reply, since: float) -> None:
+        """Journal an answer before it leaves, and count it. Raises NotReadyError if the journal refuses it."""
+        model, version = route.key
+        seconds = time.perf_counter() - since
+        prediction = Prediction(
+            request_id=request.id,
+            at=self.now(),
+            model=model,
+            version=version,
+            arm=route.arm,
+            unit=route.unit,
+            image=None,
+            label=_label(reply),
+            probabilities=NOTHING,
+            embedding=NOTHING,
+            latency_ms=seconds * 1000,
+            digest=hashlib.sha256(request.body).hexdigest(),
+        )
+        try:
+            if not self.journal.record([prediction]):
+                self.tally.add("demlopment_journal_unrecorded_total")
+        except NotReadyError:
+            self.tally.add("demlopment_journal_refused_total")
+            raise
+        self.tally.add("demlopment_predictions_total", model, version, route.arm)
+        self.tally.observe("demlopment_prediction_seconds", model, version, value=seconds)
+        self.tally.add("ts_inference_latency_microseconds", model, route.asked, amount=seconds * 1e6)
+
+
+class _Rest:
+    """The rest of a stream, until its client has it or is gone."""
+
+    def __init__(self, receive: Receive, chunks: AsyncIterator[bytes]) -> None:
+        self._receive, self._chunks = receive, chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await wire.unless_gone(self._receive, _next(self._chunks))
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """Let the handler's side hear that nobody reads on. A generator that was never begun would close without a word."""
+        beginning = asyncio.ensure_future(_next(self._chunks))
+        await asyncio.sleep(0)
+        beginning.cancel()
+        await asyncio.wait((beginning,))
+        if not beginning.cancelled():
+            beginning.exception()  # nobody is left to be told of it
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(chunks, None)
+
+
+def _label(reply: Reply) -> str:
+    """A body that is a short text is what a model says of its input."""
+    if reply.rest is not None:
+        return ""
+    text = reply.body[: 4 * MAX_LABEL + 1].decode(errors="replace")
+    return text if len(text) <= MAX_LABEL and text.isprintable() and "\ufffd" not in text else ""
+
+
+def _improper(route: Route, what: str) -> RequestError:
+    return RequestError(
+        f"The handler of {' '.join(route.key)} sent {what}.", "It is no HTTP.", status=500, kind="InternalServerException"
+    )

@@ -1,0 +1,230 @@
+"""One worker process as the supervisor sees it: start it, let it load, give it batches, end it. Knows no queue."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demlopment.serving.calls import Call, Reply
+from demlopment.serving.handlers import frames
+from demlopment.serving.handlers.environment import reduced
+from demlopment.serving.handlers.frames import BrokenFrameError, Frame
+from demlopment.serving.handlers.spec import Spec
+
+Tell = Callable[[str], None]  # what a person should know
+OnPart = Callable[[list[Reply]], None]
+
+LINES_A_SECOND = 200  # of a worker's output; more would fill a disk with one chatty handler
+MAX_LINE = 2000  # characters
+SMALL_FRAME = 1 << 20  # bytes beside the bodies: headers, metrics
+END_SECONDS = 5.0  # from a kill to the end of the process
+
+
+class WorkerDiedError(Exception):
+    """The worker ended, or wrote what cannot be understood, before it had answered."""
+
+
+class WorkerLateError(WorkerDiedError):
+    """The worker did not answer in time."""
+
+
+class LoadError(Exception):
+    """The handler could not be loaded: `reason` is its last words, `status` 507 when memory was short, otherwise 500."""
+
+    def __init__(self, reason: str, status: int = 500) -> None:
+        super().__init__(reason)
+        self.reason, self.status = reason, status
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one batch."""
+
+    status: int  # 200, or the one that every request of the batch gets
+    message: str
+    kind: str
+    replies: list[Reply]
+    prediction_ms: float
+    metrics: list[tuple[str, str, float]]  # name, kind, value
+
+
+class Life:
+    """From `begin` to `end`."""
+
+    def __init__(self, spec: Spec, name: str, place: Path, process: asyncio.subprocess.Process, tell: Tell) -> None:
+        self.pid, self.started = process.pid, time.time()
+        self._spec, self._place, self._process = spec, place, process
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+        self._output = asyncio.create_task(_pass_on(process.stdout, f"[{name}] ", tell))
+
+    @classmethod
+    async def begin(cls, spec: Spec, name: str, work: Path, tell: Tell) -> "Life":
+        """A process in a fresh folder below `work`. Raises OSError where the machine has no room for another."""
+        work.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=work))
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = await _spawn(theirs, place, spec.hidden)
+        except BaseException:
+            ours.close()
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        life = cls(spec, name, place, process, tell)
+        ours.settimeout(0)
+        life._reader, life._writer = await asyncio.open_unix_connection(sock=ours)
+        return life
+
+    async def load(self) -> float:
+        """Milliseconds until the handler was ready. Raises LoadError."""
+        spec = self._spec
+        order = {
+            "model": spec.model,
+            "version": spec.version,
+            "folder": str(spec.folder),
+            "handler": spec.handler,
+            "batch_size": spec.batch_size,
+            "envelope": spec.envelope,
+            "memory_mb": spec.memory_mb,
+            "supervisor": os.getpid(),
+        }
+        try:
+            async with asyncio.timeout(spec.startup_timeout):
+                await self._send(order)
+                frame = await frames.receive(self._reader, SMALL_FRAME)
+        except TimeoutError:
+            raise LoadError(f"its handler was not loaded within {spec.startup_timeout:g} s") from None
+        except ConnectionError:
+            frame = None
+        if frame is None:
+            raise LoadError(f"its worker {await self._ending()} while it loaded the handler")
+        if frame.header.get("said") != "ready":
+            raise LoadError(str(frame.header.get("reason")), 507 if frame.header.get("status") == 507 else 500)
+        return float(frame.header["load_ms"])
+
+    async def answer(self, calls: Sequence[Call], on_part: OnPart) -> Outcome:
+        """Have one batch answered; parts of streams are handed over as they come. Raises WorkerDiedError."""
+        limit = len(calls) * self._spec.max_response_bytes + SMALL_FRAME
+        requests = [
+            {"id": call.request_id, "headers": dict(call.headers), "fields": [(f.name, f.content_type) for f in call.fields]}
+            for call in calls
+        ]
+        blobs = [each.content for call in calls for each in call.fields]
+        try:
+            async with asyncio.timeout(self._spec.response_timeout):
+                await self._send({"requests": requests}, blobs)
+            while True:
+                async with asyncio.timeout(self._spec.response_timeout):
+                    frame = await frames.receive(self._reader, limit)
+                if frame is None:
+                    raise WorkerDiedError(await self._ending())
+                if frame.header.get("said") != "part":
+                    return self._outcome(frame, len(calls))
+                on_part(self._replies(frame, len(calls)))
+        except TimeoutError:
+            raise WorkerLateError(f"did not answer within {self._spec.response_timeout:g} s") from None
+        except (BrokenFrameError, KeyError, TypeError, ValueError, AttributeError) as broken:
+            # A handler can write to the line itself, so nothing on it is taken for granted.
+            raise WorkerDiedError(f"wrote {broken}") from broken
+        except ConnectionError:
+            raise WorkerDiedError(await self._ending()) from None
+
+    async def gone(self) -> None:
+        """Wait for the process to end by itself."""
+        await self._process.wait()
+
+    async def end(self) -> None:
+        """Kill the process and what it started, if they are still there, and remove its folder."""
+        self._writer.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await self._process.wait()
+        _, late = await asyncio.wait({self._output}, timeout=END_SECONDS)
+        for task in late:  # a grandchild that left the group still holds the pipe
+            task.cancel()
+        shutil.rmtree(self._place, ignore_errors=True)
+
+    async def _send(self, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
+        self._writer.write(frames.packed(header, blobs))
+        await self._writer.drain()
+
+    async def _ending(self) -> str:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                code = await self._process.wait()
+                return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        return "closed its line"
+
+    def _outcome(self, frame: Frame, count: int) -> Outcome:
+        header = frame.header
+        metrics = [(str(name), str(kind), float(value)) for name, kind, value in header["metrics"]]
+        status = int(header["status"])
+        if status != 200:
+            return Outcome(status, str(header["message"]), str(header["kind"]), [], 0.0, metrics)
+        return Outcome(200, "", "", self._replies(frame, count), float(header["prediction_ms"]), metrics)
+
+    def _replies(self, frame: Frame, count: int) -> list[Reply]:
+        replies = [
+            Reply(
+                int(each["status"]),
+                str(each["phrase"]),
+                tuple((str(name), str(value)) for name, value in each["headers"]),
+                body,
+            )
+            for each, body in zip(frame.header["replies"], frame.blobs, strict=True)
+        ]
+        longest = max((len(reply.body) for reply in replies), default=0)
+        if len(replies) != count or longest > self._spec.max_response_bytes:
+            raise ValueError(f"{len(replies)} responses to {count} requests, the longest of {longest} bytes")
+        return replies
+
+
+async def _spawn(line: socket.socket, place: Path, hidden: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",  # the working directory is no place to import from
+        "-m",
+        "demlopment.serving.handlers.worker",
+        "--line",
+        str(line.fileno()),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=place,
+        env=reduced(os.environ, place, hidden),
+        pass_fds=(line.fileno(),),
+        process_group=0,  # so that what the handler starts ends with it
+    )
+
+
+async def _pass_on(output: asyncio.StreamReader | None, prefix: str, tell: Tell) -> None:
+    """Say every line of a worker, up to so many a second; how many were left out is said with the next one."""
+    assert output is not None
+    line, second, said, left_out = b"", 0, 0, 0
+    while chunk := await output.read(65_536):
+        *lines, line = (line + chunk).split(b"\n")
+        if len(line) > 4 * MAX_LINE:
+            lines, line = [*lines, line], b""
+        if int(time.monotonic()) != second:
+            second, said = int(time.monotonic()), 0
+            if left_out:
+                tell(f"{prefix}... {left_out} lines left out")
+                left_out = 0
+        for each in lines[: LINES_A_SECOND - said]:
+            tell(prefix + each.decode(errors="replace")[:MAX_LINE])
+        left_out += max(len(lines) - (LINES_A_SECOND - said), 0)
+        said = min(said + len(lines), LINES_A_SECOND)
+    if line:
+        tell(prefix + line.decode(errors="replace")[:MAX_LINE])
+    if left_out:
+        tell(f"{prefix}... {left_out} lines left out")

@@ -1,0 +1,179 @@
+"""A foreign `.mar`: what it says of itself, and its folder. Executes nothing, and writes nothing before all is verified.
+
+Its name, version and handler come from MAR-INF/MANIFEST.json; without one, a name must be given.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from demlopment.errors import ArchiveError, RequestError
+from demlopment.serving.handlers import members, options
+from demlopment.serving.handlers.members import BadMemberError
+from demlopment.serving.handlers.options import Options
+
+MANIFEST = "MAR-INF/MANIFEST.json"
+MAX_TEXT = 1_000_000  # bytes of a manifest or a model-config.yaml; a large one has a few thousand
+DEFAULT_HANDLER = "default_service_handler"
+DEFAULT_VERSION = "1.0"
+RUNTIMES = ("python", "python3")
+PACKAGES = ".packages"  # of an archive's folder: what its requirements name
+INSTALL_SECONDS = 600.0  # torch alone has 200 MB
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A verified archive with a Python handler."""
+
+    path: Path
+    digest: str  # SHA-256 of the file, hexadecimal
+    name: str
+    version: str
+    handler: str
+    requirements: str  # its requirements file, or nothing
+    options: Options
+    ignored: tuple[str, ...]  # keys of its model-config.yaml that are not applied
+
+
+def read(
+    path: Path, limit: int, *, name: str = "", handler: str = "", requirements: bool = False, strict: bool = False
+) -> Foreign:
+    """The archive at `path`, which unpacks to `limit` bytes at most; `name` and `handler`, if given, win over the manifest's.
+
+    Raises RequestError with TorchServe's words: for a name that nobody gives, a manifest or a model-config.yaml that
+    cannot be read, a runtime that is not Python, `requirements` that are named and not allowed, and members that must not be
+    unpacked, which a `strict` endpoint calls its own fault, as upstream.
+    """
+    try:
+        with members.opened(path, limit) as (digest, file):
+            return _described(path, digest, file, name, handler, requirements=requirements)
+    except BadMemberError as bad:
+        raise _unsaved(path, bad, strict=strict) from bad
+    except ArchiveError as broken:
+        # Upstream looks for a manifest in a file that is no zip, and finds no name.
+        raise _invalid(broken.problem, broken.remedy) if name else _invalid("Model name is not defined.") from broken
+
+
+def unpack(foreign: Foreign, root: Path, limit: int) -> Path:
+    """The folder below `root` with the archive's members, and what its requirements name beside them.
+
+    Raises RequestError if the file has changed since it was read or a requirement cannot be installed, HomeError for a disk
+    that takes nothing more. Takes as long as the installation; a kill in the middle of it leaves nothing that counts.
+    """
+    try:
+        folder = members.unpack(foreign.path, foreign.digest, root, limit)
+    except ArchiveError as broken:
+        raise _invalid(broken.problem, broken.remedy) from broken
+    if foreign.requirements and not (folder / PACKAGES).is_dir():
+        _install(folder, foreign.requirements)
+    return folder
+
+
+def _described(path: Path, digest: str, file: zipfile.ZipFile, name: str, handler: str, *, requirements: bool) -> Foreign:
+    values = _manifest(file)
+    model = values.get("model", {})
+    if not isinstance(model, Mapping):
+        raise _invalid("Failed to parse signature.json.")
+    named = _text(model, "modelName")
+    name = name or named
+    if not name:
+        raise _invalid("Model name is not defined.")
+    runtime = _text(values, "runtime") or "python"
+    if runtime not in RUNTIMES:
+        raise RequestError(f"Invalid RuntimeType value: {runtime}")
+    wanted = _text(model, "requirementsFile")
+    if wanted and not requirements:
+        raise _invalid(f"{path.name} asks for packages in {wanted!r}.", "Set endpoint.allow_requirements to install them.")
+    config = _text(model, "configFile")
+    found, ignored = _options(file, config) if config else (Options(), ())
+    return Foreign(
+        path=path,
+        digest=digest,
+        name=name,
+        version=_text(model, "modelVersion") or DEFAULT_VERSION,
+        handler=handler or _text(model, "handler") or DEFAULT_HANDLER,
+        requirements=_member(file, wanted) if wanted else "",
+        options=found,
+        ignored=ignored,
+    )
+
+
+def _manifest(file: zipfile.ZipFile) -> Mapping[str, Any]:
+    if MANIFEST not in file.namelist():
+        return {}
+    try:
+        # A number where a text is due is its text, as upstream reads it: version 1.0 is "1.0".
+        values = json.loads(_content(file, MANIFEST), parse_int=str, parse_float=str)
+    except (ValueError, RecursionError) as broken:
+        raise _invalid("Failed to parse signature.json.") from broken
+    if not isinstance(values, Mapping):
+        raise _invalid("Failed to parse signature.json.")
+    return values
+
+
+def _options(file: zipfile.ZipFile, name: str) -> tuple[Options, tuple[str, ...]]:
+    try:
+        return options.read(_content(file, _member(file, name)))
+    except ArchiveError as broken:
+        raise _invalid(broken.problem, broken.remedy) from broken
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _invalid("Failed to parse signature.json.")
+    return value or ""
+
+
+def _member(file: zipfile.ZipFile, name: str) -> str:
+    # The archiver writes the path of its own machine here, and the file flat.
+    for candidate in (name, PurePosixPath(name).name):
+        if candidate in file.namelist():
+            return candidate
+    raise _invalid(f"The archive has no {name!r}, which its manifest names.", "Write the archive again.")
+
+
+def _content(file: zipfile.ZipFile, name: str) -> bytes:
+    size = file.getinfo(name).file_size
+    if size > MAX_TEXT:
+        raise _invalid(f"{name} has {size} bytes.", f"The limit is {MAX_TEXT}.")
+    return file.read(name)
+
+
+def _install(folder: Path, requirements: str) -> None:
+    """Beside the archive's own files, by a name that counts when all of it is there."""
+    target = folder / f"{PACKAGES}{members.UNPACKING}"
+    shutil.rmtree(target, ignore_errors=True)  # of an installation that was interrupted
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    try:
+        subprocess.run(
+            [*command, "--upgrade", "--target", str(target), "-r", requirements],
+            cwd=folder,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+        )
+    except (subprocess.SubprocessError, OSError) as failed:
+        said = getattr(failed, "stderr", None) or str(failed)
+        last = said.strip().splitlines()[-1:] or ["it ended without a word"]
+        raise _invalid(f"The packages in {requirements!r} cannot be installed: {last[0]}.", "Correct the file.") from failed
+    target.mkdir(exist_ok=True)  # an empty list of requirements
+    target.rename(folder / PACKAGES)
+
+
+def _unsaved(path: Path, bad: BadMemberError, *, strict: bool) -> RequestError:
+    if strict:
+        return RequestError(f"Failed to save model: {path.name}", status=500, kind="InternalServerException")
+    return _invalid(f"Failed to save model: {bad.problem}", bad.remedy)
+
+
+def _invalid(problem: str, remedy: str = "") -> RequestError:
+    return RequestError(problem, remedy, kind="InvalidModelException")

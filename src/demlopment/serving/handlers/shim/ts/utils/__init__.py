@@ -1,0 +1,1 @@
+"""As TorchServe's package of this name."""

@@ -1,0 +1,150 @@
+"""Bytes become requests. Knows HTTP/1.1 and its limits; knows neither the connection nor what is asked.
+
+llhttp parses and is strict: two lengths, a folded header, a bare line feed or a space before a colon are errors, so a
+proxy in front of us and we read the same requests.
+"""
+
+from typing import Protocol
+from urllib.parse import unquote
+
+import httptools
+
+from demlopment.errors import RequestError
+from demlopment.serving import wire
+from demlopment.serving.wire import Headers, Scope
+
+BETWEEN, HEAD, BODY = range(3)  # what arrives: nothing yet, the headers of a request, its body
+ASGI = {"version": "3.0", "spec_version": "2.3"}
+
+
+class Reader(Protocol):
+    """Whoever is told of requests."""
+
+    def asked(self, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
+        """The headers of a request are complete."""
+        ...
+
+    def came(self, chunk: bytes) -> None:
+        """Some of its body."""
+        ...
+
+    def ended(self) -> None:
+        """All of its body has come."""
+        ...
+
+
+class Parsing:
+    """Fed with what arrives on one connection, tells `reader`."""
+
+    def __init__(self, reader: Reader, header_bytes: int) -> None:
+        self.phase = BETWEEN
+        self.steps = 0  # how often the phase has changed
+        self.about: Scope = {}  # what the connection adds to every scope
+        self._reader = reader
+        self._header_bytes = header_bytes
+        self._parser = httptools.HttpRequestParser(self)
+        self._silent = 0  # bytes since the parser last told us something to keep: it hoards them
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects_continue = self._upgrading = False
+
+    def feed(self, data: bytes) -> None:
+        """Tell the reader what `data` completes.
+
+        Raises RequestError for what is no request, or has more headers than it may; nothing can be read after that.
+        """
+        self._silent += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as wrapped:
+            # The parser stops at an exception of ours and hands it over as the context of its own.
+            raise (wrapped.__context__ or wrapped) from None
+        except httptools.HttpParserError as broken:
+            raise RequestError(f"Invalid HTTP message ({broken}).", "Send HTTP/1.1.") from broken
+        if self._silent > self._header_bytes and self.phase is not BETWEEN:
+            raise self._too_long()
+
+    def close(self) -> None:
+        """Let go of the parser, which holds on to our methods."""
+        del self._parser
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self.phase, self.steps = HEAD, self.steps + 1
+        self._target, self._headers, self._expects_continue = b"", [], False
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase is BODY:
+            return  # a trailer: the app has begun with the headers that came before
+        name = name.lower()
+        if name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._silent > self._header_bytes and _size(self._target, self._headers) > self._header_bytes:
+            raise self._too_long()
+        self._upgrading = self._parser.should_upgrade()
+        if self._upgrading:
+            return
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise RequestError(f"Invalid HTTP message (version {version}).", "Send HTTP/1.1.")
+        path, query = _path_and_query(self._target)
+        scope = {
+            **self.about,
+            "http_version": version,
+            "method": self._parser.get_method().decode("ascii"),
+            "path": path.decode("ascii") if b"%" not in path else unquote(path),
+            "raw_path": path,
+            "query_string": query,
+            "headers": self._headers,
+        }
+        keep_alive = self._parser.should_keep_alive() and version == "1.1"
+        self.phase, self.steps, self._silent = BODY, self.steps + 1, 0
+        self._reader.asked(scope, keep_alive=keep_alive, expects_continue=self._expects_continue)
+
+    def on_body(self, chunk: bytes) -> None:
+        self._silent = 0
+        self._reader.came(chunk)
+
+    def on_message_complete(self) -> None:
+        if not self._upgrading:
+            self.phase, self.steps, self._silent = BETWEEN, self.steps + 1, 0
+            self._reader.ended()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Read the request once more as if it had asked for no other protocol, which is how one declines (RFC 9110, 7.8)."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            raise wire.not_allowed()
+        lines = [b"%b %b HTTP/1.1" % (method, self._target)]
+        lines += [b"%b: %b" % (name, value) for name, value in self._headers if name != b"upgrade"]
+        self._parser, self._silent = httptools.HttpRequestParser(self), 0
+        self.feed(b"\r\n".join((*lines, b"", rest)))
+
+    def _too_long(self) -> RequestError:
+        return RequestError(
+            f"The headers are longer than {self._header_bytes} bytes.", "Send fewer or shorter ones.", status=431
+        )
+
+
+def _size(target: bytes, headers: Headers) -> int:
+    return len(target) + sum(len(name) + len(value) + 4 for name, value in headers)  # a colon, a space and a line end each
+
+
+def _path_and_query(target: bytes) -> tuple[bytes, bytes]:
+    if target.startswith(b"/") or target == b"*":
+        path, _, query = target.partition(b"#")[0].partition(b"?")
+        return path, query
+    try:
+        url = httptools.parse_url(target)  # the absolute form, which proxies send
+    except httptools.HttpParserInvalidURLError as broken:
+        raise RequestError(f"Invalid HTTP message ({broken}).", "Send HTTP/1.1.") from broken
+    return url.path or b"/", url.query or b""

@@ -1,0 +1,156 @@
+"""What networks answer: a label, JSON, KServe's documents, an explanation. Knows bodies and headers; knows no path.
+
+A prediction waits in batching.py with all others. What takes longer than a batch runs in a thread, one at a time.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demlopment.archive import Answering
+from demlopment.errors import RequestError
+from demlopment.images import Grey
+from demlopment.records import Prediction
+from demlopment.serving import explanation, forms, kserve, pictures, wire
+from demlopment.serving.batching import Batching
+from demlopment.serving.engine import Network, Route
+from demlopment.serving.kserve import Question
+from demlopment.serving.paths import Target
+from demlopment.serving.tally import Tally
+from demlopment.serving.wire import Answer, Headers, Request
+
+MAX_EXPLAINED = 16  # pictures in one request: each takes up to 785 runs of the network, about 30 ms
+Maps = list[npt.NDArray[np.float32]]
+
+
+@dataclass(eq=False)
+class Predictions:
+    """The answers of the networks of one serving process."""
+
+    batching: Batching
+    tally: Tally
+    strict: bool
+    _alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # the threads shall not crowd out the batches
+
+    async def answer(self, request: Request, target: Target, route: Route, network: Network) -> Answer:
+        """Raises RequestError for a body that cannot be read, NotReadyError if the journal refuses the answer."""
+        if target.dialect.startswith("kserve") and kserve.is_document(request.headers, request.body):
+            return await self._document(request, target, route, network)
+        try:
+            picture = await _picture(request, target)
+            if target.verb == "explain" and not self.strict:
+                return await self._explained(request, route, network, picture)
+            prediction = await self.batching.predict(route, request.id, picture)
+        except RequestError as unreadable:
+            if self.strict:
+                raise _failed() from unreadable
+            raise
+        if self.strict:
+            return Answer(200, prediction.label.encode(), phrase=b"")
+        about = _about(route)
+        if b"application/json" not in request.headers.get(b"accept", b""):
+            return Answer(200, prediction.label.encode(), about)
+        answer = wire.as_json(in_full(prediction, network.classes, network.answering))
+        return Answer(200, answer.body, (*answer.headers, *about))
+
+    async def _document(self, request: Request, target: Target, route: Route, network: Network) -> Answer:
+        first = target.dialect == "kserve-v1"
+        question = kserve.instances(request.body) if first else kserve.inputs(request.headers, request.body, target.verb)
+        about = () if self.strict else _about(route)
+        if target.verb == "explain":
+            labels, maps = await self._maps(network, question)
+            if first:
+                return wire.adding(kserve.explanations(maps), about)
+            return kserve.outputs(question, request.id, network.key, kserve.explained(labels, network.classes, maps), about)
+        found = await self._rows(request.id, route, question)
+        if first:
+            return wire.adding(kserve.predictions([row.label for row in found], network.classes), about)
+        tensors = kserve.predicted(found, network.classes, network.answering)
+        return kserve.outputs(question, request.id, network.key, tensors, about)
+
+    async def _rows(self, request_id: str, route: Route, question: Question) -> list[Prediction]:
+        """One journalled prediction a picture, or none at all: every picture has been read before the first is answered."""
+        prepared = await self._prepared(question.pictures)
+        ids = [request_id] if len(prepared) == 1 else [f"{request_id}.{number}" for number in range(len(prepared))]
+        asked = (self.batching.predict(route, each, image) for each, image in zip(ids, prepared, strict=True))
+        return await asyncio.gather(*asked)
+
+    async def _explained(self, request: Request, route: Route, network: Network, picture: bytes) -> Answer:
+        (label,), (found,) = await self._maps(network, Question((picture,)))
+        values = kserve.rounded(found)
+        if b"application/json" not in request.headers.get(b"accept", b""):
+            return wire.adding(wire.compact(values), _about(route))
+        said = {"label": label, "saliency": values, "model": network.model, "version": network.version}
+        return wire.adding(wire.compact({**said, "request_id": request.id}), _about(route))
+
+    async def _maps(self, network: Network, question: Question) -> tuple[list[str], Maps]:
+        """The classes that are explained, and why."""
+        if len(question.pictures) > MAX_EXPLAINED:
+            raise RequestError(
+                f"The request has {len(question.pictures)} pictures.", f"Have at most {MAX_EXPLAINED} explained."
+            )
+        targets = question.targets or (None,) * len(question.pictures)
+        classes = [kserve.class_of(target, network.classes) for target in targets]
+        prepared = await self._prepared(question.pictures)
+        chosen, maps = [], []
+        for image, asked in zip(prepared, classes, strict=True):
+            async with self._alone:
+                best, found = await asyncio.to_thread(_explain, network, image, asked, self.batching.max_batch)
+            chosen.append(network.classes[best])
+            maps.append(found)
+        self.tally.add("demlopment_explanations_total", *network.key, amount=len(maps))
+        return chosen, maps
+
+    async def _prepared(self, given: Sequence[pictures.Picture]) -> list[Grey]:
+        if len(given) == 1:
+            return pictures.prepared(given)
+        async with self._alone:
+            return await asyncio.to_thread(pictures.prepared, given)
+
+
+def in_full(prediction: Prediction, classes: Sequence[str], answering: Answering) -> dict[str, Any]:
+    """A prediction as JSON, the way its card asks for: `accepted` is whether it is sure enough, `top_k` what is shown."""
+    probabilities = [float(p) for p in prediction.probabilities]
+    confidence = max(probabilities)
+    return {
+        "label": prediction.label,
+        "probabilities": _shown(dict(zip(classes, probabilities, strict=True)), answering.top_k),
+        "confidence": confidence,
+        "accepted": confidence >= answering.threshold,
+        "model": prediction.model,
+        "version": prediction.version,
+        "request_id": prediction.request_id,
+    }
+
+
+def _shown(probabilities: Mapping[str, float], top_k: int | None) -> dict[str, float]:
+    if top_k is None:
+        return dict(probabilities)
+    return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:top_k])
+
+
+async def _picture(request: Request, target: Target) -> bytes:
+    if target.dialect != "query":
+        return await forms.picture(request.headers, request.body)
+    return forms.chosen((*forms.query(request.query), *await forms.fields(request.headers, request.body)))
+
+
+def _explain(network: Network, image: Grey, asked: int | None, batch: int) -> tuple[int, npt.NDArray[np.float32]]:
+    def run(images: Grey) -> npt.NDArray[np.float32]:
+        return network.run(images)[0]
+
+    chosen = int(run(image[np.newaxis])[0].argmax()) if asked is None else asked
+    return chosen, explanation.saliency(image, chosen, run, batch=batch)
+
+
+def _failed() -> RequestError:
+    """Whatever is wrong with a picture, TorchServe's handler raises, and this is all that its clients hear."""
+    return RequestError("Prediction failed", status=503, kind="InternalServerException")
+
+
+def _about(route: Route) -> Headers:
+    return ((b"x-model-version", route.key[1].encode()), (b"x-arm", route.arm.encode()))

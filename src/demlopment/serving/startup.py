@@ -1,0 +1,101 @@
+"""Models that are registered before the endpoint starts: `load_models`, and a TorchServe snapshot. Knows no process."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demlopment.errors import RequestError
+from demlopment.home import Home
+from demlopment.serving import registration, state
+from demlopment.serving.registration import Registration, Terms
+from demlopment.serving.snapshot import Preset
+from demlopment.serving.state import MAX_WORKERS, State
+
+if TYPE_CHECKING:
+    from demlopment.settings import Endpoint
+
+WORKERS = 1  # of a model that nobody said more about; TorchServe starts one for each core
+ENDING = ".mar"
+
+
+def prepare(place: Home, settings: "Endpoint", snapshot: tuple[Preset, ...], terms: Terms, tell: Callable[[str], None]) -> None:
+    """Register in the state of `place` what is not registered yet, and `tell` what could not be.
+
+    Stays in the state, like what a client registers. Whoever calls this holds `place.locked("serve")`.
+    """
+    path, store = state.path(place), settings.model_store or place.models
+    before = state.load(path)
+    after = _restored(before, snapshot, store, terms, tell)
+    after = _loaded(after, settings.load_models, store, terms, tell)
+    if after != before:
+        state.save(path, after)
+
+
+def _loaded(current: State, load_models: str, store: Path, terms: Terms, tell: Callable[[str], None]) -> State:
+    for values in wanted(load_models, store):
+        if _registered(current, values):
+            continue
+        new = _verified(values, store, terms, tell)
+        if new is not None and not _has(current, new.name, new.number):
+            current = current.register(new.name, new.number, _with_workers(new, terms).version)
+    return current
+
+
+def wanted(load_models: str, store: Path) -> Iterator[dict[str, Any]]:
+    """What `load_models` names, as a client would register it: "all", or "a.mar,name=b.mar,name=https://..."."""
+    if load_models.strip().lower() == "all":
+        for path in sorted(store.glob(f"*{ENDING}")):
+            yield {"url": path.name}
+        return
+    for part in (part.strip() for part in load_models.split(",")):
+        if part:
+            name, equals, url = part.partition("=")
+            # A URL may have an equals sign of its own, in its query.
+            yield {"url": url, "model_name": name} if equals and "/" not in name else {"url": part}
+
+
+def _restored(current: State, snapshot: tuple[Preset, ...], store: Path, terms: Terms, tell: Callable[[str], None]) -> State:
+    for preset in snapshot:  # a model's default comes first, and so becomes it here
+        if _has(current, preset.model, preset.version):
+            continue
+        new = _verified(preset.values, store, terms, tell)
+        if new is None:
+            continue
+        if new.number != preset.version:
+            tell(f"{preset.file} is version {new.number}, and the snapshot says {preset.version}: it is not loaded.")
+            continue
+        version = replace(new.version, max_workers=max(new.version.min_workers, preset.max_workers or 0))
+        current = current.register(new.name, new.number, version)
+    return current
+
+
+def _verified(values: Mapping[str, Any], store: Path, terms: Terms, tell: Callable[[str], None]) -> Registration | None:
+    try:
+        return registration.verified(values, store, MAX_WORKERS, terms)
+    except RequestError as refused:
+        tell(f"{values['url']} is not loaded: {refused}")
+        return None
+
+
+def _with_workers(new: Registration, terms: Terms) -> Registration:
+    preset = next((each for each in terms.presets if (each.model, each.version) == (new.name, new.number)), None)
+    low = new.version.min_workers or WORKERS
+    high = low
+    if preset is not None and preset.min_workers is not None:
+        low = min(preset.min_workers, MAX_WORKERS)
+        high = min(max(low, preset.max_workers or 0), MAX_WORKERS)
+    return replace(new, version=replace(new.version, min_workers=low, max_workers=high))
+
+
+def _registered(current: State, values: Mapping[str, Any]) -> bool:
+    """Whether an earlier run has registered the same, so that a URL is not fetched again."""
+    return any(
+        version.url == values["url"] and values.get("model_name", name) == name
+        for name, model in current.models.items()
+        for version in model.versions.values()
+    )
+
+
+def _has(current: State, name: str, number: str) -> bool:
+    return name in current.models and number in current.models[name].versions
