@@ -1,6 +1,28 @@
-"""Run every benchmark, one after the other, and say where its result lies."""
+"""Run every benchmark, or those that are named, one after the other, and say where each result lies."""
 
-from benchmarks import command_line, monitoring
+import argparse
+from collections.abc import Callable
+from pathlib import Path
 
-for benchmark in (command_line, monitoring):
-    print(benchmark.run())
+from benchmarks import command_line, endpoint, monitoring, soak
+
+parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks")
+parser.add_argument(
+    "names", nargs="*", help="command_line, monitoring, endpoint (8 minutes), or soak; all but the last if none"
+)
+parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the endpoint's benchmark")
+parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each load of the endpoint's benchmark")
+parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="of the soak")
+options = parser.parse_args()
+
+BENCHMARKS: dict[str, Callable[[], Path]] = {
+    "command_line": command_line.run,
+    "monitoring": monitoring.run,
+    "endpoint": lambda: endpoint.run(options.rounds, options.seconds),
+    "soak": lambda: soak.run(options.minutes),
+}
+unknown = sorted(set(options.names) - set(BENCHMARKS))
+if unknown:
+    parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+for name in options.names or [name for name in BENCHMARKS if name != "soak"]:
+    print(BENCHMARKS[name](), flush=True)
