@@ -12,10 +12,10 @@ STAMP := $(VENV)/installed-$(shell cat requirements.lock pyproject.toml | cksum 
 LEASH := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv_pip test check format demo serve bench docs lock clean
+.PHONY: help venv_pip test test-torchserve check format demo serve bench docs lock clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv_pip: $(STAMP) ## make the virtual environment in .venv and install everything that requirements.lock names
 $(STAMP): requirements.lock pyproject.toml tools/install
@@ -23,6 +23,10 @@ $(STAMP): requirements.lock pyproject.toml tools/install
 
 test: $(STAMP) ## run all tests: offline, on this machine only, warnings are errors
 	$(BIN)/python -m pytest tests
+
+test-torchserve: $(STAMP) ## compare with the real TorchServe 0.12.0, which is installed into .torchserve (needs Java 17)
+	@tests/torchserve/install $(PYTHON) .torchserve
+	TORCHSERVE_VENV=$(CURDIR)/.torchserve $(BIN)/python -m pytest tests/torchserve
 
 check: $(STAMP) ## check format, lint, types, the import rule and spelling; changes nothing
 	$(BIN)/ruff format --check .

@@ -43,7 +43,7 @@ class App:
         self._waiting: list[tuple[bytes, asyncio.Future[str]]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await wire.body(receive, 1_000_000)
+        body = await wire.body(receive, 1_000_000, {})
         label = "7"
         if self._steps:
             loop = asyncio.get_running_loop()

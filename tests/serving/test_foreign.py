@@ -92,7 +92,7 @@ def test_a_raw_body_is_the_field_body_and_the_headers_are_torchserves_too(local:
     model, version, call = handlers.calls[0]
     assert (model, version, call.request_id) == ("echo", "1.0", "r-1")
     assert call.fields == (Field("body", b"words", "text/csv"),)
-    assert call.headers == {**headers, "explain": "False", "url_path": "any/rest"}
+    assert call.headers == {**headers, "content-length": "5", "explain": "False", "url_path": "any/rest"}
 
 
 def test_a_form_is_its_fields_and_an_explanation_says_so(local: Inference, handlers: FakeHandlers) -> None:

@@ -19,7 +19,7 @@ GET = b"GET / HTTP/1.1\r\n\r\n"
 
 
 async def yes(scope: Scope, receive: Receive, send: Send) -> None:
-    await wire.body(receive, 1000)
+    await wire.body(receive, 1000, {})
     await wire.reply(send, scope, Answer(200, b"yes"), "id")
 
 

@@ -16,7 +16,7 @@ SECONDS = 20  # a deadline for what must happen at once
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    body = await wire.body(receive, 10_000_000)
+    body = await wire.body(receive, 10_000_000, {})
     await wire.reply(send, scope, Answer(200, f"<{scope['method']} {scope['path']} {len(body)}>".encode()), "id")
 
 

@@ -18,7 +18,7 @@ class Door:
         self.asked = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await wire.body(receive, 100)
+        await wire.body(receive, 100, {})
         self.asked += 1
         await self.open.wait()
         await wire.reply(send, scope, Answer(200, b"yes"), "id", closing=self.closing)

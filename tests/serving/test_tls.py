@@ -30,7 +30,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    size = len(await wire.body(receive, 1_000_000))
+    size = len(await wire.body(receive, 1_000_000, {}))
     await wire.reply(send, scope, Answer(200, f"{scope['scheme']} {size} bytes".encode()), "id")
 
 

@@ -46,16 +46,16 @@ def test_a_body_arrives_whole_or_is_too_large(chunks: list[bytes], limit: int) -
     whole = b"".join(chunks)
 
     if len(whole) <= limit:
-        assert asyncio.run(wire.body(receiving(*chunks), limit)) == whole
+        assert asyncio.run(wire.body(receiving(*chunks), limit, {})) == whole
     else:
         with pytest.raises(RequestError) as refused:
-            asyncio.run(wire.body(receiving(*chunks), limit))
+            asyncio.run(wire.body(receiving(*chunks), limit, {}))
         assert refused.value.status == 413
 
 
 def test_a_client_that_hangs_up_is_nobody_to_answer() -> None:
     with pytest.raises(wire.ClientGoneError):
-        asyncio.run(wire.body(receiving(b"half", then="http.disconnect"), 100))
+        asyncio.run(wire.body(receiving(b"half", then="http.disconnect"), 100, {}))
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,13 @@ def test_only_cross_origin_headers_with_a_value_are_sent() -> None:
         (b"access-control-allow-origin", b"*"),
         (b"access-control-allow-headers", b"x-a"),
     )
+
+
+def test_a_body_that_is_announced_too_long_is_refused_before_it_comes() -> None:
+    async def nobody_sends() -> wire.Message:
+        raise AssertionError("nothing should be read")
+
+    with pytest.raises(RequestError) as refused:
+        asyncio.run(wire.body(nobody_sends, 100, {b"content-length": b"101"}))
+
+    assert refused.value.status == 413

@@ -21,6 +21,7 @@ class Call:
     request_id: str
     headers: Mapping[str, str]  # of the request, with `explain` and `url_path` as TorchServe adds them
     fields: tuple[Field, ...]
+    asked: str = "default"  # the version as the request named it; TorchServe's metrics and words tell them apart
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ class Foreign:
         if target.dialect == "query":
             fields = (*forms.query(request.query), *fields)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
-        call = Call(request.id, headers | target.marks, fields)
+        headers.setdefault("content-length", str(len(request.body)))  # as TorchServe's parser does
+        call = Call(request.id, headers | target.marks, fields, route.asked)
         reply = await wire.unless_gone(request.receive, self.handlers.ask(*route.key, call))
         rest = None if reply.rest is None else _Rest(request.receive, reply.rest)
         try:

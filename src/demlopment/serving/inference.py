@@ -53,7 +53,7 @@ class Inference:
         request_id = wire.request_id(headers, strict=self._strict)
         try:
             # The body is read before anything is refused: closing on unread bytes would reset the connection under the answer.
-            body = await wire.body(receive, self.launch.max_request_bytes)
+            body = await wire.body(receive, self.launch.max_request_bytes, headers)
             if self.permits.required:
                 self.permits.refuse("inference", scope["method"], scope["path"], headers, self.now())
             request = Request(scope["method"], scope["query_string"], headers, body, request_id, receive)

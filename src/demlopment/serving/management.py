@@ -55,7 +55,7 @@ class Management:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         try:
-            body = await wire.body(receive, self.settings.max_request_bytes)
+            body = await wire.body(receive, self.settings.max_request_bytes, headers)
             answer = await self._answer(scope, headers, body)
         except DemlopmentError as error:
             answer = wire.failure(error, strict=self.settings.strict)
@@ -119,7 +119,7 @@ class Management:
 
     async def _set_default(self, call: Call, name: str, version: str) -> Answer:
         if call.method == "GET":
-            return await self.models.describe(name, version, call.query)
+            return await self.models.describe(name, None, call.query)  # as upstream: the default version, whichever is named
         if call.method != "PUT":
             raise wire.not_allowed()
         return await self.models.set_default(name, version)

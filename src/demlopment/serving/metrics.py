@@ -108,7 +108,7 @@ class Metrics:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await wire.body(receive, SMALL_BODY)
+            await wire.body(receive, SMALL_BODY, dict(scope["headers"]))
             self.guard.admit("metrics", scope["method"], scope["path"], dict(scope["headers"]))
             answer = await self._answer(scope)
         except DemlopmentError as error:

@@ -161,7 +161,7 @@ class Models:
             # A network that cannot be loaded is a bad archive; whether a handler starts depends on more than its archive.
             await self._start(edit, sorry, client=new.version.kind == "onnx" and not self.settings.strict)
         except RequestError as failed:
-            if self.settings.strict and failed.status == 500:
+            if self.settings.strict and failed.status >= 500:
                 idle = replace(new.version, min_workers=0, max_workers=0)
                 await self.registry.change(lambda state: state.register(new.name, new.number, idle))
             elif failed.status != 409:  # then somebody else has registered that very file

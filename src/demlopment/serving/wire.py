@@ -161,8 +161,11 @@ def request_id(headers: Mapping[bytes, bytes], *, strict: bool = False) -> str:
     return given.decode() if given and REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
-async def body(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises RequestError 413 when it is longer than `limit` bytes."""
+async def body(receive: Receive, limit: int, headers: Mapping[bytes, bytes]) -> bytes:
+    """The whole body. Raises RequestError 413 when it is longer than `limit` bytes, at once if its headers say so."""
+    announced = headers.get(b"content-length")
+    if announced is not None and int(announced) > limit:
+        _too_large(limit)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGoneError

@@ -222,7 +222,7 @@ def test_a_full_queue_says_so_and_when_to_come_back(tmp_path: Path) -> None:
     assert json.loads(full.body) == {
         "code": 503,
         "type": "ServiceUnavailableException",
-        "message": 'The job queue of model "echo" 1.0 is full: 2 requests wait.',
+        "message": 'The job queue of model "echo" version 1.0 is full: 2 requests wait.',
     }
     assert int(dict(full.headers)["retry-after"]) >= 1
     assert letter[:2] == (503, "ServiceUnavailableException")

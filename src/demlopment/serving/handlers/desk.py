@@ -49,6 +49,7 @@ class Desk:
             "model": model,
             "version": version,
             "id": call.request_id,
+            "asked": call.asked,
             "headers": dict(call.headers),
             "fields": [(each.name, each.content_type) for each in call.fields],
         }

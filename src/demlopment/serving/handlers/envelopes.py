@@ -16,8 +16,11 @@ Handle = Callable[[Any, Context], Any]
 ALONE = ("kserve", "kservev2")  # envelopes that cannot hold a batch
 
 
-def wrapped(envelope: str, handle: Handle) -> Handle:
-    """`handle` inside the envelope of that name. It raises PredictionError, 400, for a body that is not in it."""
+def wrapped(envelope: str, handle: Handle, *, strict: bool = False) -> Handle:
+    """`handle` inside the envelope of that name.
+
+    Raises PredictionError for a body that is not in it: 400, or TorchServe's 503 if `strict`.
+    """
     unwrap, wrap = ENVELOPES[envelope]
 
     def around(rows: Sequence[dict[str, Any]], context: Context) -> Any:
@@ -26,10 +29,14 @@ def wrapped(envelope: str, handle: Handle) -> Handle:
         try:
             inner, remembered = unwrap(rows)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as broken:
+            if strict:
+                raise PredictionError(503, "Prediction failed") from broken
             raise PredictionError(
                 400, f"The body is not in the envelope {envelope}: {broken!r}.", "BadRequestException"
             ) from broken
         answers = handle(inner, context)
+        if envelope == "json" and not answers:
+            raise PredictionError(503, "Prediction failed")  # TorchServe would look for the rows of nothing
         return wrap(answers, remembered, context) if answers else answers
 
     return around

@@ -98,7 +98,7 @@ class Hall:
         """As calls.Handlers."""
         pool = self._found((model, version))
         if pool is None:
-            raise no_worker(model)
+            raise no_worker(model, asked=call.asked)
         return await pool.ask(call)
 
     async def describe(self, key: Key) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Hall:
     async def _serve(self, frame: Frame, writer: asyncio.StreamWriter) -> None:
         header = frame.header
         fields = [Field(name, blob, kind) for (name, kind), blob in zip(header["fields"], frame.blobs, strict=True)]
-        call = Call(header["id"], header["headers"], tuple(fields))
+        call = Call(header["id"], header["headers"], tuple(fields), header["asked"])
         number = header["number"]
 
         async def send(values: dict[str, Any], body: bytes = b"") -> None:

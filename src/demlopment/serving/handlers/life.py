@@ -95,6 +95,7 @@ class Life:
             "handler": spec.handler,
             "batch_size": spec.batch_size,
             "envelope": spec.envelope,
+            "strict": spec.strict,
             "memory_mb": spec.memory_mb,
             "supervisor": os.getpid(),
         }

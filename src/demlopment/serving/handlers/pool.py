@@ -19,7 +19,7 @@ from demlopment.serving.handlers.post import Post
 from demlopment.serving.handlers.spec import Spec
 from demlopment.serving.tally import Tally
 
-NO_WORKER = 'Model "{model}" has no worker to serve {what} request. Please use scale workers API to add workers.'
+NO_WORKER = "{subject} has no worker to serve {what} request. Please use scale workers API to add workers."
 # TorchServe's text goes on so, also for a queue that is full.
 SEQUENCE = " If this is a sequence inference, please check if it is closed, or expired; or exceeds maxSequenceJobQueueSize"
 LONGEST_RETRY = 60  # seconds a client is asked to wait when the queue is full
@@ -62,9 +62,9 @@ class Pool:
 
     async def ask(self, call: Call) -> Reply:
         """As calls.Handlers; a full queue is a reply too, because it says when to try again."""
-        self._require_worker("inference", SEQUENCE)
+        self._require_worker("inference", SEQUENCE, call.asked)
         if len(self._waiting) >= self.spec.queue_size:
-            return self._full()
+            return self._full(call.asked)
         return await self._answer(Job(call))
 
     async def describe(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Pool:
         self._stopped = True
         await asyncio.gather(*(post.kill() for post in self._posts))
         self._posts.clear()
-        self._waiting.fail_all(self._no_worker("inference", SEQUENCE))
+        self._waiting.fail_all(no_worker(self.spec.model))
 
     def _add(self, count: int) -> list[Post]:
         new = [
@@ -126,7 +126,7 @@ class Pool:
         """When the last worker has been given up, nobody will ever take what waits."""
         await post.ended()
         if all(each.given_up for each in self._posts):
-            self._waiting.fail_all(self._no_worker("inference", SEQUENCE))
+            self._waiting.fail_all(no_worker(self.spec.model))
 
     async def _answer(self, job: Job) -> Reply:
         self._open.add(job)
@@ -146,31 +146,26 @@ class Pool:
             self._waiting.discard(job)
             self._open.discard(job)
 
-    def _require_worker(self, what: str, more: str = "") -> None:
+    def _require_worker(self, what: str, more: str = "", asked: str = "default") -> None:
         if self._stopped or all(post.given_up for post in self._posts):
-            raise self._no_worker(what, more)
+            raise no_worker(self.spec.model, what, more, asked)
 
-    def _no_worker(self, what: str, more: str) -> RequestError:
-        return no_worker(self.spec.model, what, more)
-
-    def _full(self) -> Reply:
+    def _full(self, asked: str) -> Reply:
         spec = self.spec
         if spec.strict:
-            raise self._no_worker("inference", SEQUENCE)
-        triple = {
-            "code": spec.queue_full_status,
-            "type": "ServiceUnavailableException",
-            "message": f'The job queue of model "{spec.model}" {spec.version} is full: {spec.queue_size} requests wait.',
-        }
+            raise no_worker(spec.model, asked=asked)
+        words = f'The job queue of model "{spec.model}" version {spec.version} is full: {spec.queue_size} requests wait.'
+        triple = {"code": spec.queue_full_status, "type": "ServiceUnavailableException", "message": words}
         batches = math.ceil(spec.queue_size / (spec.batch_size * max(len(self._posts), 1)))
         seconds = max((post.batch_seconds for post in self._posts), default=0.0) * batches
         headers = (("content-type", "application/json"), ("retry-after", str(min(math.ceil(seconds) or 1, LONGEST_RETRY))))
         return Reply(spec.queue_full_status, "", headers, wire.as_json(triple).body)
 
 
-def no_worker(model: str, what: str = "inference", more: str = SEQUENCE) -> RequestError:
-    """TorchServe's answer where nobody serves a version."""
-    message = NO_WORKER.format(model=model, what=what) + more
+def no_worker(model: str, what: str = "inference", more: str = SEQUENCE, asked: str = "default") -> RequestError:
+    """TorchServe's answer where nobody serves a version, with its unbalanced quote where the request named it."""
+    subject = f'Model "{model}"' if asked == "default" else f'Model "{model}" Version {asked}"'
+    message = NO_WORKER.format(subject=subject, what=what) + more
     return RequestError(message, status=503, kind="ServiceUnavailableException")
 
 

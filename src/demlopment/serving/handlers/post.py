@@ -171,14 +171,14 @@ class Post:
             await self._waiting.put_back(batch)
 
     def _count(self, batch: Sequence[Job], outcome: Outcome, began: float) -> None:
-        now, (model, version) = time.monotonic(), self._spec.key
+        now, model = time.monotonic(), self._spec.model
         self.batch_seconds = now - began
         for name, kind, value in outcome.metrics:
             self._note(name, kind, value)
         if outcome.status != 200:
             return
         for job in batch:
-            self._tally.add("ts_queue_latency_microseconds", model, version, amount=(began - job.since) * 1e6)
+            self._tally.add("ts_queue_latency_microseconds", model, job.call.asked, amount=(began - job.since) * 1e6)
         self._tally.gauge("QueueTime", "Host", value=1000 * (began - batch[-1].since))
         self._tally.gauge("WorkerThreadTime", "Host", value=max(1000 * (now - began) - outcome.prediction_ms, 0.0))
         self._tally.gauge("PredictionTime", model, "Model", value=outcome.prediction_ms)

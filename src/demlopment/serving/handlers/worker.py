@@ -53,7 +53,7 @@ class Service:
         handle, initialize = loader.found(order["handler"])
         initialize(context)
         if order["envelope"]:
-            handle = envelopes.wrapped(order["envelope"], handle)
+            handle = envelopes.wrapped(order["envelope"], handle, strict=order["strict"])
         context.metrics.taken()
         return cls(handle, context)
 
