@@ -169,3 +169,13 @@ def test_the_batch_for_the_network_is_scaled_to_one() -> None:
     assert batch.shape == (2, 1, 28, 28)
     assert batch.dtype == np.float32
     assert (float(batch.min()), float(batch.max())) == (0.0, 1.0)
+
+
+def test_what_comes_back_is_never_the_array_that_was_given() -> None:
+    given_image = np.zeros((28, 28), np.uint8)
+    given_image[4:24, 10:18] = 255
+
+    prepared = images.prepare(given_image)
+
+    assert np.array_equal(prepared, images.prepare(prepared))
+    assert not np.shares_memory(prepared, given_image)

@@ -50,6 +50,16 @@ class Times:
     inferred: float
 
 
+@dataclass(frozen=True)
+class Answered:
+    """One batch with its predictions, which are not in the journal yet."""
+
+    network: Network
+    batch: Sequence[Waiting]
+    predictions: Sequence[Prediction]
+    times: Times
+
+
 @dataclass(eq=False)
 class Batching:
     """The requests that wait in this process."""
@@ -77,35 +87,44 @@ class Batching:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            for network, group in _by_network(waiting).items():
-                for first in range(0, len(group), self.max_batch):
-                    self._answer(network, group[first : first + self.max_batch])
+            answered = [
+                self._answered(network, kept, prepared, times)
+                for network, group in _by_network(waiting).items()
+                for first in range(0, len(group), self.max_batch)
+                for kept, prepared, times in [_readable(group[first : first + self.max_batch])]
+                if kept
+            ]
+            if answered:
+                self._acknowledge(answered)
         finally:
             # If a bug of ours ends up here, its clients get an error instead of silence.
             for each in waiting:
                 each.fail(NotReadyError("Prediction failed", ""))
 
-    def _answer(self, network: Network, batch: Sequence[Waiting]) -> None:
-        started = time.perf_counter()
-        batch, prepared = _readable(batch)
-        if not batch:
-            return
+    def _answered(
+        self, network: Network, batch: Sequence[Waiting], prepared: Sequence[images.Grey], started: float
+    ) -> Answered:
         decoded = time.perf_counter()
         probabilities, embeddings = network.run(np.stack(prepared))
         times = Times(started, decoded, inferred=time.perf_counter())
-        predictions = self._predictions(batch, prepared, probabilities, embeddings, times)
+        return Answered(network, batch, self._predictions(batch, prepared, probabilities, embeddings, times), times)
+
+    def _acknowledge(self, answered: Sequence[Answered]) -> None:
+        """Both arms of an experiment in one transaction: its price is for the transaction, hardly for the rows."""
+        everything = [prediction for each in answered for prediction in each.predictions]
         try:
-            recorded = self.journal.record(predictions)
+            recorded = self.journal.record(everything)
         except NotReadyError as refused:
-            self.tally.add("demlopment_journal_refused_total", amount=len(predictions))
-            for each in batch:
+            self.tally.add("demlopment_journal_refused_total", amount=len(everything))
+            for each in (waiting for one in answered for waiting in one.batch):
                 each.fail(NotReadyError(refused.problem, refused.remedy))
             return
         if not recorded:
-            self.tally.add("demlopment_journal_unrecorded_total", amount=len(predictions))
-        for each, prediction in zip(batch, predictions, strict=True):
-            each.succeed(prediction)
-        self._count(network, batch, times)
+            self.tally.add("demlopment_journal_unrecorded_total", amount=len(everything))
+        for one in answered:
+            for each, prediction in zip(one.batch, one.predictions, strict=True):
+                each.succeed(prediction)
+            self._count(one.network, one.batch, one.times)
 
     def _predictions(
         self,
@@ -136,13 +155,19 @@ class Batching:
 
     def _count(self, network: Network, batch: Sequence[Waiting], times: Times) -> None:
         done = time.perf_counter()
+        histogram = self.tally.histogram("demlopment_prediction_seconds", network.model, network.version)
+        sums: dict[tuple[str, str], list[float]] = {}  # by arm and version as asked: requests, seconds
         for each in batch:
-            arm, asked = each.route.arm, each.route.asked
-            self.tally.add("demlopment_predictions_total", network.model, network.version, arm)
-            self.tally.observe("demlopment_prediction_seconds", network.model, network.version, value=done - each.since)
-            queued = (times.started - each.since) * 1e6
-            self.tally.add("ts_inference_latency_microseconds", network.model, asked, amount=(done - each.since) * 1e6)
-            self.tally.add("ts_queue_latency_microseconds", network.model, asked, amount=queued)
+            seconds = done - each.since
+            histogram.observe(seconds)
+            total = sums.setdefault((each.route.arm, each.route.asked), [0, 0.0])
+            total[0] += 1
+            total[1] += seconds
+        for (arm, asked), (count, seconds) in sums.items():
+            queued = seconds - count * (done - times.started)
+            self.tally.add("demlopment_predictions_total", network.model, network.version, arm, amount=count)
+            self.tally.add("ts_inference_latency_microseconds", network.model, asked, amount=seconds * 1e6)
+            self.tally.add("ts_queue_latency_microseconds", network.model, asked, amount=queued * 1e6)
         network_ms = (times.inferred - times.decoded) * 1000
         self.tally.gauge("QueueTime", "Host", value=(times.started - batch[0].since) * 1000)
         self.tally.gauge("WorkerThreadTime", "Host", value=(done - times.started) * 1000 - network_ms)
@@ -150,8 +175,9 @@ class Batching:
         self.tally.gauge("PredictionTime", network.model, "Model", value=network_ms)
 
 
-def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[npt.NDArray[np.uint8]]]:
-    """Those whose picture can be read, with it prepared; the others are told what is wrong with theirs."""
+def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[images.Grey], float]:
+    """Those whose picture can be read, with it prepared, and when this began; the others are told what is wrong."""
+    started = time.perf_counter()
     kept, prepared = [], []
     for each in batch:
         try:
@@ -160,7 +186,7 @@ def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[npt.NDArray
             each.fail(RequestError(str(error)))
         else:
             kept.append(each)
-    return kept, prepared
+    return kept, prepared, started
 
 
 def _by_network(waiting: Sequence[Waiting]) -> dict[Network, list[Waiting]]:

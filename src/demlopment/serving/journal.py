@@ -119,6 +119,12 @@ class Journal:
             with contextlib.suppress(NotReadyError):  # the next request is told
                 self._look()
 
+    def fold(self) -> None:
+        """Copy what the write-ahead file holds into the database; for a thread beside the requests, which it does not block."""
+        segment = self._segment
+        if segment is not None:
+            segment.fold()
+
     def close(self) -> None:
         """Record a gap that is still open, fold the write-ahead file into the database and let go of it."""
         if self._gap is not None and self._segment is not None:
@@ -145,9 +151,9 @@ class Journal:
                 ((times,),) = file.execute("PRAGMA user_version").fetchall()
                 file.execute(f"PRAGMA user_version = {(times + 1) % 2**31}")
             file.executemany("INSERT INTO predictions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", map(self._row, predictions))
-            file.executemany(
-                "INSERT INTO feedback VALUES (?,?,?)", [(each.request_id, each.at, each.label) for each in feedback]
-            )
+            if feedback:
+                rows = [(each.request_id, each.at, each.label) for each in feedback]
+                file.executemany("INSERT INTO feedback VALUES (?,?,?)", rows)
             file.execute("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):

@@ -42,10 +42,14 @@ class Tally:
         self.gauges[series] = (value, time.time())
 
     def observe(self, *series: str, value: float) -> None:
-        histogram = self.histograms.get(series)
-        if histogram is None:
-            histogram = self.histograms[series] = Histogram()
-        histogram.observe(value)
+        self.histogram(*series).observe(value)
+
+    def histogram(self, *series: str) -> Histogram:
+        """For whoever has many observations of one series."""
+        found = self.histograms.get(series)
+        if found is None:
+            found = self.histograms[series] = Histogram()
+        return found
 
     def answered(self, status: int) -> None:
         """One response of any port; TorchServe counts whatever is not 2xx or 4xx as 5xx."""
