@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml tools/install
 	@tools/install $(PYTHON) $(VENV) $(STAMP) $(TORCH_BACKEND)
 
 test: $(STAMP) ## run all tests: offline, on this machine only, warnings are errors
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-torchserve: $(STAMP) ## compare with the real TorchServe 0.12.0, which is installed into .torchserve (needs Java 17)
 	@tests/torchserve/install $(PYTHON) .torchserve
