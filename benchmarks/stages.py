@@ -22,10 +22,11 @@ from benchmarks.digits import CHAMPION, CLASSES, MODEL, Material
 from benchmarks.load import Target
 from demlopment import images
 from demlopment.records import Prediction
-from demlopment.serving import addresses, wire
+from demlopment.serving import addresses
+from demlopment.serving.http import wire
+from demlopment.serving.http.server import Server
+from demlopment.serving.http.wire import Answer, Receive, Scope, Send
 from demlopment.serving.journal import Journal
-from demlopment.serving.server import Server
-from demlopment.serving.wire import Answer, Receive, Scope, Send
 
 STAGES = ("http", "decode", "infer", "journal")  # each does what those before it do; the endpoint itself is the last step
 MOST = 64  # requests that are answered together

@@ -59,7 +59,7 @@ class Gate(Room):
 
 
 class Endpoint(Room):
-    """The inference endpoint: addresses, processes, what clients may do. TorchServe's keys for them: serving/properties.py."""
+    """The inference endpoint: addresses, processes, what clients may do. TorchServe's keys for them: serving/configuration/."""
 
     host: str = "127.0.0.1"
     management_host: str | None = None  # of the management port; None is the host

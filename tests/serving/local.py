@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from demlopment.home import Home
-from demlopment.serving import wire
 from demlopment.serving.batching import Batching
 from demlopment.serving.calls import Handlers
 from demlopment.serving.engine import Engine
+from demlopment.serving.http import wire
 from demlopment.serving.inference import Inference
 from demlopment.serving.journal import Journal
 from demlopment.serving.launch import Launch

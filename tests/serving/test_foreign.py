@@ -13,8 +13,8 @@ import pytest
 from demlopment.errors import NotReadyError, RequestError
 from demlopment.serving import read
 from demlopment.serving.calls import Call, Field, Reply
+from demlopment.serving.http.server import Server
 from demlopment.serving.inference import Inference
-from demlopment.serving.server import Server
 from tests.serving.local import Said, app, ask, asked, coded
 from tests.serving.test_journal import file_of
 

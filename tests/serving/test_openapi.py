@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from demlopment import images
-from demlopment.serving import openapi, paths, wire
+from demlopment.serving import openapi, paths
+from demlopment.serving.http import wire
 from demlopment.serving.openapi.pieces import Port
 from tests.serving.endpoint import Running, digit
 

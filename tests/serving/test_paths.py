@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demlopment.serving import wire
+from demlopment.serving.http import wire
 from demlopment.serving.paths import Target, target
 
 WORDS = ["predictions", "explanations", "models", "invocations", "invoke", "predict", "v1", "v2", "infer", "ping", "versions"]

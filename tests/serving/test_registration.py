@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from demlopment.errors import RequestError
+from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.fetch import Rules
 from demlopment.serving.registration import Registration, Terms, discard, verified
-from demlopment.serving.snapshot import Preset
 from demlopment.settings import Endpoint
 from tests.serving.endpoint import packed
 

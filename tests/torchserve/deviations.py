@@ -174,7 +174,7 @@ DEVIATIONS: dict[str, Deviation] = {
         "Scaling down, unregistering and SIGTERM drop requests in hand.",
         "They are answered first.",
         "An answer that was promised is given.",
-        elsewhere="tests/serving/test_faults.py and test_server.py",
+        elsewhere="tests/serving/test_faults.py and http/test_server.py",
     ),
     "metrics-mode": Deviation(
         "The metrics port is empty unless metrics_mode says prometheus.",

@@ -12,7 +12,7 @@ from demlopment.commands.place import home_of, settings_of
 from demlopment.errors import SettingsError
 
 if TYPE_CHECKING:
-    from demlopment.serving.properties import Configuration
+    from demlopment.serving.configuration.properties import Configuration
     from demlopment.settings import Settings
 
 
@@ -57,7 +57,7 @@ def given(*, model_store: Path | None, models: list[str], disable_token_auth: bo
 def configured(context: typer.Context, ts_config: Path | None, options: dict[str, Any]) -> Configured:
     """Options win over our own settings, from wherever they come, and these over TorchServe's file."""
     from demlopment import settings
-    from demlopment.serving import properties
+    from demlopment.serving.configuration import properties
 
     path = properties.located(os.environ, ts_config, Path())
     file = properties.Configuration({})

@@ -11,13 +11,14 @@ import numpy as np
 
 from demlopment.errors import NotReadyError, RequestError
 from demlopment.records import Prediction
-from demlopment.serving import forms, wire
+from demlopment.serving import forms
 from demlopment.serving.calls import Call, Handlers, Reply
 from demlopment.serving.engine import Route
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Answer, Receive, Request
 from demlopment.serving.journal import Journal
 from demlopment.serving.paths import Target
 from demlopment.serving.tally import Tally
-from demlopment.serving.wire import Answer, Receive, Request
 
 MAX_LABEL = 100  # characters; what is longer is no label
 FRAMING = ("content-length", "transfer-encoding", "connection")  # ours to say

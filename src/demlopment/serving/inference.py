@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Feedback
-from demlopment.serving import forms, kserve, openapi, paths, wire
+from demlopment.serving import forms, kserve, openapi, paths
 from demlopment.serving.batching import Batching
 from demlopment.serving.calls import Handlers
 from demlopment.serving.engine import Engine
 from demlopment.serving.foreign import MAX_LABEL, Foreign
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Request, Scope, Send
 from demlopment.serving.journal import Journal
 from demlopment.serving.launch import Launch
 from demlopment.serving.paths import Target
 from demlopment.serving.predictions import Predictions
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
-from demlopment.serving.wire import Answer, ClientGoneError, Receive, Request, Scope, Send
 
 ANSWERED_ID = re.compile(r"[\x21-\x7e]{1,132}")  # a request id, with the number of a row behind it where there were several
 MISSPELT = "extenst" + "ion"  # TorchServe's own, in two parts for whoever checks our spelling

@@ -17,11 +17,12 @@ from demlopment.archive import Answering
 from demlopment.errors import RequestError
 from demlopment.images import SIDE
 from demlopment.records import Prediction
-from demlopment.serving import pictures, tensors, wire
+from demlopment.serving import pictures, tensors
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Answer
 from demlopment.serving.paths import Verb
 from demlopment.serving.pictures import Picture
 from demlopment.serving.tensors import Tensor
-from demlopment.serving.wire import Answer
 
 HEADER_LENGTH = b"inference-header-content-length"
 INPUT = "image"

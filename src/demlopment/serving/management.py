@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from demlopment.errors import DemlopmentError, RequestError
-from demlopment.serving import openapi, wire
+from demlopment.serving import openapi
 from demlopment.serving.guard import Guard
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Scope, Send
 from demlopment.serving.models import Models
 from demlopment.serving.tally import Tally
-from demlopment.serving.wire import Answer, ClientGoneError, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from demlopment.settings import Endpoint

@@ -13,10 +13,11 @@ from typing import Literal
 from urllib.parse import parse_qs
 
 from demlopment.errors import DemlopmentError
-from demlopment.serving import openapi, wire
+from demlopment.serving import openapi
 from demlopment.serving.guard import Guard
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Answer, ClientGoneError, Headers, Receive, Scope, Send
 from demlopment.serving.tally import BOUNDS, Histogram, Tally
-from demlopment.serving.wire import Answer, ClientGoneError, Headers, Receive, Scope, Send
 
 HOST = ("Level", "Hostname")
 DEVICE = ("Level", "DeviceId", "Hostname")

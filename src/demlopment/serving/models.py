@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from demlopment import archive
 from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
-from demlopment.serving import registration, traffic, wire
+from demlopment.serving import registration, traffic
 from demlopment.serving.description import PAGE, Queue, Worker, describe, page
 from demlopment.serving.fleet import Fleet
 from demlopment.serving.handlers.hall import Hall
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Answer
 from demlopment.serving.registration import Registration, Terms, boolean, integer
 from demlopment.serving.registry import Registry
 from demlopment.serving.slot import Key
 from demlopment.serving.state import MAX_WORKERS, State, Version
-from demlopment.serving.wire import Answer
 
 if TYPE_CHECKING:
     from demlopment.settings import Endpoint

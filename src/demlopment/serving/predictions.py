@@ -15,13 +15,14 @@ from demlopment.archive import Answering
 from demlopment.errors import RequestError
 from demlopment.images import Grey
 from demlopment.records import Prediction
-from demlopment.serving import explanation, forms, kserve, pictures, wire
+from demlopment.serving import explanation, forms, kserve, pictures
 from demlopment.serving.batching import Batching
 from demlopment.serving.engine import Network, Route
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Answer, Headers, Request
 from demlopment.serving.kserve import Question
 from demlopment.serving.paths import Target
 from demlopment.serving.tally import Tally
-from demlopment.serving.wire import Answer, Headers, Request
 
 MAX_EXPLAINED = 16  # pictures in one request: each takes up to 785 runs of the network, about 30 ms
 Maps = list[npt.NDArray[np.float32]]

@@ -18,16 +18,17 @@ import uvloop
 
 from demlopment.errors import DemlopmentError
 from demlopment.home import Home
-from demlopment.serving import state, tls
+from demlopment.serving import state
 from demlopment.serving.batching import Batching
 from demlopment.serving.control import Line
 from demlopment.serving.engine import Engine
 from demlopment.serving.handlers.desk import Desk
+from demlopment.serving.http import tls
+from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.server import Server
 from demlopment.serving.inference import Inference
 from demlopment.serving.journal import Journal
 from demlopment.serving.launch import Launch
-from demlopment.serving.limits import Limits
-from demlopment.serving.server import Server
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
 

@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 from demlopment import archive
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.serving import fetch
+from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.fetch import Rules
 from demlopment.serving.handlers import manifest
-from demlopment.serving.snapshot import Preset
 from demlopment.serving.state import Version
 
 if TYPE_CHECKING:

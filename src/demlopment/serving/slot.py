@@ -18,8 +18,8 @@ from demlopment import images
 from demlopment.errors import NotReadyError
 from demlopment.serving import state, tally
 from demlopment.serving.control import Line, LineClosedError
+from demlopment.serving.http.server import FINISH_SECONDS, LINGER_SECONDS
 from demlopment.serving.launch import Launch
-from demlopment.serving.server import FINISH_SECONDS, LINGER_SECONDS
 from demlopment.serving.state import State
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits

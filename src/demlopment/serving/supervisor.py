@@ -17,21 +17,23 @@ from typing import TYPE_CHECKING, Any
 from demlopment import home as homes
 from demlopment.errors import SettingsError
 from demlopment.home import Home
-from demlopment.serving import addresses, startup, state, tally, tls, wire
+from demlopment.serving import addresses, state, tally
 from demlopment.serving.addresses import Addresses
+from demlopment.serving.configuration import startup
+from demlopment.serving.configuration.properties import Configuration
 from demlopment.serving.fleet import Fleet
 from demlopment.serving.guard import Guard
 from demlopment.serving.handlers.hall import Hall
 from demlopment.serving.handlers.roster import Roster
+from demlopment.serving.http import tls, wire
+from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.server import Server
 from demlopment.serving.launch import Launch
-from demlopment.serving.limits import Limits
 from demlopment.serving.management import Management
 from demlopment.serving.metrics import Metrics, Processor, observe_host
 from demlopment.serving.models import Models
-from demlopment.serving.properties import Configuration
 from demlopment.serving.registration import Terms
 from demlopment.serving.registry import Registry, Staff
-from demlopment.serving.server import Server
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import KeyFile
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from demlopment import home
 from demlopment.errors import RequestError, SettingsError
 from demlopment.home import Home
-from demlopment.serving.wire import segments
+from demlopment.serving.http.wire import segments
 
 if TYPE_CHECKING:  # serving processes import this file, and have no use for the settings' 20 MB
     from demlopment.settings import Endpoint

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from demlopment.errors import RequestError
-from demlopment.serving import wire
 from demlopment.serving.calls import Call, Reply
 from demlopment.serving.description import Worker
 from demlopment.serving.handlers.jobs import Job, Waiting
 from demlopment.serving.handlers.life import Tell
 from demlopment.serving.handlers.post import Post
 from demlopment.serving.handlers.spec import Spec
+from demlopment.serving.http import wire
 from demlopment.serving.tally import Tally
 
 NO_WORKER = "{subject} has no worker to serve {what} request. Please use scale workers API to add workers."

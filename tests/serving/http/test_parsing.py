@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.errors import RequestError
-from demlopment.serving.parsing import Parsing
-from demlopment.serving.wire import Scope
+from demlopment.serving.http.parsing import Parsing
+from demlopment.serving.http.wire import Scope
 
 LIMIT = 1024
 PIPELINE = (

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from demlopment.errors import SettingsError
-from demlopment.serving import tls, wire
 from demlopment.serving.addresses import listen
-from demlopment.serving.limits import Limits
-from demlopment.serving.server import Server
-from demlopment.serving.wire import Answer, Receive, Scope, Send
+from demlopment.serving.http import tls, wire
+from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.server import Server
+from demlopment.serving.http.wire import Answer, Receive, Scope, Send
 
 SECONDS = 20  # a deadline for what must happen at once
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.errors import ArchiveError, NotReadyError, RequestError
-from demlopment.serving import wire
+from demlopment.serving.http import wire
 
 
 def receiving(*chunks: bytes, then: str = "http.request") -> wire.Receive:

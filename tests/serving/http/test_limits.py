@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from demlopment.home import Home
-from demlopment.serving import wire
 from demlopment.serving.addresses import listen
+from demlopment.serving.http import wire
+from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.server import Server
+from demlopment.serving.http.wire import Answer, Receive, Scope, Send
 from demlopment.serving.launch import Launch
-from demlopment.serving.limits import Limits
-from demlopment.serving.server import Server
-from demlopment.serving.wire import Answer, Receive, Scope, Send
 from demlopment.settings import Endpoint
 
 SECONDS = 20  # a deadline for what must happen at once

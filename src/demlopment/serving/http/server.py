@@ -9,9 +9,9 @@ import logging
 import socket
 import ssl
 
-from demlopment.serving.limits import Limits
-from demlopment.serving.protocol import HttpConnection
-from demlopment.serving.wire import App
+from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.protocol import HttpConnection
+from demlopment.serving.http.wire import App
 
 LINGER_SECONDS = 0.3  # a client that was answered a moment ago may be sending its next request already
 FINISH_SECONDS = 10.0  # a request that is still not answered then never will be

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demlopment.serving.entries import MalformedError, entries
+from demlopment.serving.configuration.entries import MalformedError, entries
 
 ORACLE = """
 import java.io.*;

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from demlopment.home import Home
-from demlopment.serving import startup, state
+from demlopment.serving import state
+from demlopment.serving.configuration import startup
+from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.fetch import Rules
 from demlopment.serving.registration import Terms
-from demlopment.serving.snapshot import Preset
 from demlopment.serving.state import State
 from demlopment.settings import Endpoint
 from tests.serving.endpoint import packed

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.errors import SettingsError
-from demlopment.serving.keys import FIXED, KEYS, OWN, SAME, UNSUPPORTED
-from demlopment.serving.properties import Configuration, configuration, decoded, located
-from demlopment.serving.snapshot import Preset
+from demlopment.serving.configuration.keys import FIXED, KEYS, OWN, SAME, UNSUPPORTED
+from demlopment.serving.configuration.properties import Configuration, configuration, decoded, located
+from demlopment.serving.configuration.snapshot import Preset
 from demlopment.settings import Endpoint
 
-PAGE = Path(__file__).parents[2] / "docs" / "torchserve.md"
+PAGE = Path(__file__).parents[3] / "docs" / "torchserve.md"
 FIT = {  # a value for each key whose value is not free
     "default_workers_per_model": ("4", 4),
     "job_queue_size": ("7", 7),

@@ -1,10 +1,10 @@
 import asyncio
 import socket
 
-from demlopment.serving import wire
 from demlopment.serving.addresses import listen
-from demlopment.serving.server import Server
-from demlopment.serving.wire import Answer, Receive, Scope, Send
+from demlopment.serving.http import wire
+from demlopment.serving.http.server import Server
+from demlopment.serving.http.wire import Answer, Receive, Scope, Send
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 

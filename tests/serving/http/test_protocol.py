@@ -5,10 +5,10 @@ from typing import TypeVar
 
 import pytest
 
-from demlopment.serving import wire
 from demlopment.serving.addresses import listen
-from demlopment.serving.server import Server
-from demlopment.serving.wire import Answer, App, Receive, Scope, Send
+from demlopment.serving.http import wire
+from demlopment.serving.http.server import Server
+from demlopment.serving.http.wire import Answer, App, Receive, Scope, Send
 
 GET = b"GET / HTTP/1.1\r\n\r\n"
 Outcome = TypeVar("Outcome")

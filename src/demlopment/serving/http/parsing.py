@@ -10,8 +10,8 @@ from urllib.parse import unquote
 import httptools
 
 from demlopment.errors import RequestError
-from demlopment.serving import wire
-from demlopment.serving.wire import Headers, Scope
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import Headers, Scope
 
 BETWEEN, HEAD, BODY = range(3)  # what arrives: nothing yet, the headers of a request, its body
 ASGI = {"version": "3.0", "spec_version": "2.3"}

@@ -14,9 +14,19 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from demlopment.errors import SettingsError
-from demlopment.serving.entries import MalformedError, entries
-from demlopment.serving.keys import BOOLEANS, FIXED, KEYS, NOT_VARIABLES, ODD_VARIABLES, OWN, PORTS, SAME, UNSUPPORTED
-from demlopment.serving.snapshot import Preset, models, snapshot
+from demlopment.serving.configuration.entries import MalformedError, entries
+from demlopment.serving.configuration.keys import (
+    BOOLEANS,
+    FIXED,
+    KEYS,
+    NOT_VARIABLES,
+    ODD_VARIABLES,
+    OWN,
+    PORTS,
+    SAME,
+    UNSUPPORTED,
+)
+from demlopment.serving.configuration.snapshot import Preset, models, snapshot
 from demlopment.settings import Endpoint
 
 DEFAULT_FILE = "config.properties"

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from typing import Protocol
 
 from demlopment.errors import DemlopmentError
-from demlopment.serving import wire
-from demlopment.serving.wire import App, ClientGoneError, Message, Scope
+from demlopment.serving.http import wire
+from demlopment.serving.http.wire import App, ClientGoneError, Message, Scope
 
 PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 BODILESS = (204, 304)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import cast
 
 from demlopment.errors import RequestError
-from demlopment.serving import wire
-from demlopment.serving.exchange import Exchange
-from demlopment.serving.limits import Limits
-from demlopment.serving.parsing import ASGI, BETWEEN, BODY, HEAD, Parsing
-from demlopment.serving.wire import App, Receive, Scope, Send
+from demlopment.serving.http import wire
+from demlopment.serving.http.exchange import Exchange
+from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.parsing import ASGI, BETWEEN, BODY, HEAD, Parsing
+from demlopment.serving.http.wire import App, Receive, Scope, Send
 
 NEVER = math.inf
 FAREWELL_SECONDS = 2.0  # a refused client may still be sending: closing on unread bytes would reset the refusal away

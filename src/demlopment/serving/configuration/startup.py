@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from demlopment.errors import RequestError
 from demlopment.home import Home
 from demlopment.serving import registration, state
+from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.registration import Registration, Terms
-from demlopment.serving.snapshot import Preset
 from demlopment.serving.state import MAX_WORKERS, State
 
 if TYPE_CHECKING:

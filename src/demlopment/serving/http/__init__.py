@@ -1,0 +1,1 @@
+"""One HTTP connection: bytes to ASGI and back, within limits. Knows no path and no model."""
