@@ -6,6 +6,7 @@ batches grow exactly when the process is busy and a lone request never waits for
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,25 +21,31 @@ from demlopment.serving.engine import Network, Route
 from demlopment.serving.journal import Journal
 from demlopment.serving.tally import Tally
 
+Told = Callable[[Prediction | DemlopmentError], None]
+
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One request between its last byte and its answer."""
+    """One request between its last byte and its answer, which is `told` once."""
 
     route: Route
     network: Network  # of the route
     request_id: str
     picture: bytes | images.Grey
     since: float  # of time.perf_counter
-    answer: "asyncio.Future[Prediction]"
+    told: Told
+    over: bool = False
 
-    def succeed(self, prediction: Prediction) -> None:
-        if not self.answer.done():  # cancelled, when the process is being stopped
-            self.answer.set_result(prediction)
-
-    def fail(self, error: DemlopmentError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+    def tell(self, outcome: Prediction | DemlopmentError) -> None:
+        if self.over:
+            return
+        self.over = True
+        try:
+            self.told(outcome)
+        except Exception:  # a bug of ours in one answer must not silence the others of its batch
+            log.exception("The answer %s was not told", self.request_id)
 
 
 @dataclass(frozen=True)
@@ -76,13 +83,25 @@ class Batching:
         Raises RequestError for a picture that cannot be read, and NotReadyError if the journal refuses it; a journal that
         serves without a record lets it pass, counted.
         """
-        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+
+        def told(outcome: Prediction | DemlopmentError) -> None:
+            if answer.done():  # cancelled, when the process is being stopped
+                return
+            if isinstance(outcome, Prediction):
+                answer.set_result(outcome)
+            else:
+                answer.set_exception(outcome)
+
+        self.ask(route, request_id, picture, told)
+        return await answer
+
+    def ask(self, route: Route, request_id: str, picture: bytes | images.Grey, told: Told) -> None:
+        """As `predict`, for a caller without a task: `told` is given what `predict` returns or raises."""
         assert route.network is not None, "handlers are asked elsewhere"
-        waiting = Waiting(route, route.network, request_id, picture, time.perf_counter(), loop.create_future())
         if not self._waiting:
-            loop.call_soon(self._flush)
-        self._waiting.append(waiting)
-        return await waiting.answer
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(Waiting(route, route.network, request_id, picture, time.perf_counter(), told))
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -99,7 +118,7 @@ class Batching:
         finally:
             # If a bug of ours ends up here, its clients get an error instead of silence.
             for each in waiting:
-                each.fail(NotReadyError("Prediction failed", ""))
+                each.tell(NotReadyError("Prediction failed", ""))
 
     def _answered(
         self, network: Network, batch: Sequence[Waiting], prepared: Sequence[images.Grey], started: float
@@ -117,13 +136,13 @@ class Batching:
         except NotReadyError as refused:
             self.tally.add("demlopment_journal_refused_total", amount=len(everything))
             for each in (waiting for one in answered for waiting in one.batch):
-                each.fail(NotReadyError(refused.problem, refused.remedy))
+                each.tell(NotReadyError(refused.problem, refused.remedy))
             return
         if not recorded:
             self.tally.add("demlopment_journal_unrecorded_total", amount=len(everything))
         for one in answered:
             for each, prediction in zip(one.batch, one.predictions, strict=True):
-                each.succeed(prediction)
+                each.tell(prediction)
             self._count(one.network, one.batch, one.times)
 
     def _predictions(
@@ -183,7 +202,7 @@ def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[images.Grey
         try:
             prepared.append(images.prepare(each.picture) if isinstance(each.picture, bytes) else each.picture)
         except images.ImageError as error:
-            each.fail(RequestError(str(error)))
+            each.tell(RequestError(str(error)))
         else:
             kept.append(each)
     return kept, prepared, started

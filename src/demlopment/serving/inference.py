@@ -1,27 +1,26 @@
 """The inference port: models, feedback, health. Knows paths and answers; networks, handlers and the journal do the work."""
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
-from demlopment.records import Feedback
+from demlopment.records import Prediction
 from demlopment.serving import forms, kserve, openapi, paths
 from demlopment.serving.batching import Batching
 from demlopment.serving.calls import Handlers
 from demlopment.serving.engine import Engine
-from demlopment.serving.foreign import MAX_LABEL, Foreign
+from demlopment.serving.foreign import Foreign
 from demlopment.serving.http import wire
-from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Request, Scope, Send
+from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Request, Scope, Send, Whole
 from demlopment.serving.journal import Journal
 from demlopment.serving.launch import Launch
 from demlopment.serving.paths import Target
 from demlopment.serving.predictions import Predictions
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
+from demlopment.serving.truth import Truth
 
-ANSWERED_ID = re.compile(r"[\x21-\x7e]{1,132}")  # a request id, with the number of a row behind it where there were several
 MISSPELT = "extenst" + "ion"  # TorchServe's own, in two parts for whoever checks our spelling
 TORCHSERVE = {"name": "Torchserve", "version": "0.12.0", MISSPELT: ["kserve", "kubeflow"]}
 
@@ -44,6 +43,7 @@ class Inference:
         launch = self.launch
         self._strict = launch.strict
         self._always = wire.cors(launch.cors_allowed_origin, launch.cors_allowed_methods, launch.cors_allowed_headers)
+        self._truth = Truth(self.engine, self.journal, self.tally, self.now)
         self._predictions = Predictions(self.batching, self.tally, launch.strict)
         self._foreign: Foreign | None = None
         if self.handlers is not None:
@@ -55,8 +55,7 @@ class Inference:
         try:
             # The body is read before anything is refused: closing on unread bytes would reset the connection under the answer.
             body = await wire.body(receive, self.launch.max_request_bytes, headers)
-            if self.permits.required:
-                self.permits.refuse("inference", scope["method"], scope["path"], headers, self.now())
+            self._admit(scope, headers)
             request = Request(scope["method"], scope["query_string"], headers, body, request_id, receive)
             parts = wire.segments(scope["path"])
             target = paths.target(parts)
@@ -71,6 +70,42 @@ class Inference:
         except (DemlopmentError, ClientGoneError):
             return  # half of a stream has left, and the connection ends there: nobody takes it for the whole
 
+    def direct(self, asked: Whole) -> bool:
+        """Answer a network's prediction for a raw body without a task; whatever else it is, or is wrong, is left to a task."""
+        scope = asked.scope
+        target = paths.target(wire.segments(scope["path"]))
+        if target is None or target.model is None or (target.verb, target.dialect) != ("predict", "torchserve"):
+            return False
+        headers, body = dict(scope["headers"]), asked.body
+        plain = scope["method"] != "OPTIONS" and len(body) <= self.launch.max_request_bytes and not forms.is_form(headers)
+        request_id = wire.request_id(headers, strict=self._strict)
+        try:
+            self._admit(scope, headers)
+            route = self.engine.route(target.model, target.version, headers, request_id)
+        except DemlopmentError:
+            return False
+        network = route.network
+        if network is None or not plain:
+            return False
+
+        def told(outcome: Prediction | DemlopmentError) -> None:
+            if isinstance(outcome, RequestError):
+                outcome = self._predictions.refusal(outcome)
+            if isinstance(outcome, DemlopmentError):
+                answer = self._failure(outcome, scope["path"])
+            else:
+                answer = self._predictions.said(outcome, headers, network)
+            self.tally.answered(answer.status)
+            asked.finish(wire.opening(scope, answer, request_id, closing=self.closing, always=self._always), answer.body)
+
+        self.tally.add("ts_inference_requests_total", target.model, route.asked)
+        self.batching.ask(route, request_id, body, told)
+        return True
+
+    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        if self.permits.required:
+            self.permits.refuse("inference", scope["method"], scope["path"], headers, self.now())
+
     def _elsewhere(self, parts: list[str], request: Request) -> Answer:
         """What no model answers."""
         match parts:
@@ -79,7 +114,7 @@ class Inference:
             case ["ready"] if not self._strict:
                 return self._readiness()
             case ["feedback"] if request.method == "POST":
-                return self._feedback(request.body)
+                return self._truth.record(request.body)
             case ["feedback"]:
                 raise wire.not_allowed("POST")
             case ["v2", *rest] if self.launch.open_inference_protocol:
@@ -198,35 +233,3 @@ class Inference:
         if self.journal.failing:
             return NotReadyError("The journal cannot be written.", "Free some space on its disk.")
         return None
-
-    def _feedback(self, body: bytes) -> Answer:
-        feedback = self._truth(body)
-        try:
-            self.journal.record(feedback=[feedback])
-        except NotReadyError:
-            self.tally.add("demlopment_journal_refused_total")
-            raise
-        self.tally.add("demlopment_feedback_total")
-        return wire.sentence("Feedback recorded")
-
-    def _truth(self, body: bytes) -> Feedback:
-        values = wire.json_object(body)
-        unknown = sorted(set(values) - {"request_id", "label"})
-        if unknown:
-            raise RequestError(f"Feedback has no field {unknown[0]!r}.", "Send request_id and label.")
-        request_id, label = values.get("request_id"), values.get("label")
-        if not isinstance(request_id, str) or not ANSWERED_ID.fullmatch(request_id):
-            raise RequestError("Feedback needs a request_id.", "Send the x-request-id header that came with the prediction.")
-        if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL or not label.isprintable():
-            raise RequestError("Feedback needs a label.", f"Send the true class as 1 to {MAX_LABEL} printable characters.")
-        self._check_class(label)
-        return Feedback(request_id, self.now(), label)
-
-    def _check_class(self, label: str) -> None:
-        """A label that no served network knows is a mistake, unless there are handlers, whose classes nobody knows."""
-        versions = (version for model in self.engine.models.values() for version in model.versions.values())
-        if any(version.kind == "handler" for version in versions):
-            return
-        classes = {name for network in self.engine.networks for name in network.classes}
-        if classes and label not in classes:
-            raise RequestError(f"The label {label!r} is no class of a served model.", f"Send one of {sorted(classes)}.")

@@ -47,16 +47,24 @@ class Predictions:
                 return await self._explained(request, route, network, picture)
             prediction = await self.batching.predict(route, request.id, picture)
         except RequestError as unreadable:
-            if self.strict:
-                raise _failed() from unreadable
-            raise
+            raise self.refusal(unreadable) from unreadable
+        return self.said(prediction, request.headers, network)
+
+    def said(self, prediction: Prediction, headers: Mapping[bytes, bytes], network: Network) -> Answer:
+        """The label, or all about it for a client that accepts JSON."""
         if self.strict:
             return Answer(200, prediction.label.encode(), phrase=b"")
-        about = _about(route)
-        if b"application/json" not in request.headers.get(b"accept", b""):
+        about = ((b"x-model-version", prediction.version.encode()), (b"x-arm", prediction.arm.encode()))
+        if b"application/json" not in headers.get(b"accept", b""):
             return Answer(200, prediction.label.encode(), about)
         answer = wire.as_json(in_full(prediction, network.classes, network.answering))
         return Answer(200, answer.body, (*answer.headers, *about))
+
+    def refusal(self, unreadable: RequestError) -> RequestError:
+        """What is wrong with a picture: TorchServe's handler raises whatever it is, and its clients hear no more of it."""
+        if not self.strict:
+            return unreadable
+        return RequestError("Prediction failed", status=503, kind="InternalServerException")
 
     async def _document(self, request: Request, target: Target, route: Route, network: Network) -> Answer:
         first = target.dialect == "kserve-v1"
@@ -146,11 +154,6 @@ def _explain(network: Network, image: Grey, asked: int | None, batch: int) -> tu
 
     chosen = int(run(image[np.newaxis])[0].argmax()) if asked is None else asked
     return chosen, explanation.saliency(image, chosen, run, batch=batch)
-
-
-def _failed() -> RequestError:
-    """Whatever is wrong with a picture, TorchServe's handler raises, and this is all that its clients hear."""
-    return RequestError("Prediction failed", status=503, kind="InternalServerException")
 
 
 def _about(route: Route) -> Headers:

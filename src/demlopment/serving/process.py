@@ -135,7 +135,8 @@ def _assemble(options: argparse.Namespace, launch: Launch, journal: Journal, des
     batching = Batching(journal, tally, launch.max_batch)
     inference = Inference(engine, journal, tally, batching, launch, desk)
     context = tls.context(launch.certificate_file, launch.private_key_file)
-    server = Server(inference, socket.socket(fileno=options.listener), limits=Limits.of(launch), context=context)
+    listener, limits = socket.socket(fileno=options.listener), Limits.of(launch)
+    server = Server(inference, listener, direct=inference.direct, limits=limits, context=context)
     return Process(options.worker, engine, tally, inference, server)
 
 

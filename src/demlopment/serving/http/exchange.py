@@ -46,11 +46,11 @@ class Exchange:
         "_status",
         "_told",
         "_wake",
-        "_whole",
         "app",
         "keep_alive",
         "over",
         "scope",
+        "whole",
         "written",
     )
 
@@ -63,7 +63,8 @@ class Exchange:
         self._expects_continue = expects_continue
         self._chunks: list[bytes] = []
         self._size = 0  # of the chunks together
-        self._whole = self._told = False  # the body has arrived; the app knows
+        self.whole = False  # the body has arrived
+        self._told = False  # and the app knows
         self._wake: asyncio.Future[None] | None = None
         self._status = 0
         self._head = b""  # waits for the first part of the body
@@ -94,7 +95,7 @@ class Exchange:
 
     def end(self) -> None:
         """All of the body has arrived."""
-        self._whole = True
+        self.whole = True
         self._stir()
 
     def abandon(self) -> None:
@@ -104,47 +105,69 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The next part of the body, or http.disconnect."""
-        while not (self.over or self._chunks or (self._whole and not self._told)):
+        while not (self.over or self._chunks or (self.whole and not self._told)):
             await self._more()
         if self.over:
             return {"type": "http.disconnect"}
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        body = self.body
         self._chunks, self._size = [], 0
-        self._told = self._whole
-        return {"type": "http.request", "body": body, "more_body": not self._whole}
+        self._told = self.whole
+        return {"type": "http.request", "body": body, "more_body": not self.whole}
 
     async def send(self, message: Message) -> None:
         """Take the next part of the answer; its `phrase` replaces the usual one. Raises ClientGoneError if nobody waits."""
         if self.over:
             raise ClientGoneError
         if message["type"] == "http.response.start":
-            assert not self._started, "an answer starts once"
-            self._started = True
-            self._status = message["status"]
-            self._head = self._opening(message.get("phrase"), message["headers"])
+            self._start(message)
             return
-        assert self._started, "an answer starts before its body"
         more: bool = message.get("more_body", False)
-        written = self._head + self._framed(message.get("body", b""), more=more)
-        self._head = b""
-        if written:
-            self.written = True
-            self._connection.write(written)
+        self._continue(message.get("body", b""), more=more)
         if more:
             await self._connection.writable()
-        else:
-            self.over = True
-            self._connection.answered()
+
+    @property
+    def body(self) -> bytes:
+        """What has arrived of it and was not received yet."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    def finish(self, start: Message, body: bytes) -> None:
+        """Answer at once, instead of the app; a client that has gone is no error."""
+        try:
+            if not self.over:
+                self._start(start)
+                self._continue(body, more=False)
+        finally:
+            if not self.over:
+                self._connection.cut()
+            self._connection.returned()
 
     async def _more(self) -> None:
         if self._expects_continue:
             self._expects_continue = False
             self._connection.write(CONTINUE)
-        if not self._whole:
+        if not self.whole:
             self._connection.resume_reading()
         self._wake = asyncio.get_running_loop().create_future()
         await self._wake
         self._wake = None
+
+    def _start(self, message: Message) -> None:
+        assert not self._started, "an answer starts once"
+        self._started = True
+        self._status = message["status"]
+        self._head = self._opening(message.get("phrase"), message["headers"])
+
+    def _continue(self, body: bytes, *, more: bool) -> None:
+        assert self._started, "an answer starts before its body"
+        written = self._head + self._framed(body, more=more)
+        self._head = b""
+        if written:
+            self.written = True
+            self._connection.write(written)
+        if not more:
+            self.over = True
+            self._connection.answered()
 
     def _stir(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -152,14 +175,11 @@ class Exchange:
 
     def _opening(self, phrase: bytes | None, headers: wire.Headers) -> bytes:
         """The status line and the headers, with what the protocol adds to them."""
+        named = dict(headers)
+        closes = b"close" in named.get(b"connection", b"").lower()
+        self._announced = int(named.get(b"content-length", -1))
         lines = [b"HTTP/1.1 %d %b" % (self._status, PHRASES.get(self._status, b"") if phrase is None else phrase)]
-        closes = False
-        for name, value in headers:
-            lines.append(b"%b: %b" % (name, value))
-            if name == b"content-length":
-                self._announced = int(value)
-            elif name == b"connection":
-                closes = closes or b"close" in value.lower()
+        lines += [b": ".join(header) for header in headers]
         if self._announced < 0 and self._status not in BODILESS:
             if self.scope["http_version"] == "1.1":
                 lines.append(b"transfer-encoding: chunked")

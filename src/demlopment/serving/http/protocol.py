@@ -15,7 +15,7 @@ from demlopment.serving.http import wire
 from demlopment.serving.http.exchange import Exchange
 from demlopment.serving.http.limits import Limits
 from demlopment.serving.http.parsing import ASGI, BETWEEN, BODY, HEAD, Parsing
-from demlopment.serving.http.wire import App, Receive, Scope, Send
+from demlopment.serving.http.wire import App, Direct, Receive, Scope, Send
 
 NEVER = math.inf
 FAREWELL_SECONDS = 2.0  # a refused client may still be sending: closing on unread bytes would reset the refusal away
@@ -25,12 +25,16 @@ NOBODY: Scope = {"http_version": "1.1", "method": "GET", "path": "", "headers": 
 class HttpConnection(asyncio.Protocol):
     """Runs `app` for one request after the other, and calls `closed` once, when it is gone and the last app has returned.
 
+    A task costs a fifth of what a small answer does (docs/lab-notes.md), so `direct` may take a request that is whole.
+
     `deadline` is when `expire` is due, of the loop's clock: a look at it now and then costs less than a timer a request.
     """
 
-    def __init__(self, app: App, limits: Limits, closed: "Callable[[HttpConnection], None]") -> None:
+    def __init__(
+        self, app: App, limits: Limits, closed: "Callable[[HttpConnection], None]", direct: Direct | None = None
+    ) -> None:
         self.deadline = NEVER
-        self._app, self._limits, self._closed = app, limits, closed
+        self._app, self._limits, self._closed, self._direct = app, limits, closed, direct
         self._loop = asyncio.get_running_loop()
         self._parsing = Parsing(self, limits.header_bytes)
         self._steps = 0  # of the parsing that `deadline` knows of
@@ -41,6 +45,7 @@ class HttpConnection(asyncio.Protocol):
         self._heard_all = False  # the client has shut its half
         self._reading: Exchange | None = None  # whose body arrives, or arrived last
         self._answering: Exchange | None = None
+        self._begun = False  # and the app runs, or `direct` has it
         self._task: asyncio.Task[None] | None = None  # its app
         self._waiting: deque[Exchange] = deque()  # pipelined, until it is their turn
         self._paused = False
@@ -110,9 +115,14 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        wrong = None
         try:
             self._parsing.feed(data)
-        except RequestError as wrong:
+        except RequestError as error:
+            wrong = error
+        if self._answering is not None and not self._begun:  # the rest of its body is still to come
+            self._begin(self._answering)
+        if wrong is not None:
             if not self._deaf:  # behind the last request nothing is read, so nothing is wrong
                 self._refuse(wrong)
             return
@@ -141,7 +151,7 @@ class HttpConnection(asyncio.Protocol):
         keep_alive = keep_alive and not self._closing
         self._reading = Exchange(self._app, scope, self, keep_alive=keep_alive, expects_continue=expects_continue)
         if self._answering is None:
-            self._begin(self._reading)
+            self._answering, self._begun = self._reading, False
         else:
             self._waiting.append(self._reading)
             self.pause_reading()
@@ -155,6 +165,8 @@ class HttpConnection(asyncio.Protocol):
         if self._reading is not None and not self._deaf:
             self._reading.end()
             self._deaf = not self._reading.keep_alive
+            if self._answering is self._reading and not self._begun:
+                self._begin(self._reading)
         self._rest()
 
     # What an exchange calls.
@@ -199,8 +211,10 @@ class HttpConnection(asyncio.Protocol):
     # What all of them need.
 
     def _begin(self, exchange: Exchange) -> None:
-        self._answering = exchange
-        self._task = self._loop.create_task(exchange.run())
+        self._answering, self._begun = exchange, True
+        ours = exchange.app is not self._app  # a refusal
+        if ours or self._direct is None or not exchange.whole or not self._direct(exchange):
+            self._task = self._loop.create_task(exchange.run())
 
     def _last(self) -> Exchange | None:
         return self._waiting[-1] if self._waiting else self._answering

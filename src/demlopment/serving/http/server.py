@@ -11,7 +11,7 @@ import ssl
 
 from demlopment.serving.http.limits import Limits
 from demlopment.serving.http.protocol import HttpConnection
-from demlopment.serving.http.wire import App
+from demlopment.serving.http.wire import App, Direct
 
 LINGER_SECONDS = 0.3  # a client that was answered a moment ago may be sending its next request already
 FINISH_SECONDS = 10.0  # a request that is still not answered then never will be
@@ -25,9 +25,15 @@ class Server:
     """Answers with `app` on `listener` between `start` and `drain`, within `limits`; in TLS if there is a `context`."""
 
     def __init__(
-        self, app: App, listener: socket.socket, *, limits: Limits | None = None, context: ssl.SSLContext | None = None
+        self,
+        app: App,
+        listener: socket.socket,
+        *,
+        direct: Direct | None = None,
+        limits: Limits | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
-        self._app, self._listener = app, listener
+        self._app, self._listener, self._direct = app, listener, direct
         self._limits = limits or Limits()
         self._context = context
         self._connections: set[HttpConnection] = set()
@@ -89,7 +95,7 @@ class Server:
             log.warning("No connection can be accepted just now: %s", error)
             self._exhausted = True
             return False
-        connection = HttpConnection(self._app, self._limits, self._gone)
+        connection = HttpConnection(self._app, self._limits, self._gone, self._direct)
         self._connections.add(connection)
         greeting = asyncio.create_task(self._greet(accepted, connection))
         self._greetings.add(greeting)

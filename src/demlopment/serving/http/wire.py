@@ -45,6 +45,21 @@ class Request:
     receive: Receive  # from now on it only says that the client has hung up
 
 
+class Whole(Protocol):
+    """A request that has arrived, for whoever answers it without running the app."""
+
+    scope: Scope
+
+    @property
+    def body(self) -> bytes: ...
+    def finish(self, start: Message, body: bytes) -> None:
+        """Give all of the answer, once."""
+        ...
+
+
+Direct = Callable[[Whole], bool]  # whether it is going to call `finish`; if not, nothing has happened
+
+
 class Rest(Protocol):
     """The rest of a stream. Whoever takes it closes it, read or not."""
 
@@ -196,9 +211,19 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 async def reply(
     send: Send, scope: Scope, answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()
 ) -> None:
-    """Send `answer` with the headers that every response of TorchServe carries, and with `always`.
+    """Send `answer` as `opening` begins it. Raises what the rest of a stream raises, when half of the answer has left."""
+    start = opening(scope, answer, answer_id, closing=closing, always=always)
+    if answer.rest is not None:
+        await _stream(send, start, answer.body, answer.rest)
+        return
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body})
 
-    An error ends the connection. Raises what the rest of a stream raises, when half of the answer has left.
+
+def opening(scope: Scope, answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()) -> Message:
+    """The message that starts `answer`, with the headers that every response of TorchServe carries, and with `always`.
+
+    An error ends the connection.
     """
     headers = list(answer.headers)
     if answer.rest is None:
@@ -212,11 +237,7 @@ async def reply(
     start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
     if answer.phrase is not None:
         start["phrase"] = answer.phrase
-    if answer.rest is not None:
-        await _stream(send, start, answer.body, answer.rest)
-        return
-    await send(start)
-    await send({"type": "http.response.body", "body": answer.body})
+    return start
 
 
 async def _stream(send: Send, start: Message, first: bytes, rest: Rest) -> None:
