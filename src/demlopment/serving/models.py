@@ -4,6 +4,7 @@ What a change means is state.py's business, and how it reaches the serving proce
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -161,6 +162,7 @@ class Models:
         try:
             # A network that cannot be loaded is a bad archive; whether a handler starts depends on more than its archive.
             await self._start(edit, sorry, client=new.version.kind == "onnx" and not self.settings.strict)
+            await self._complete(new, sorry)
         except RequestError as failed:
             if self.settings.strict and failed.status >= 500:
                 idle = replace(new.version, min_workers=0, max_workers=0)
@@ -168,6 +170,15 @@ class Models:
             elif failed.status != 409:  # then somebody else has registered that very file
                 registration.discard(new.version, self.store)
             raise
+
+    async def _complete(self, new: Registration, sorry: str) -> None:
+        """Wait for the other workers of a handler that has started; without one of them nothing stays registered."""
+        reason = await self.hall.settled((new.name, new.number))
+        if reason:
+            with contextlib.suppress(RequestError):  # somebody else was quicker
+                await self.registry.change(lambda state: state.unregister(new.name, new.number))
+                await self.hall.gone((new.name, new.number))
+            raise self._failed(sorry, reason)
 
     async def _settled(self, key: Key, version: str | None) -> None:
         """Wait for the other workers of a handler; raise RequestError if one cannot start."""

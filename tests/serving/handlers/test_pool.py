@@ -150,6 +150,17 @@ def test_a_hanging_handler_is_ended_and_its_successor_answers(tmp_path: Path) ->
     assert any("did not answer within 1 s" in line for line in told)
 
 
+def test_a_request_that_hangs_fails_alone(tmp_path: Path) -> None:
+    async def run() -> list[Any]:
+        async with hosted(tmp_path, HANDLER, batch_size=4, response_timeout=1) as served:
+            return await together(served, ["a", "hang", "b"], tmp_path)
+
+    a, bad, b = asyncio.run(run())
+
+    assert bad == WORKER_DIED
+    assert (a["order"], b["order"]) == ("a", "b")
+
+
 def test_a_worker_without_memory_says_so_and_is_replaced(tmp_path: Path) -> None:
     async def run() -> tuple[list[int], Any, Any]:
         async with hosted(tmp_path, HANDLER, memory_mb=1024) as served:

@@ -30,11 +30,7 @@ END_SECONDS = 5.0  # from a kill to the end of the process
 
 
 class WorkerDiedError(Exception):
-    """The worker ended, or wrote what cannot be understood, before it had answered."""
-
-
-class WorkerLateError(WorkerDiedError):
-    """The worker did not answer in time."""
+    """The worker ended, was late, or wrote what cannot be understood, before it had answered."""
 
 
 class LoadError(Exception):
@@ -133,7 +129,7 @@ class Life:
                     return self._outcome(frame, len(calls))
                 on_part(self._replies(frame, len(calls)))
         except TimeoutError:
-            raise WorkerLateError(f"did not answer within {self._spec.response_timeout:g} s") from None
+            raise WorkerDiedError(f"did not answer within {self._spec.response_timeout:g} s") from None
         except (BrokenFrameError, KeyError, TypeError, ValueError, AttributeError) as broken:
             # A handler can write to the line itself, so nothing on it is taken for granted.
             raise WorkerDiedError(f"wrote {broken}") from broken

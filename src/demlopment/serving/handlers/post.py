@@ -11,7 +11,7 @@ from demlopment.errors import RequestError
 from demlopment.serving.calls import Reply
 from demlopment.serving.handlers.envelopes import ALONE
 from demlopment.serving.handlers.jobs import Job, Waiting
-from demlopment.serving.handlers.life import Life, LoadError, Outcome, Tell, WorkerDiedError, WorkerLateError
+from demlopment.serving.handlers.life import Life, LoadError, Outcome, Tell, WorkerDiedError
 from demlopment.serving.handlers.spec import Spec
 from demlopment.serving.tally import Tally
 
@@ -140,8 +140,7 @@ class Post:
             outcome = await life.answer([job.call for job in batch], lambda parts: self._parts(batch, parts))
         except WorkerDiedError as died:
             self._tell(f"{self._name} (process {self.pid}) {died}; another takes its place.")
-            late = isinstance(died, WorkerLateError)  # singly, they would take up to as long again each
-            await self._failed(batch, _refusal(500, "Worker died."), again=not late)
+            await self._failed(batch, _refusal(500, "Worker died."))
             return False
         except asyncio.CancelledError:
             for job in batch:
@@ -149,7 +148,7 @@ class Post:
             raise
         self._count(batch, outcome, began)
         if outcome.status != 200:
-            await self._failed(batch, _refusal(outcome.status, outcome.message, outcome.kind), again=True)
+            await self._failed(batch, _refusal(outcome.status, outcome.message, outcome.kind))
             # A leak has no other end: what is held now will be held in the next batch.
             return self._spec.strict or outcome.status != 507
         for job, reply in zip(batch, outcome.replies, strict=True):
@@ -160,9 +159,9 @@ class Post:
         for job, part in zip(batch, parts, strict=True):
             job.part(part, self._spec.max_response_bytes)
 
-    async def _failed(self, batch: Sequence[Job], error: RequestError, *, again: bool) -> None:
+    async def _failed(self, batch: Sequence[Job], error: RequestError) -> None:
         """A batch of several is tried again one by one, unless TorchServe's way is asked for: all of them fail."""
-        again = again and len(batch) > 1 and not self._spec.strict
+        again = len(batch) > 1 and not self._spec.strict
         for job in batch:
             job.alone = True
             if not again or job.stream is not None:
