@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from demlopment.serving import state
+from demlopment.serving.state import Version
 from tests.serving.endpoint import registered
+from tests.serving.handlers.hosting import packed
 from tests.test_cli import assert_two_sentences, run
 
 PATIENCE_SECONDS = 30
@@ -57,6 +60,20 @@ def test_the_three_curl_lines_work_when_pasted(tmp_path: Path) -> None:
 def test_a_home_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, lines):
         assert "has no model: run `demlopment demo`" in lines[0]
+
+
+def test_a_handler_is_shown_without_a_picture_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMLOPMENT_ENDPOINT__ALLOW_HANDLERS", "true")
+    home = registered(tmp_path)
+    home.models.mkdir(parents=True)
+    code = "def handle(data, context):\n    return data\n"
+    packed(home.models / "echo.mar", {"handler.py": code}, {"modelName": "echo", "handler": "handler.py"})
+    echo = Version("echo.mar", "echo.mar", 1, 1, kind="handler")
+    state.save(state.path(home), state.State().register("echo", "1.0", echo))
+
+    with serving(home.root) as (_, lines):
+        assert lines[1].startswith("curl -T YOUR_INPUT http://127.0.0.1:")
+        assert lines[1].endswith("/predictions/echo")
 
 
 def test_a_broken_archive_does_not_stop_the_endpoint(tmp_path: Path) -> None:

@@ -138,6 +138,18 @@ def test_the_ink_box_is_20_pixels_and_centred_by_mass() -> None:
     assert abs(moments["m01"] / moments["m00"] - images.MIDDLE) <= 0.5
 
 
+def test_a_progressive_jpeg_is_read() -> None:
+    page = np.full((200, 200), 255, np.uint8)
+    page[40:160, 90:110] = 0
+    done, jpeg = cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_QUALITY, 100])
+
+    prepared = images.prepare(jpeg.tobytes())
+
+    assert done
+    assert jpeg.tobytes().count(b"\xff\xda") > 1
+    np.testing.assert_allclose(prepared.astype(int), images.prepare(page), atol=8)
+
+
 def png_header(width: int, height: int) -> bytes:
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return images.PNG_SIGNATURE + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
@@ -148,6 +160,7 @@ def png_header(width: int, height: int) -> bytes:
     [
         (b"", "0 bytes"),
         (b"not a picture", "cannot be decoded"),
+        (b"\xff\xd8\xff" + b"\xff\xda\x00" * 65, "more than 64 scans"),
         (png_header(100_000, 100_000), "too large"),
         (images.encode_png(np.zeros((28, 28), np.uint8))[:60], "cannot be decoded"),
         (np.zeros((0, 5), np.uint8), "shape"),

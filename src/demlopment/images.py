@@ -19,7 +19,10 @@ MAX_PIXELS = 16_000_000  # a 4000 x 4000 scan of one character is already absurd
 MIDDLE = SIDE / 2  # where MNIST puts the centre of mass: pixel index 14.0 +- 0.5 in all of the 5,000 packaged digits
 INK = 51  # of 255: fainter than a fifth of the darkest stroke is paper noise, not ink
 FULL = 250  # strokes at least this strong are not stretched; MNIST's own reach 254 or 255
+MAX_SCANS = 64  # a progressive JPEG has about ten; each takes as long as the whole picture, and a few bytes make one
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+JPEG_SCAN = b"\xff\xda"  # what a picture's data cannot hold: 0xff is followed by 0 there
 
 Grey = npt.NDArray[np.uint8]
 
@@ -72,6 +75,8 @@ def _decode(data: bytes) -> npt.NDArray[np.generic]:
         # A PNG's size stands in its first 24 bytes, so a decompression bomb is refused before it is unpacked.
         width, height = struct.unpack(">II", data[16:24])
         _refuse_oversized(height, width)
+    if data.startswith(JPEG_SIGNATURE) and data.count(JPEG_SCAN) > MAX_SCANS:
+        raise ImageError(f"The image is a JPEG of more than {MAX_SCANS} scans. Save it again, or as PNG.")
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # OpenCV's own pixel limit, or a header that contradicts itself

@@ -85,7 +85,8 @@ class Endpoint(Room):
     max_header_bytes: Annotated[int, Field(ge=1024)] = 65_536
     header_seconds: Seconds = 10.0  # from a connection's first byte to the end of a request's headers
     body_seconds: Seconds = 60.0  # from there to the end of its body
-    max_connections: Annotated[int, Field(ge=1)] = 1024  # of one serving process; more wait in the kernel's queue
+    max_connections: Annotated[int, Field(ge=1)] = 1024  # of one serving process; more wait until one is idle or closed
+    max_held_mb: Annotated[int, Field(ge=1)] = 256  # bodies that one serving process holds at once; more are refused with 503
 
     allow_handlers: bool = False  # run the Python code of archives, in processes of their own
     allow_requirements: bool = False  # install what an archive's requirements.txt names
@@ -94,7 +95,7 @@ class Endpoint(Room):
     queue_full_status: Annotated[Literal[429, 503], BeforeValidator(int)] = 503  # a variable is a text
     response_timeout: Annotated[int, Field(ge=1)] = 120  # seconds a handler may take for a batch
     startup_timeout: Annotated[int, Field(ge=1)] = 120  # seconds a worker may take to load its handler
-    unregister_timeout: Annotated[int, Field(ge=1)] = 120  # seconds for the requests in hand of a version that goes
+    unregister_timeout: Annotated[int, Field(ge=1)] = 120  # seconds for what a version that goes, or the end, finds in hand
     worker_memory_mb: Annotated[int, Field(ge=64)] = 4096  # of one worker; it gets a MemoryError beyond
     hidden_variables: str = ""  # regular expression: environment variables that no worker sees, besides ours
 

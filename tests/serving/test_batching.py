@@ -34,11 +34,16 @@ class Watched:
         return self._session.run(names, feed)
 
 
-class Broken:
-    """A session with a bug."""
+class Picky:
+    """A session that fails on a batch with a blank picture in it."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
 
     def run(self, names: list[str], feed: dict[str, Any]) -> Any:
-        raise ZeroDivisionError
+        if not feed["image"].any(axis=(1, 2, 3)).all():
+            raise ZeroDivisionError
+        return self._session.run(names, feed)
 
 
 def network(tmp_path: Path, version: str = "1.0") -> tuple[Network, Watched]:
@@ -102,22 +107,45 @@ def test_a_lone_request_is_answered_in_the_next_round_of_the_loop(tmp_path: Path
     batching.journal.close()
 
 
-def test_a_bug_gives_an_error_and_not_silence(tmp_path: Path) -> None:
+def test_a_picture_that_a_network_fails_on_fails_alone_and_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     chosen, _ = network(tmp_path)
     journal = Journal(tmp_path / "journal", name="x")
     batching = Batching(journal, Tally(), max_batch=64)
-    reported: list[dict[str, Any]] = []
+    picky = Route(replace(chosen, version="picky", session=Picky(chosen.session)), "direct", "u", "default")
+    sound = Route(chosen, "direct", "u", "default")
+    blank = images.encode_png(np.zeros((28, 28), np.uint8))
+
+    answers = asyncio.run(
+        asked_together(batching, [picky, picky, picky, picky, sound], [digit(1), blank, digit(2), blank, digit(1)])
+    )
+    journal.close()
+
+    assert [isinstance(answer, Prediction) for answer in answers] == [True, False, True, False, True]
+    assert [str(answer) for answer in answers if not isinstance(answer, Prediction)] == ["Prediction failed"] * 2
+    assert [each.request_id for each in read(tmp_path / "journal")[0]] == ["r0", "r2", "r4"]
+    assert len(caplog.records) == 1
+
+
+def test_a_bug_in_one_answer_leaves_the_others_of_its_batch_answered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    chosen, _ = network(tmp_path)
+    journal = Journal(tmp_path / "journal", name="x")
+    batching = Batching(journal, Tally(), max_batch=64)
+    route = Route(chosen, "direct", "u", "default")
+
+    def broken(outcome: Prediction | DemlopmentError) -> None:
+        raise ZeroDivisionError
 
     async def ask() -> list[Prediction | BaseException]:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-        broken = Route(replace(chosen, session=Broken()), "direct", "u", "default")
-        return await asked_together(batching, [broken] * 2, [digit(1)] * 2)
+        batching.ask(route, "broken", digit(1), broken)
+        return await asked_together(batching, [route], [digit(1)])
 
     answers = asyncio.run(ask())
     journal.close()
 
-    assert all(isinstance(answer, NotReadyError) for answer in answers)
-    assert isinstance(reported[0]["exception"], ZeroDivisionError)
+    assert isinstance(answers[0], Prediction)
+    assert len(caplog.records) == 1
 
 
 def test_an_answer_that_cannot_be_journalled_is_not_given(tmp_path: Path) -> None:

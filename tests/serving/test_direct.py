@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from demlopment import images
 from demlopment.records import TrafficPlan
 from demlopment.serving import read
 from demlopment.serving.addresses import listen
@@ -29,6 +31,7 @@ def post(path: str, body: bytes, *headers: str, method: str = "POST", version: s
     return "\r\n".join(lines).encode() + body
 
 
+LARGE = images.encode_png(np.random.default_rng(1).integers(0, 255, (200, 200), np.uint8))  # noise is not compressed
 FORM = b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\n' + DIGIT + b"\r\n--b--\r\n"
 CHUNKED = (
     b"POST /predictions/digits HTTP/1.1\r\nx-request-id: r\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -47,8 +50,10 @@ REQUESTS = [
     ("a client that closes", post("/predictions/digits", DIGIT, "connection: close"), True),
     ("an older client", post("/predictions/digits", DIGIT, version="1.0"), True),
     ("a question for the head", post("/predictions/digits", DIGIT, method="HEAD"), True),
+    ("a large picture", post("/predictions/digits", LARGE), False),
+    ("no picture, and large", post("/predictions/digits", b"x" * 16_385), False),
     ("a form", post("/predictions/digits", FORM, "content-type: multipart/form-data; boundary=b"), False),
-    ("a body that is too large", post("/predictions/digits", b"x" * 10_001), False),
+    ("a body that is too large", post("/predictions/digits", b"x" * 50_001), False),
     ("a question about the model", post("/predictions/digits", b"", method="OPTIONS"), False),
     ("an unknown model", post("/predictions/none", DIGIT), False),
     ("an unknown version", post("/predictions/digits/9.9", DIGIT), False),
@@ -85,7 +90,7 @@ def opened(root: Path, **given: object) -> Iterator[Inference]:
             file = packed(root, version, model).name
             state = state.register(model, version, Version(file, file, 1, 1))
     state = state.split(TrafficPlan("split", "1.0", "2.0", share=0.5, salt="s"))
-    inference = app(root, state, None, max_request_bytes=10_000, **given)
+    inference = app(root, state, None, max_request_bytes=50_000, **given)
     yield inference
     inference.journal.close()
 

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import resource
 import select
@@ -5,15 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from demlopment.errors import HomeError, NotReadyError, SettingsError
 from demlopment.home import Home
-from demlopment.serving import read, serve
+from demlopment.serving import addresses, read, serve, supervisor
 from demlopment.serving import running as found
+from demlopment.serving.fleet import Fleet
+from demlopment.serving.launch import Launch
+from demlopment.serving.slot import Slot
+from demlopment.serving.state import State
 from tests.serving.endpoint import Load, digit, eventually, free_ports, registered, running, stop
 
 BLOCKED = ("torch", "mlflow", "polars", "deltalake", "dataframely", "scipy", "onnx", "sqlalchemy", "typer")
@@ -93,6 +100,79 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_run_goes_on(tmp_path
     assert (note, believed) == (True, None), "a note that nobody stands behind is not believed"
     assert status == 200
     assert set(load.acknowledged) <= kept
+
+
+def test_a_port_that_a_killed_endpoint_still_holds_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = socket.create_server(("127.0.0.1", 0))
+    port = busy.getsockname()[1]
+    monkeypatch.setattr(time, "sleep", lambda _: busy.close())  # who waits gives it time to leave
+
+    with supervisor._listening(free_ports(management_port=port), patience=30) as listeners:
+        got = listeners[1].getsockname()[1]
+
+    assert got == port
+
+
+def test_a_note_without_its_supervisor_says_that_one_was_killed(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.endpoint.mkdir()
+
+    before = addresses.left_behind(home)
+    with addresses.announced(home, addresses.Addresses("a", "b", "c")):
+        alive = addresses.left_behind(home)
+        note = (home.endpoint / addresses.NOTE).read_bytes()
+    ended = addresses.left_behind(home)
+    (home.endpoint / addresses.NOTE).write_bytes(note.replace(f"{os.getpid()}".encode(), b"0"))
+    killed = addresses.left_behind(home)
+
+    assert (before, alive, ended, killed) == (False, False, False, True)
+
+
+ORPHAN = """
+import ctypes, os, threading
+from demlopment.serving import process
+process.LEAVE_SECONDS = 0.05
+threading.Thread(target=process._leave_after, args=(os.getppid(),), daemon=True).start()
+print("up", os.getpid(), flush=True)
+ctypes.CDLL(None).sleep(600)  # as a loop that is busy in native code
+"""
+PARENT = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); time.sleep(600)"
+
+
+def test_a_serving_process_that_is_too_busy_to_notice_leaves_with_its_supervisor() -> None:
+    supervisor = subprocess.Popen([sys.executable, "-c", PARENT, ORPHAN], stdout=subprocess.PIPE, text=True)
+    with supervisor:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline().split()[1])
+        supervisor.kill()
+
+        assert gone([pid])
+
+
+class Asked(Slot):
+    """A slot without a process, which could not load anything, and notes that it was asked."""
+
+    def __init__(self, failed: dict[tuple[str, str], str]) -> None:
+        self.answer, self.asked = failed, 0
+
+    async def prepare(self, generation: State) -> dict[tuple[str, str], str]:
+        self.asked += 1
+        return self.answer
+
+
+@pytest.mark.parametrize(("failed", "asked"), [({("digits", "2.0"): "it died"}, [1, 0, 0]), ({}, [1, 1, 1])])
+def test_what_the_first_process_cannot_load_the_others_need_not_try(
+    failed: dict[tuple[str, str], str], asked: list[int], tmp_path: Path
+) -> None:
+    slots = [Asked(failed), Asked({}), Asked({})]
+    launch = Launch.of(Home(tmp_path), free_ports())
+    with socket.socket() as unused:
+        fleet = Fleet(unused, launch, attend=Mock(), tell=Mock(), slots=list(slots))
+
+        outcome = asyncio.run(fleet.prepare(State()))
+
+    assert outcome == failed
+    assert [slot.asked for slot in slots] == asked
 
 
 def test_a_stopped_endpoint_answers_what_it_was_asked_and_leaves_nothing(tmp_path: Path) -> None:

@@ -13,11 +13,17 @@ from demlopment.serving.state import Model, State, Version
 from tests.serving.endpoint import registered
 
 names = st.text(min_size=1, max_size=6)
-versions = st.builds(Version, names, names, st.integers(0, 9), st.integers(0, 9), st.integers(1, 64), st.integers(0, 1000))
-plans = st.builds(TrafficPlan, names, names, names, st.floats(0, 1), names, names)
-models = st.dictionaries(names, versions, min_size=1, max_size=3).flatmap(
-    lambda of: st.builds(Model, st.sampled_from(sorted(of)), st.just(of), st.none() | plans)
-)
+files = st.text("abz-_ 1ü", min_size=1, max_size=6).map(lambda name: f"{name}.mar")
+versions = st.builds(Version, files, names, st.integers(0, 9), st.integers(0, 9), st.integers(1, 64), st.integers(0, 1000))
+
+
+def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
+    number = st.sampled_from(sorted(known))
+    plans = st.builds(TrafficPlan, names, number, number, st.floats(0, 1), names, names)
+    return st.builds(Model, number, st.just(known), st.none() | plans)
+
+
+models = st.dictionaries(names, versions, min_size=1, max_size=3).flatmap(of_versions)
 states = st.builds(State, st.integers(0, 99), st.dictionaries(names, models, max_size=3))
 
 
@@ -36,11 +42,52 @@ def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"format": 3, "generation": 0, "models": {}}', '{"format": 1, "generation": 0, "models": {"a": 1}}'],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"format": 3, "generation": 0, "models": {}}',
+        '{"format": 1, "generation": 0, "models": {"a": 1}}',
+    ],
 )
 def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(text)
+
+    with pytest.raises(HomeError, match=r"state\.json"):
+        state.load(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("generation",), None),
+        (("generation",), "1"),
+        (("models", "digits", "plan"), {"model": "digits", "control": "9", "treatment": "1.0", "share": 0.5, "salt": "s"}),
+        (("models", "digits", "plan"), {"model": "digits", "control": "1.0", "treatment": "1.0", "share": "x", "salt": "s"}),
+        (("models", "digits", "versions", "1.0", "file"), "../digits-1.0.mar"),
+        (("models", "digits", "versions", "1.0", "file"), ".."),
+        (("models", "digits", "versions", "1.0", "file"), "\ud800"),
+        (("models", "digits", "versions", "1.0", "kind"), "zzz"),
+        (("models", "digits", "versions", "1.0", "batch_size"), "x"),
+        (("models", "digits", "versions", "1.0", "batch_size"), True),
+        (("models", "digits", "versions", "1.0", "min_workers"), -1),
+        (("models", "digits", "versions", "1.0", "min_workers"), 1.5),
+        (("models", "digits", "versions", "1.0", "response_timeout"), 10**400),
+        (("models", "digits", "versions"), []),
+    ],
+)
+def test_a_value_that_nobody_wrote_is_refused(tmp_path: Path, place: tuple[str, ...], value: object) -> None:
+    path = tmp_path / "state.json"
+    state.save(path, State().register("digits", "1.0", Version("a.mar", "a.mar", 1, 1)))
+    values = json.loads(path.read_bytes())
+    inner = values
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(values))
 
     with pytest.raises(HomeError, match=r"state\.json"):
         state.load(path)

@@ -76,6 +76,8 @@ def test_two_salts_assign_independently() -> None:
         ({"share": -0.1}, "share"),
         ({"share": float("nan")}, "share"),
         ({"share": True}, "share"),
+        ({"share": 10**400}, "share"),
+        ({"salt": "\ud800"}, "salt"),
         ({"share": "0.5"}, "share"),
         ({"share": None}, "share"),
         ({"control": ""}, "control"),

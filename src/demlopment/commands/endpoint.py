@@ -104,27 +104,31 @@ def _show_curl_lines(addresses: "Addresses", home: "Home", store: Path) -> None:
         return
     name, sample = first
     typer.echo("Ready. Paste one of these into another terminal; Ctrl-C stops the endpoint.")
-    typer.echo(f"  curl -T {shlex.quote(str(sample))} {addresses.inference}/predictions/{name}")
+    body = "YOUR_INPUT" if sample is None else shlex.quote(str(sample))
+    typer.echo(f"  curl -T {body} {addresses.inference}/predictions/{name}")
     typer.echo(f"  curl {addresses.management}/models/{name}")
     typer.echo(f"  curl {addresses.metrics}/metrics")
 
 
-def _first_loaded(home: "Home", store: Path) -> tuple[str, Path] | None:
-    """A model that answers, and a picture for a first request to it, taken out of its archive."""
+def _first_loaded(home: "Home", store: Path) -> tuple[str, Path | None] | None:
+    """A model that is served, and a picture for a first request to it, taken out of its archive if there is one in it."""
     from demlopment import archive
     from demlopment.home import replace
     from demlopment.serving import state
 
     # The endpoint is in the middle of getting ready and cannot be asked yet; its state says the same.
-    for name, model in state.load(state.path(home)).models.items():
+    served = [(name, model.versions[model.default]) for name, model in state.load(state.path(home)).models.items()]
+    for name, version in served:
+        if version.kind == "handler":
+            continue
         try:
-            content = archive.read(store / model.versions[model.default].file)
+            content = archive.read(store / version.file)
         except ArchiveError:  # the endpoint has named it, and serves the others
             continue
         path = home.endpoint / "sample.png"
         replace(path, content.sample)
         return name, path
-    return None
+    return next(((name, None) for name, version in served if version.kind == "handler" and version.served), None)
 
 
 def predict(

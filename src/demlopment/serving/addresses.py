@@ -36,6 +36,11 @@ def running(place: Home) -> Addresses | None:
         return None
 
 
+def left_behind(place: Home) -> bool:
+    """Whether the last supervisor of this home was killed, so that its processes may still be going."""
+    return (place.endpoint / NOTE).exists() and running(place) is None
+
+
 @contextmanager
 def announced(place: Home, addresses: Addresses) -> Iterator[None]:
     """Tell other processes where this one answers, for as long as the block lasts."""

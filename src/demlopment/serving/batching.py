@@ -17,7 +17,7 @@ import numpy.typing as npt
 from demlopment import images
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
-from demlopment.serving.engine import Network, Route
+from demlopment.serving.engine import Key, Network, Route
 from demlopment.serving.journal import Journal
 from demlopment.serving.tally import Tally
 
@@ -76,6 +76,7 @@ class Batching:
     max_batch: int
     now: Callable[[], float] = time.time
     _waiting: list[Waiting] = field(default_factory=list)
+    _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture
 
     async def predict(self, route: Route, request_id: str, picture: bytes | images.Grey) -> Prediction:
         """The journalled answer of a network for one picture: encoded bytes, or an array as images.prepare makes it.
@@ -107,11 +108,10 @@ class Batching:
         waiting, self._waiting = self._waiting, []
         try:
             answered = [
-                self._answered(network, kept, prepared, times)
+                answers
                 for network, group in _by_network(waiting).items()
                 for first in range(0, len(group), self.max_batch)
-                for kept, prepared, times in [_readable(group[first : first + self.max_batch])]
-                if kept
+                for answers in self._inferred(network, group[first : first + self.max_batch])
             ]
             if answered:
                 self._acknowledge(answered)
@@ -119,6 +119,22 @@ class Batching:
             # If a bug of ours ends up here, its clients get an error instead of silence.
             for each in waiting:
                 each.tell(NotReadyError("Prediction failed", ""))
+
+    def _inferred(self, network: Network, batch: Sequence[Waiting]) -> list[Answered]:
+        """The answers to a batch, or to its requests one by one where the network fails: nobody pays for another's picture."""
+        kept, prepared, started = _readable(batch)
+        if not kept:
+            return []
+        try:
+            return [self._answered(network, kept, prepared, started)]
+        except Exception:
+            if len(kept) > 1:
+                return [answers for each in kept for answers in self._inferred(network, [each])]
+            if network.key not in self._failed:  # once: a network that always fails would fill a disk
+                self._failed.add(network.key)
+                log.exception("%s %s failed on a picture; it is said once", *network.key)
+            kept[0].tell(RequestError("Prediction failed", status=503, kind="InternalServerException"))
+            return []
 
     def _answered(
         self, network: Network, batch: Sequence[Waiting], prepared: Sequence[images.Grey], started: float

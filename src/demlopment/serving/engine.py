@@ -17,8 +17,8 @@ from demlopment import archive, images
 from demlopment.archive import Answering, Card
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.records import Arm
+from demlopment.serving import traffic
 from demlopment.serving.state import Model, State, Version
-from demlopment.serving.traffic import assign
 
 Floats = npt.NDArray[np.float32]
 Key = tuple[str, str]  # model, version
@@ -134,9 +134,9 @@ class Engine:
         model = self._models[name]
         plan = model.plan
         header = plan.unit_header if plan else "x-unit-id"
-        unit = headers.get(header.encode(), b"").decode("latin-1") or request_id
+        unit = traffic.unit(headers.get(header.encode(), b""), request_id)
         if plan and version is None:
-            arm = assign(unit, plan)
+            arm = traffic.assign(unit, plan)
             chosen = plan.treatment if arm == "treatment" else plan.control
             return self._route((name, chosen), arm, unit, None)
         return self._route((name, model.default if version is None else version), "direct", unit, version)

@@ -40,8 +40,13 @@ class Fleet:
         await self.resize(count)
 
     async def prepare(self, state: State) -> dict[Key, str]:
-        """What any process could not load of a generation that is not in force yet."""
-        return _together(await asyncio.gather(*(slot.prepare(state) for slot in self.slots)))
+        """What any process could not load of a generation that is not in force yet.
+
+        The first tries alone: a network that kills or stops it shall not do so to all of them.
+        """
+        first, *others = self.slots
+        failed = await first.prepare(state)
+        return failed or _together(await asyncio.gather(*(slot.prepare(state) for slot in others)))
 
     async def load(self, state: State) -> None:
         """Put a generation in force: when this returns, every process answers by it."""

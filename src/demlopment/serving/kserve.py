@@ -79,6 +79,8 @@ def inputs(headers: Mapping[bytes, bytes], body: bytes, verb: Verb) -> Question:
     if not isinstance(chosen, list):
         raise RequestError("The outputs are no list.", "Send a list of objects with a name.")
     wanted = tuple(_output(each, OUTPUTS[verb], binary=everything) for each in chosen)
+    if len({output.name for output in wanted}) != len(wanted):
+        raise RequestError("The outputs name one of them twice.", "Name each once.")
     return Question(pictures.rows(tensor), (), given or None, wanted, everything)
 
 

@@ -30,6 +30,8 @@ class Launch:
     header_seconds: float
     body_seconds: float
     max_connections: int
+    max_held_mb: int
+    unregister_timeout: int
     open_health: bool
     certificate_file: Path | None
     private_key_file: Path | None

@@ -62,9 +62,11 @@ def _instance(number: int, row: Any) -> Picture:
         return _decoded(value.encode(errors="replace"))
     if isinstance(value, list):
         try:
-            array = np.asarray(value)
+            array = tensors.numbers(value)
         except ValueError as ragged:
             raise RequestError(f"Instance {number} is no array ({ragged}).", "Send rows of equal length.") from ragged
+        except TypeError as text:
+            raise _no_numbers(f"Instance {number}") from text
         if _has_truths(value):  # which an array would take for 0 and 1
             raise _no_numbers(f"Instance {number}")
         return _pixels(array, f"Instance {number}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from demlopment import images
 from demlopment.archive import Answering
 from demlopment.errors import RequestError
 from demlopment.images import Grey
@@ -25,6 +26,7 @@ from demlopment.serving.paths import Target
 from demlopment.serving.tally import Tally
 
 MAX_EXPLAINED = 16  # pictures in one request: each takes up to 785 runs of the network, about 30 ms
+SMALL = 16_384  # bytes of a picture that is decoded within its batch; a scanned character has hundreds
 Maps = list[npt.NDArray[np.float32]]
 
 
@@ -45,7 +47,7 @@ class Predictions:
             picture = await _picture(request, target)
             if target.verb == "explain" and not self.strict:
                 return await self._explained(request, route, network, picture)
-            prediction = await self.batching.predict(route, request.id, picture)
+            prediction = await self.batching.predict(route, request.id, await self._seen(picture))
         except RequestError as unreadable:
             raise self.refusal(unreadable) from unreadable
         return self.said(prediction, request.headers, network)
@@ -113,6 +115,16 @@ class Predictions:
             maps.append(found)
         self.tally.add("demlopment_explanations_total", *network.key, amount=len(maps))
         return chosen, maps
+
+    async def _seen(self, picture: bytes) -> bytes | Grey:
+        """A large picture is prepared beside the batches, which would have to wait for it."""
+        if len(picture) <= SMALL:
+            return picture
+        async with self._alone:
+            try:
+                return await asyncio.to_thread(images.prepare, picture)
+            except images.ImageError as error:
+                raise RequestError(str(error)) from error
 
     async def _prepared(self, given: Sequence[pictures.Picture]) -> list[Grey]:
         if len(given) == 1:

@@ -8,10 +8,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import uvloop
@@ -32,6 +35,7 @@ from demlopment.serving.launch import Launch
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
 
+LEAVE_SECONDS = 5.0  # after the supervisor has died; a batch takes milliseconds, a large picture up to a second
 TEND_SECONDS = 1.0  # between two looks at the journal's files, which may so exceed their limits by a second of traffic
 
 
@@ -83,6 +87,7 @@ class Process:
 
 async def run(options: argparse.Namespace) -> None:
     """Obey until the last command, the end of the line or SIGTERM; requests in hand are finished in each case."""
+    Thread(target=_leave_after, args=(os.getppid(),), name="leave", daemon=True).start()
     line = await Line.open(socket.socket(fileno=options.line))
     launch = Launch.from_json(options.launch)
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a broken form is told to its sender
@@ -108,6 +113,19 @@ async def run(options: argparse.Namespace) -> None:
             task.cancel()
         desk.close()
         journal.close()
+
+
+def _leave_after(supervisor: int) -> None:
+    """Without a supervisor, what is not answered soon never will be; the loop may be too busy to notice, and holds the port."""
+    try:
+        end = os.pidfd_open(supervisor)
+    except ProcessLookupError:
+        return  # and the line has ended
+    gone = select.poll()
+    gone.register(end, select.POLLIN)
+    gone.poll()
+    time.sleep(LEAVE_SECONDS)
+    os._exit(1)
 
 
 async def _tend(journal: Journal) -> None:

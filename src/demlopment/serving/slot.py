@@ -18,7 +18,7 @@ from demlopment import images
 from demlopment.errors import NotReadyError
 from demlopment.serving import state, tally
 from demlopment.serving.control import Line, LineClosedError
-from demlopment.serving.http.server import FINISH_SECONDS, LINGER_SECONDS
+from demlopment.serving.http.server import LINGER_SECONDS
 from demlopment.serving.launch import Launch
 from demlopment.serving.state import State
 from demlopment.serving.tally import Tally
@@ -30,7 +30,7 @@ Attend = Callable[[socket.socket], Coroutine[Any, Any, None]]  # runs handlers f
 
 START_SECONDS = 60.0  # imports and loading take about one; a process that needs more is stuck
 COLLECT_SECONDS = 1.0  # a scrape does not wait longer for a busy process: its last counts stand
-DRAIN_SECONDS = LINGER_SECONDS + FINISH_SECONDS + 2
+DRAIN_SECONDS = LINGER_SECONDS + 2  # besides what requests in hand are given
 LEAVE_SECONDS = 5.0  # from the last reply to the end of the process
 SOON_SECONDS = 5.0  # two deaths closer than this have one cause, and restarting at once would only burn the processor
 FIRST_DELAY, LAST_DELAY = 0.2, 10.0  # seconds before such a restart, doubling
@@ -108,7 +108,7 @@ class Slot:
         self._listener.close()
         if self._line is not None:
             with contextlib.suppress(LineClosedError, TimeoutError):
-                async with asyncio.timeout(DRAIN_SECONDS):
+                async with asyncio.timeout(self._launch.unregister_timeout + DRAIN_SECONDS):
                     self.tally = Tally.from_json((await self._line.ask("drain"))["tally"])
         _, late = await asyncio.wait({self._life}, timeout=LEAVE_SECONDS)
         if late:

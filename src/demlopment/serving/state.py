@@ -5,9 +5,9 @@ Every change makes a new generation. It is on disk before it is acknowledged, so
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from demlopment import home
 from demlopment.errors import HomeError, RequestError
@@ -17,6 +17,7 @@ from demlopment.records import TrafficPlan
 MAX_WORKERS = 256  # as the setting endpoint.processes; a typing error must not start a thousand processes
 FORMAT = 2  # of state.json; raised when an older release could not read it
 READABLE = (1, 2)
+LARGEST = 2**31 - 1  # a number of TorchServe's
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,9 @@ class State:
         return State(self.generation + 1, models)
 
 
+Part = TypeVar("Part", "State", Version, TrafficPlan)
+
+
 def path(place: Home) -> Path:
     """Where the state of a home is kept. Whoever changes it while no endpoint runs holds `place.locked("serve")`."""
     return place.endpoint / "state.json"
@@ -158,7 +162,7 @@ def load(path: Path) -> State:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
         return State()
-    except ValueError as broken:
+    except (ValueError, RecursionError) as broken:
         raise _unreadable(path, str(broken)) from broken
     try:
         if values["format"] not in READABLE:
@@ -181,17 +185,33 @@ def as_json(state: State) -> dict[str, Any]:
 def from_json(values: Mapping[str, Any]) -> State:
     """The opposite of `as_json`."""
     models = {name: _model(model) for name, model in values["models"].items()}
-    return State(values["generation"], models)
+    return _checked(State(values["generation"], models))
 
 
 def _model(values: Mapping[str, Any]) -> Model:
-    versions = {number: Version(**version) for number, version in values["versions"].items()}
-    for version in versions.values():
-        if not isinstance(version.file, str) or not isinstance(version.min_workers, int) or version.min_workers > MAX_WORKERS:
-            raise TypeError(version)
-    if values["default"] not in versions:
-        raise KeyError(values["default"])
-    return Model(values["default"], versions, TrafficPlan(**values["plan"]) if values["plan"] else None)
+    versions = {number: _checked(Version(**version)) for number, version in values["versions"].items()}
+    for number, version in versions.items():
+        if version.file in ("", ".", "..") or Path(version.file).name != version.file or not version.file.isprintable():
+            raise TypeError(f"the file of {number} is {version.file!r}")
+        if not 0 <= version.min_workers <= MAX_WORKERS:
+            raise TypeError(f"min_workers of {number} is {version.min_workers}")
+    plan = _checked(TrafficPlan(**values["plan"])) if values["plan"] else None
+    for number in (values["default"], *((plan.control, plan.treatment) if plan else ())):
+        if number not in versions:
+            raise KeyError(number)
+    return Model(values["default"], versions, plan)
+
+
+def _checked(built: Part) -> Part:
+    """Raise TypeError for a plain field that does not hold what its annotation says: JSON can hold anything."""
+    for each in fields(built):
+        value, choices = getattr(built, each.name), get_args(each.type)
+        if each.type not in (str, int, float) and get_origin(each.type) is not Literal:
+            continue
+        right = value in choices if choices else type(value) in ((int, float) if each.type is float else (each.type,))
+        if not right or (type(value) is int and abs(value) > LARGEST):
+            raise TypeError(f"{each.name} is {value!r:.60}")
+    return built
 
 
 def _is_arm(name: str, number: str) -> RequestError:

@@ -10,6 +10,7 @@ import os
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from socket import socket
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ from demlopment.serving.tokens import KeyFile
 if TYPE_CHECKING:  # a serving process imports this package too, and has no use for the settings' 20 MB
     from demlopment.settings import Endpoint
 
+LEFT_BEHIND_SECONDS = 10.0  # twice what the processes of a killed supervisor take to leave, see process.py
+POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0  # between two looks at the counters: what a killed process counted since then is in no metric
 
 
@@ -73,7 +76,7 @@ async def _serve(home: Home, settings: "Endpoint", terms: Terms, *, leash: bool,
     _stop_on_signals(stop)
     if leash:
         _stop_on_end_of_input(stop)
-    with _listening(settings) as listeners:
+    with _listening(settings, LEFT_BEHIND_SECONDS if addresses.left_behind(home) else 0.0) as listeners:
         await Supervisor(home, settings, terms, listeners).run(stop, ready)
 
 
@@ -147,18 +150,25 @@ class Once:
 
 
 @contextlib.contextmanager
-def _listening(settings: "Endpoint") -> Iterator[list[socket]]:
-    """The three ports in TorchServe's order; closed at the latest when the block ends."""
+def _listening(settings: "Endpoint", patience: float) -> Iterator[list[socket]]:
+    """The three ports in TorchServe's order; closed at the latest when the block ends. One in use is waited for that long."""
+    deadline = time.monotonic() + patience
     ports = {
         "inference_port": (settings.host, settings.inference_port),
         "management_port": (settings.management_host or settings.host, settings.management_port),
         "metrics_port": (settings.metrics_host or settings.host, settings.metrics_port),
     }
     with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(addresses.listen(host, port, name, shared=name == "inference_port"))
-            for name, (host, port) in ports.items()
-        ]
+        listeners: list[socket] = []
+        while len(listeners) < len(ports):
+            name, (host, port) = list(ports.items())[len(listeners)]
+            try:
+                listeners.append(stack.enter_context(addresses.listen(host, port, name, shared=name == "inference_port")))
+            except SettingsError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+        yield listeners
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

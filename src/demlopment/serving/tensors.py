@@ -54,7 +54,12 @@ def read(document: Any, binary: bytes) -> tuple[Tensor, int]:
         flat = _from_bytes(name, datatype, binary[:size])
     if flat.size != math.prod(shape):
         raise RequestError(f"The tensor {_cut(name)} has the shape {list(shape)} and {flat.size} elements.", "Send as many.")
-    return Tensor(name, datatype, flat.reshape(shape)), size or 0
+    try:
+        return Tensor(name, datatype, flat.reshape(shape)), size or 0
+    except (ValueError, OverflowError) as impossible:  # nothing, in dimensions that no array can have
+        raise RequestError(f"The tensor {_cut(name)} has the shape {_cut(list(shape))}.", "Send the shape of its data.") from (
+            impossible
+        )
 
 
 def write(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
@@ -98,7 +103,7 @@ def _from_json(name: str, datatype: str, data: Any) -> npt.NDArray[Any]:
     if datatype == BYTES:
         return _from_texts(name, data)
     try:
-        values = np.asarray(data)
+        values = numbers(data)
         if values.dtype.kind in "fO" and datatype == "UINT64":
             # NumPy makes floats of whole numbers that fit neither INT64 alone nor UINT64 alone.
             values = _whole(np.asarray(data, object), values)
@@ -106,6 +111,8 @@ def _from_json(name: str, datatype: str, data: Any) -> npt.NDArray[Any]:
         raise RequestError(
             f"The data of the tensor {_cut(name)} is no array ({ragged}).", "Send rows of equal length."
         ) from ragged
+    except TypeError as text:
+        raise RequestError(f"The data of the tensor {_cut(name)} is not {datatype}: {text}.", "Send numbers.") from text
     dtype = DTYPES[datatype]
     allowed = {"b": "b", "f": "iuf"}.get(dtype.kind, "iu")
     if values.size and values.dtype.kind not in allowed:
@@ -120,6 +127,19 @@ def _whole(exact: npt.NDArray[Any], otherwise: npt.NDArray[Any]) -> npt.NDArray[
     """As UINT64 if every element is a whole number of that range."""
     fits = all(type(each) is int and 0 <= each < 2**64 for each in exact.ravel())
     return exact.astype(np.uint64) if fits else otherwise
+
+
+def numbers(data: list[Any]) -> npt.NDArray[Any]:
+    """Nested lists as an array of the type that fits them; raises ValueError for ragged ones, TypeError for a text among them.
+
+    NumPy would make every element as long as the longest text, which is how a small body could fill the memory.
+    """
+    level: list[Any] = data
+    while level and all(isinstance(each, list) for each in level):
+        level = [element for each in level for element in each]
+    if any(isinstance(each, str) for each in level):
+        raise TypeError("it holds a text")
+    return np.asarray(data)
 
 
 def _from_texts(name: str, data: list[Any]) -> npt.NDArray[Any]:

@@ -1,7 +1,6 @@
 """Choose the arm for a request. Knows nothing of models or HTTP; the same unit always gets the same answer."""
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,19 @@ from demlopment.errors import RequestError
 from demlopment.records import Arm, TrafficPlan
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,64}")  # RFC 9110's token, in lower case as servers see it
+MAX_UNIT = 128  # bytes, as long as a request id: the journal holds it in every row
 PLAN_FIELDS = ("control", "treatment", "share", "salt", "unit_header")
+
+
+def unit(given: bytes, request_id: str) -> str:
+    """Who asks: what the plan's header says, or the request itself. A long one is journalled as its digest.
+
+    >>> unit(b"ada", "r"), unit(b"", "r"), len(unit(b"x" * 1000, "r"))
+    ('ada', 'r', 64)
+    """
+    if len(given) > MAX_UNIT:
+        return hashlib.sha256(given).hexdigest()
+    return given.decode("latin-1") or request_id
 
 
 def assign(unit: str, plan: TrafficPlan) -> Arm:
@@ -50,13 +61,14 @@ def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
 
 def _text(values: Mapping[str, Any], name: str, default: str | None = None) -> str:
     value = values.get(name, default)
-    if not isinstance(value, str) or not 0 < len(value) <= 128:
+    # Half of a surrogate pair is a text in JSON and nowhere else.
+    if not isinstance(value, str) or not 0 < len(value) <= 128 or any("\ud800" <= each <= "\udfff" for each in value):
         raise RequestError(f"The plan's {name} is {value!r}.", "Send a text of 1 to 128 characters.")
     return value
 
 
 def _share(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise RequestError(
             f"The plan's share is {value!r}.", "Send a number from 0 (nobody gets the treatment) to 1 (everybody)."
         )

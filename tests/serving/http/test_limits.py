@@ -1,5 +1,6 @@
 import asyncio
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from demlopment.home import Home
 from demlopment.serving.addresses import listen
 from demlopment.serving.http import wire
 from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.protocol import MAX_WAITING
 from demlopment.serving.http.server import Server
 from demlopment.serving.http.wire import Answer, Receive, Scope, Send
 from demlopment.serving.launch import Launch
@@ -48,11 +50,15 @@ def received_after(sent: bytes, limits: Limits) -> bytes:
 
 
 def test_the_limits_are_those_of_the_settings() -> None:
-    settings = Endpoint(max_header_bytes=2000, header_seconds=3, body_seconds=4, max_connections=5)
+    settings = Endpoint(
+        max_header_bytes=2000, header_seconds=3, body_seconds=4, max_connections=5, unregister_timeout=6, max_held_mb=7
+    )
 
     limits = Limits.of(Launch.of(Home(Path("anywhere")), settings))
 
-    assert limits == Limits(header_bytes=2000, header_seconds=3, body_seconds=4, connections=5)
+    assert limits == Limits(
+        header_bytes=2000, header_seconds=3, body_seconds=4, connections=5, finish_seconds=6, held_bytes=7e6
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_an_idle_connection_is_closed_without_a_word(sent: bytes) -> None:
 def test_connections_beyond_the_limit_wait_and_are_answered_in_the_end() -> None:
     async def scenario() -> tuple[list[int], int]:
         listener = listen("127.0.0.1", 0, "inference_port")
-        server = Server(yes, listener, limits=Limits(connections=2))
+        server = Server(yes, listener, limits=Limits(connections=2, evict_seconds=math.inf))
         await server.start()
         address = listener.getsockname()[:2]
         clients = [await asyncio.open_connection(*address) for _ in range(7)]
@@ -129,3 +135,96 @@ def test_a_client_that_reads_nothing_is_cut_off() -> None:
         return start
 
     assert asyncio.run(scenario()) == b"HTTP/1.1 200 OK"
+
+
+def test_idle_connections_make_room_for_a_new_one_the_longest_idle_first() -> None:
+    async def scenario() -> tuple[bytes, bytes, bytes]:
+        listener = listen("127.0.0.1", 0, "inference_port")
+        server = Server(yes, listener, limits=Limits(connections=2, evict_seconds=0))
+        await server.start()
+        address = listener.getsockname()[:2]
+        (oldest, old_writer), (other, other_writer) = [await asyncio.open_connection(*address) for _ in range(2)]
+        for reader, writer in ((other, other_writer), (oldest, old_writer), (other, other_writer)):
+            writer.write(GET)
+            await asyncio.wait_for(reader.readuntil(b"yes"), SECONDS)
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(GET)
+        answer = await asyncio.wait_for(reader.readuntil(b"yes"), SECONDS)
+        evicted = await asyncio.wait_for(oldest.read(), SECONDS)
+        other_writer.write(GET)
+        kept = await asyncio.wait_for(other.readuntil(b"yes"), SECONDS)
+        for each in (old_writer, other_writer, writer):
+            each.close()
+        await server.drain()
+        return answer, evicted, kept
+
+    answer, evicted, kept = asyncio.run(scenario())
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert evicted == b""
+    assert kept.startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_that_comes_in_parts_is_refused_while_the_others_hold_as_much_as_they_may() -> None:
+    async def scenario() -> tuple[bytes, bytes]:
+        listener = listen("127.0.0.1", 0, "inference_port")
+        server = Server(yes, listener, limits=Limits(held_bytes=100))
+        await server.start()
+        address = listener.getsockname()[:2]
+        answers = []
+        holding, held = await asyncio.open_connection(*address)
+        held.write(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + bytes(99))
+        await held.drain()
+        for turn in range(2):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"POST / HTTP/1.1\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"100 Continue\r\n\r\n"), SECONDS)
+            writer.write(b"a" * 10)
+            await asyncio.sleep(SOON)  # so that they are two reads
+            writer.write(b"b" * 10)
+            answers.append(await asyncio.wait_for(reader.read(), SECONDS))
+            writer.close()
+            if turn == 0:  # what was held is let go with its answer
+                held.write(b"!")
+                await asyncio.wait_for(holding.readuntil(b"yes"), SECONDS)
+        held.close()
+        await server.drain()
+        return answers[0], answers[1]
+
+    refused, answered = asyncio.run(scenario())
+
+    assert refused.startswith(b"HTTP/1.1 503 Service Unavailable")
+    assert b"holds as many bytes" in refused
+    assert answered.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_more_pipelined_requests_than_may_wait_are_refused_behind_the_answers_to_the_others() -> None:
+    received = received_after(GET * (MAX_WAITING + 50), Limits())
+
+    assert received.count(b"HTTP/1.1 200 OK") == MAX_WAITING + 1, "one is answered while the others wait"
+    assert received.count(b"HTTP/1.1 503 Service Unavailable") == 1
+    assert b"Send the next when the first is answered." in received
+
+
+def test_answers_that_nobody_reads_stop_the_next_request() -> None:
+    begun = 0
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal begun
+        begun += 1
+        await wire.body(receive, 1000, {})
+        await wire.reply(send, scope, Answer(200, bytes(10_000_000)), "id")
+
+    async def scenario() -> None:
+        listener = listen("127.0.0.1", 0, "inference_port")
+        server = Server(large, listener, limits=Limits(body_seconds=SOON))
+        await server.start()
+        reader, writer = await asyncio.open_connection(*listener.getsockname()[:2], limit=1)
+        writer.write(GET * 100)
+        await reader.readexactly(15)
+        await asyncio.wait_for(server.drain(), SECONDS)  # it is cut off
+        writer.close()
+
+    asyncio.run(scenario())
+
+    assert begun == 1

@@ -164,3 +164,11 @@ def test_a_large_body_is_no_header() -> None:
     requests = read(b"POST / HTTP/1.1\r\nContent-Length: 50000\r\n\r\n" + b"x" * 50_000, b"GET / HTTP/1.1\r\n\r\n")
 
     assert requests.whole == 2
+
+
+def test_thousands_of_declined_upgrades_in_one_read_are_requests_like_others() -> None:
+    upgrade = b"GET /up HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+    requests = read(upgrade * 2000 + b"GET /last HTTP/1.1\r\n\r\n")
+
+    assert [scope["path"] for scope in requests.scopes] == ["/up"] * 2000 + ["/last"]

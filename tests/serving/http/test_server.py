@@ -3,6 +3,7 @@ import socket
 
 from demlopment.serving.addresses import listen
 from demlopment.serving.http import wire
+from demlopment.serving.http.limits import Limits
 from demlopment.serving.http.server import Server
 from demlopment.serving.http.wire import Answer, Receive, Scope, Send
 
@@ -112,3 +113,20 @@ def test_a_slow_answer_is_finished_before_the_server_has_stopped() -> None:
 
     assert not early
     assert answer.endswith(b"yes")
+
+
+def test_a_server_that_stops_waits_for_what_is_in_hand_as_long_as_it_may_and_no_longer() -> None:
+    async def scenario() -> bool:
+        door, listener = Door(), listen("127.0.0.1", 0, "inference_port")
+        server = Server(door, listener, limits=Limits(finish_seconds=0.05))
+        await server.start()
+        connection = connected(listener)
+        connection.send(REQUEST)
+        while not door.asked:
+            await asyncio.sleep(0)
+        await asyncio.wait_for(server.drain(), 20)
+        connection.close()
+        door.open.set()
+        return True
+
+    assert asyncio.run(scenario())

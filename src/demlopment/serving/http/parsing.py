@@ -55,9 +55,8 @@ class Parsing:
         """
         self._silent += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            while data:  # again for what is behind a declined upgrade
+                data = self._fed(data)
         except httptools.HttpParserCallbackError as wrapped:
             # The parser stops at an exception of ours and hands it over as the context of its own.
             raise (wrapped.__context__ or wrapped) from None
@@ -119,15 +118,24 @@ class Parsing:
             self.phase, self.steps, self._silent = BETWEEN, self.steps + 1, 0
             self._reader.ended()
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Read the request once more as if it had asked for no other protocol, which is how one declines (RFC 9110, 7.8)."""
+    def _fed(self, data: bytes) -> bytes:
+        """What is still to be read once the parser has had `data`."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._declined(data[upgrade.args[0] :])
+        return b""
+
+    def _declined(self, rest: bytes) -> bytes:
+        """The request once more, as if it had asked for no other protocol, which is how one declines (RFC 9110, 7.8)."""
         method = self._parser.get_method()
         if method == b"CONNECT":
             raise wire.not_allowed()
         lines = [b"%b %b HTTP/1.1" % (method, self._target)]
         lines += [b"%b: %b" % (name, value) for name, value in self._headers if name != b"upgrade"]
-        self._parser, self._silent = httptools.HttpRequestParser(self), 0
-        self.feed(b"\r\n".join((*lines, b"", rest)))
+        again = b"\r\n".join((*lines, b"", rest))
+        self._parser, self._silent = httptools.HttpRequestParser(self), len(again)
+        return again
 
     def _too_long(self) -> RequestError:
         return RequestError(

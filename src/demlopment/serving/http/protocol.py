@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import cast
 
 from demlopment.errors import RequestError
-from demlopment.serving.http import wire
+from demlopment.serving.http import refusals
 from demlopment.serving.http.exchange import Exchange
-from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.limits import Budget, Limits
 from demlopment.serving.http.parsing import ASGI, BETWEEN, BODY, HEAD, Parsing
-from demlopment.serving.http.wire import App, Direct, Receive, Scope, Send
+from demlopment.serving.http.wire import App, Direct, Scope
 
 NEVER = math.inf
+MAX_WAITING = 128  # pipelined requests of one connection; clients that pipeline at all send some ten
 FAREWELL_SECONDS = 2.0  # a refused client may still be sending: closing on unread bytes would reset the refusal away
 NOBODY: Scope = {"http_version": "1.1", "method": "GET", "path": "", "headers": []}  # a request that could not be read
 
@@ -31,7 +32,12 @@ class HttpConnection(asyncio.Protocol):
     """
 
     def __init__(
-        self, app: App, limits: Limits, closed: "Callable[[HttpConnection], None]", direct: Direct | None = None
+        self,
+        app: App,
+        limits: Limits,
+        closed: "Callable[[HttpConnection], None]",
+        direct: Direct | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.deadline = NEVER
         self._app, self._limits, self._closed, self._direct = app, limits, closed, direct
@@ -44,6 +50,8 @@ class HttpConnection(asyncio.Protocol):
         self._closing = False  # what is in hand is the last
         self._heard_all = False  # the client has shut its half
         self._reading: Exchange | None = None  # whose body arrives, or arrived last
+        self._budget = budget or Budget()
+        self._held = 0  # bytes of bodies, as the budget counts them
         self._answering: Exchange | None = None
         self._begun = False  # and the app runs, or `direct` has it
         self._task: asyncio.Task[None] | None = None  # its app
@@ -56,6 +64,10 @@ class HttpConnection(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether something is being received or answered."""
         return self._parsing.phase is not BETWEEN or self._answering is not None
+
+    def idle(self, now: float) -> float:
+        """For how many seconds nothing has been received or answered."""
+        return 0.0 if self.busy or self._deaf else now - (self.deadline - self._limits.idle_seconds)
 
     def shutdown(self) -> None:
         """Answer what has been asked, then close."""
@@ -75,7 +87,7 @@ class HttpConnection(asyncio.Protocol):
         elif self._paused or self._answering not in (None, self._reading):
             self.deadline = now + self._limits.header_seconds  # it is we who are late
         else:
-            self._refuse(_too_slow())
+            self._refuse(refusals.too_slow())
 
     # What asyncio calls.
 
@@ -96,6 +108,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport, self._deaf, self.deadline = None, True, NEVER
         self._waiting.clear()
+        self._release()
         self._writable.set()
         self._parsing.close()
         if self._answering is None:
@@ -141,6 +154,8 @@ class HttpConnection(asyncio.Protocol):
         self._writable.set()
         if not self._waiting:
             self.resume_reading()
+        elif self._answering is None:
+            self._begin(self._waiting.popleft())
         self._rest()
 
     # What the parsing calls.
@@ -155,10 +170,17 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._waiting.append(self._reading)
             self.pause_reading()
+            if len(self._waiting) > MAX_WAITING:
+                raise refusals.too_many(MAX_WAITING)
 
     def came(self, chunk: bytes) -> None:
-        if self._reading is not None and not self._deaf:
-            self._reading.feed(chunk)
+        if self._reading is None or self._deaf:
+            return
+        self._held += len(chunk)
+        self._budget.held += len(chunk)
+        if self._budget.held > self._budget.limit and self._held > len(chunk):  # what came at once costs nobody a wait
+            raise refusals.too_much()
+        self._reading.feed(chunk)
 
     def ended(self) -> None:
         self.deadline = NEVER
@@ -195,13 +217,15 @@ class HttpConnection(asyncio.Protocol):
 
     def returned(self) -> None:
         self._answering = self._task = None
+        if not self._waiting:
+            self._release()
         if self._transport is None:
             self._closed(self)
-        elif self._waiting:
-            self._begin(self._waiting.popleft())
-        else:
+        elif not self._waiting:
             self.resume_reading()
             self._rest()
+        elif self._writable.is_set():  # a client that does not read its answers gets no further ones
+            self._begin(self._waiting.popleft())
 
     def cut(self) -> None:
         """Give the connection up: what was sent cannot be made whole, or nobody takes it."""
@@ -215,6 +239,10 @@ class HttpConnection(asyncio.Protocol):
         ours = exchange.app is not self._app  # a refusal
         if ours or self._direct is None or not exchange.whole or not self._direct(exchange):
             self._task = self._loop.create_task(exchange.run())
+
+    def _release(self) -> None:
+        self._budget.held -= self._held
+        self._held = 0
 
     def _last(self) -> Exchange | None:
         return self._waiting[-1] if self._waiting else self._answering
@@ -237,7 +265,7 @@ class HttpConnection(asyncio.Protocol):
             self._waiting.pop()
         elif broken is not None:
             broken.abandon()
-        refusal = Exchange(_saying(error), NOBODY, self, keep_alive=False, expects_continue=False)
+        refusal = Exchange(refusals.saying(error), NOBODY, self, keep_alive=False, expects_continue=False)
         refusal.end()
         if self._answering is None:
             self._begin(refusal)
@@ -248,6 +276,7 @@ class HttpConnection(asyncio.Protocol):
         """Close after what has been written, without cutting off a client that is still sending."""
         self._deaf = True
         self._waiting.clear()
+        self._release()
         if self._transport is None:
             return
         if self._parsing.phase is BETWEEN or self._heard_all or self._encrypted:
@@ -264,16 +293,3 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
-
-
-def _saying(error: RequestError) -> App:
-    async def refusal(scope: Scope, receive: Receive, send: Send) -> None:
-        await wire.reply(send, scope, wire.failure(error), wire.request_id({}))
-
-    return refusal
-
-
-def _too_slow() -> RequestError:
-    return RequestError(
-        "The request did not arrive in time.", "Send it without pauses.", status=408, kind="RequestTimeoutException"
-    )

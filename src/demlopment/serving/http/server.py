@@ -9,12 +9,11 @@ import logging
 import socket
 import ssl
 
-from demlopment.serving.http.limits import Limits
+from demlopment.serving.http.limits import Budget, Limits
 from demlopment.serving.http.protocol import HttpConnection
 from demlopment.serving.http.wire import App, Direct
 
 LINGER_SECONDS = 0.3  # a client that was answered a moment ago may be sending its next request already
-FINISH_SECONDS = 10.0  # a request that is still not answered then never will be
 LOOK_SECONDS = 0.5  # between two looks for connections whose time is up; the shortest limit that makes sense is longer
 AT_ONCE = 64  # connections accepted before those that are open get their turn
 
@@ -35,6 +34,7 @@ class Server:
     ) -> None:
         self._app, self._listener, self._direct = app, listener, direct
         self._limits = limits or Limits()
+        self._budget = Budget(self._limits.held_bytes)
         self._context = context
         self._connections: set[HttpConnection] = set()
         self._greetings: set[asyncio.Task[None]] = set()  # of connections that are being set up
@@ -59,13 +59,13 @@ class Server:
         await self._until_idle(LINGER_SECONDS)
         for connection in list(self._connections):
             connection.shutdown()
-        await self._until_idle(FINISH_SECONDS)
+        await self._until_idle(self._limits.finish_seconds)
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait({self._watch})
 
     def _listen_if_there_is_room(self) -> None:
-        wanted = self._started and not self._exhausted and len(self._connections) < self._limits.connections
+        wanted = self._started and not self._exhausted and (not self._full or self._idle() is not None)
         if wanted and not self._listening:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
         elif self._listening and not wanted:
@@ -74,9 +74,23 @@ class Server:
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
-            if len(self._connections) >= self._limits.connections or not self._take():
+            idle = self._idle() if self._full else None
+            if (self._full and idle is None) or not self._take():
                 break
+            if idle is not None:
+                idle.shutdown()
+                self._connections.discard(idle)  # its end is only being said
         self._listen_if_there_is_room()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._connections) >= self._limits.connections
+
+    def _idle(self) -> HttpConnection | None:
+        """The connection that has been idle for longest, if for long enough to make room for another."""
+        now = asyncio.get_running_loop().time()
+        longest = max(self._connections, key=lambda each: each.idle(now), default=None)
+        return longest if longest is not None and longest.idle(now) >= self._limits.evict_seconds else None
 
     async def _accept_the_last(self) -> None:
         """Connections that the kernel has completed and nobody has accepted would be reset when the socket closes."""
@@ -95,7 +109,7 @@ class Server:
             log.warning("No connection can be accepted just now: %s", error)
             self._exhausted = True
             return False
-        connection = HttpConnection(self._app, self._limits, self._gone, self._direct)
+        connection = HttpConnection(self._app, self._limits, self._gone, self._direct, self._budget)
         self._connections.add(connection)
         greeting = asyncio.create_task(self._greet(accepted, connection))
         self._greetings.add(greeting)
