@@ -190,6 +190,7 @@ class MemoryStore:
         self.root = root
         self.tables: dict[str, list[pl.DataFrame]] = {}
         self.notes: list[Mapping[str, str]] = []
+        self.extended: dict[str, int] = {}  # table -> the version that the last extension made
         self.appended: set[tuple[str, str]] = set()  # (table, batch)
         self._lock = Lock()
 
@@ -201,7 +202,7 @@ class MemoryStore:
         table: str,
         *,
         version: int | None = None,
-        columns: Sequence[str] | None = None,
+        columns: Sequence[str | pl.Expr] | None = None,
         where: pl.Expr | None = None,
     ) -> pl.DataFrame:
         versions = self.tables.get(table, [])
@@ -210,6 +211,21 @@ class MemoryStore:
             raise DataError(f"There is no table {table} at version {version}.", "Insert something first.")
         found = versions[wanted] if where is None else versions[wanted].filter(where)
         return found.select(list(columns) if columns else pl.all())
+
+    def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
+        taken = list(frames)
+        for frame in taken:
+            check_storable(table, frame)
+        with self._lock:
+            if not taken:
+                return True
+            if self.extended.get(table, -1) > (-1 if since is None else since):
+                return False
+            versions = self.tables.setdefault(table, [taken[0].clear()])
+            versions.append(pl.concat([versions[-1], *taken]))
+            self.extended[table] = len(versions) - 1
+            self.notes.append(note)
+            return True
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
         check_storable(table, frame)

@@ -5,7 +5,11 @@ that MNIST's authors gave their digits: ink light on dark, cropped, scaled into 
 mass in 28 x 28 (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits").
 """
 
+import os
 import struct
+
+# OpenCV reads this once, when it is loaded: formats whose size it alone can tell are refused before they are unpacked.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "16000000")
 
 import cv2
 import numpy as np

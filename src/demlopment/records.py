@@ -29,13 +29,15 @@ class Examples:
     images: npt.NDArray[np.uint8]  # (n, 28, 28) as images.prepare makes them
     labels: npt.NDArray[np.int64]  # (n,) index into the classes
     sources: npt.NDArray[np.str_]  # (n,) where each row came from, e.g. "mnist-5k" or "feedback"
+    writers: npt.NDArray[np.str_]  # (n,) whose hand it is; "" where nobody knows
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def where(self, chosen: npt.NDArray[Any]) -> "Examples":
         """The rows that a boolean mask or an index array names, in its order."""
-        return Examples(self.keys[chosen], self.images[chosen], self.labels[chosen], self.sources[chosen])
+        arrays = (self.keys, self.images, self.labels, self.sources, self.writers)
+        return Examples(*(array[chosen] for array in arrays))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,8 @@ class Snapshot:
     digest: str  # SHA-256 over the sorted keys and labels, hexadecimal
     rows: int
     salt: str  # of the split
+    commit: str = "unknown"  # of the code that pinned it
+    preparation: int = 1  # version of images.prepare
 
 
 @dataclass(frozen=True)

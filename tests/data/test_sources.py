@@ -24,7 +24,7 @@ def test_the_packaged_file_is_read_like_numpy_reads_it(digits: RawRows) -> None:
         oracle = np.loadtxt(file, delimiter=",", dtype=np.uint8)
 
     assert digits.frame["image"].to_list() == [row.tobytes() for row in np.ascontiguousarray(oracle[:, :784])]
-    assert digits.frame["label"].to_list() == oracle[:, 784].tolist()
+    assert digits.frame["label"].to_list() == [str(label) for label in oracle[:, 784]]
 
 
 def test_every_packaged_row_says_where_it_came_from(digits: RawRows) -> None:
@@ -54,7 +54,7 @@ def test_a_users_own_file_is_read_packed_or_plain_with_its_digest(
     assert rows.name == f"file:feedback-{rows.sha256[:8]}", "a file may not pass for rows that came back from production"
     assert rows.sha256 == hashlib.sha256(file.read_bytes()).hexdigest() == rows.frame["origin"][1]
     assert rows.frame["image"].to_list() == [bytes(783) + b"\xff"] * 2
-    assert rows.frame["label"].to_list() == [7, 7]
+    assert rows.frame["label"].to_list() == ["7", "7"]
 
 
 def test_a_label_that_is_missing_or_outside_the_classes_is_left_to_the_contract(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_label_that_is_missing_or_outside_the_classes_is_left_to_the_contract(
 
     rows = packaged_digits(file)
 
-    assert rows.frame["label"].to_list() == [7, None, -1, 12]
+    assert rows.frame["label"].to_list() == ["7", None, "-1", "12"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_missing_package_is_explained_with_the_command_that_installs_it(monkey
 def test_rows_that_came_back_keep_the_request_that_brought_them() -> None:
     pictures = np.arange(2 * 784).reshape(2, 28, 28).astype(np.uint8)
 
-    rows = returned(pictures, [3, 4], ["a", "b"])
+    rows = returned(pictures, ["3", "4"], ["a", "b"])
 
     assert rows.frame["origin"].to_list() == ["a", "b"]
     assert rows.frame["source"].to_list() == ["feedback", "feedback"]
@@ -133,7 +133,7 @@ def test_rows_that_came_back_keep_the_request_that_brought_them() -> None:
 
 def test_feedback_whose_lists_differ_in_length_is_refused() -> None:
     with pytest.raises(DataError, match="2 pictures, 1 labels and 2 request ids"):
-        returned(np.zeros((2, 28, 28), np.uint8), [1], ["a", "b"])
+        returned(np.zeros((2, 28, 28), np.uint8), ["1"], ["a", "b"])
 
 
 def test_spoiling_leaves_the_good_rows_as_they_were(few: RawRows) -> None:

@@ -20,6 +20,7 @@ def made_up(keys: list[str], source: str = "mnist-5k") -> Examples:
         np.zeros((count, 28, 28), np.uint8),
         np.zeros(count, np.int64),
         np.array([source] * count, dtype=np.str_),
+        np.array([""] * count, dtype=np.str_),
     )
 
 

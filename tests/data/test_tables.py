@@ -1,7 +1,7 @@
 """What every table store promises, on Delta and on the fake; and what Delta says when its files are damaged."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -61,6 +61,52 @@ class TestEveryTableStore:
         store.insert("t", rows("a", value=b"1"), by=("key", "value"), note={})
 
         assert store.insert("t", rows("a", value=b"2"), by=("key", "value"), note={}) == 1
+
+    def test_frames_are_added_together_or_not_at_all(self, store: TableStore) -> None:
+        def broken() -> Iterator[pl.DataFrame]:
+            yield rows("c")
+            raise ZeroDivisionError
+
+        first = store.extend("t", [rows("a"), rows("b", "b")], since=None, note={})
+        version = store.version("t")
+        with pytest.raises(ZeroDivisionError):
+            store.extend("t", broken(), since=version, note={})
+        nothing = store.extend("t", [], since=version, note={})
+
+        assert (first, nothing) == (True, True)
+        assert store.version("t") == version
+        assert sorted(store.read("t")["key"]) == ["a", "b", "b"]
+
+    def test_who_extends_by_what_is_no_longer_true_adds_nothing(self, store: TableStore) -> None:
+        store.extend("t", [rows("a")], since=None, note={})
+        version = store.version("t")
+        store.extend("t", [rows("b")], since=version, note={})
+
+        late, first_too = (
+            store.extend("t", [rows("c")], since=version, note={}),
+            store.extend("t", [rows("d")], since=None, note={}),
+        )
+        again = store.extend("t", [rows("c")], since=store.version("t"), note={})
+
+        assert (late, first_too, again) == (False, False, True)
+        assert sorted(store.read("t")["key"]) == ["a", "b", "c"]
+
+    def test_of_writers_that_extend_at_once_one_gets_through(self, store: TableStore) -> None:
+        store.extend("t", [rows("a")], since=None, note={})
+        version, start_together, done = store.version("t"), threading.Barrier(4), []
+
+        def write(name: str) -> None:
+            start_together.wait()
+            done.append(store.extend("t", [rows(name)], since=version, note={}))
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in "bcde"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(done) == [False, False, False, True]
+        assert len(store.read("t")) == 2
 
     def test_an_old_version_stays_readable(self, store: TableStore) -> None:
         store.insert("t", rows("a"), by=("key",), note={})

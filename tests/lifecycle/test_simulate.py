@@ -24,7 +24,7 @@ def stream() -> Examples:
         picture[top : top + 16, left : left + 3] = 255
         picture[top : top + 3, left : left + 12] = 255
     labels = rng.integers(10, size=60)
-    return Examples(np.array([f"{i:064x}" for i in range(60)]), pictures, labels, np.full(60, "mnist-5k"))
+    return Examples(np.array([f"{i:064x}" for i in range(60)]), pictures, labels, np.full(60, "mnist-5k"), np.full(60, ""))
 
 
 def test_the_same_seed_writes_the_same_letters_and_another_seed_others(stream: Examples) -> None:

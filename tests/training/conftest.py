@@ -34,7 +34,7 @@ def digits() -> Examples:
     pictures = rows[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
     prepared = np.stack([images.prepare(picture) for picture in pictures])
     keys = np.array([hashlib.sha256(picture.tobytes()).hexdigest() for picture in prepared])
-    return Examples(keys, prepared, rows[:, -1], np.full(len(keys), "mnist-5k")).where(np.argsort(keys))
+    return Examples(keys, prepared, rows[:, -1], np.full(len(keys), "mnist-5k"), np.full(len(keys), "")).where(np.argsort(keys))
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,7 +93,7 @@ def test_nothing_to_evaluate_on_is_refused(fitted: Fitted, unseen: Examples) -> 
 
 
 def test_a_label_that_the_network_has_no_output_for_is_refused(fitted: Fitted, unseen: Examples) -> None:
-    letters = Examples(unseen.keys, unseen.images, unseen.labels + 1, unseen.sources)
+    letters = replace(unseen, labels=unseen.labels + 1)
 
     with pytest.raises(DataError, match=r"label 10, and its classes are 0 to 9"):
         evaluate("digits 1.0", fitted, letters)

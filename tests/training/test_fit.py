@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def weights(fitted: Fitted) -> dict[str, torch.Tensor]:
 
 
 def relabelled(examples: Examples, labels: np.ndarray) -> Examples:
-    return Examples(examples.keys, examples.images, labels, examples.sources)
+    return replace(examples, labels=labels)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a raw row must be before the lake takes it, and in words what is wrong with one that is not. Stores nothing."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import dataframely as dy
@@ -8,12 +9,15 @@ import polars as pl
 from demlopment.errors import DataError
 from demlopment.images import SIDE
 
-PIXELS = SIDE * SIDE  # bytes of one raw picture
+PIXELS = SIDE * SIDE  # bytes of a picture that comes as pixels
 SEPARATOR = "; "  # between the reasons of one row: Delta has no list type that is safe for us
+GREY, FILE = "grey", "file"  # pixels row by row, one byte each; or a PNG, JPEG, BMP or WebP of any size
 RAW = pl.Schema(
     {
-        "image": pl.Binary(),  # raw pixels, row by row, one byte each
-        "label": pl.Int64(),  # index into the classes
+        "image": pl.Binary(),
+        "format": pl.String(),  # GREY or FILE
+        "label": pl.String(),  # name of the class
+        "writer": pl.String(),  # whose hand it is, None where nobody knows
         "source": pl.String(),  # "mnist-5k", "feedback", ...
         "licence": pl.String(),
         "origin": pl.String(),  # SHA-256 of the file, or the request id of a row that came back
@@ -21,15 +25,16 @@ RAW = pl.Schema(
     }
 )
 BLANKS = [bytes([tone]) * PIXELS for tone in range(256)]  # a picture of a single tone shows nothing
+BLANK = "image is blank"
 
 
-def screen(frame: pl.DataFrame, classes: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def screen(frame: pl.DataFrame, classes: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that keep the contract, and those that break it with a column `reasons`; both in their old order.
 
     A bad row carries every reason, joined by "; ". Raises DataError if the columns are not those of `RAW`.
     """
     check_columns(frame)
-    good, failure = _example(classes).filter(frame)
+    good, failure = _example(tuple(classes)).filter(frame)
     if len(failure) == 0:
         return frame, frame.clear().with_columns(reasons=pl.lit(None, pl.String))
     return good.select(RAW.names()), failure.details().select(*RAW.names(), reasons=_reasons(classes))
@@ -44,12 +49,14 @@ def check_columns(frame: pl.DataFrame) -> None:
 
 
 @cache
-def _example(classes: int) -> type[dy.Schema]:
-    """The contract for labels from 0 to `classes - 1`."""
+def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
+    """The contract for labels among `classes`."""
 
     class Example(dy.Schema):
         image = dy.Binary(nullable=False)
-        label = dy.Int64(nullable=False)
+        format = dy.String(nullable=False)
+        label = dy.String(nullable=False)
+        writer = dy.String(nullable=True)
         source = dy.String(nullable=False)
         licence = dy.String(nullable=False)
         origin = dy.String(nullable=False)
@@ -57,25 +64,30 @@ def _example(classes: int) -> type[dy.Schema]:
 
         @dy.rule()
         def image_size(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
-            return pl.col("image").bin.size() == PIXELS
+            return (pl.col("format") != GREY) | (pl.col("image").bin.size() == PIXELS)
 
         @dy.rule()
         def image_shows_something(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
             return ~pl.col("image").is_in(BLANKS)
 
         @dy.rule()
+        def format_is_known(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
+            return pl.col("format").is_in([GREY, FILE])
+
+        @dy.rule()
         def label_in_classes(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
-            return pl.col("label").is_between(0, classes - 1)
+            return pl.col("label").is_in(classes)
 
     return Example
 
 
-def _reasons(classes: int) -> pl.Expr:
+def _reasons(classes: Sequence[str]) -> pl.Expr:
     """Every broken rule of a row in words; the columns named after rules say "invalid" where a rule is broken."""
     words = {f"{column}|nullability": pl.lit(f"{column} missing") for column in RAW.names()} | {
         "image_size": pl.format("image is {} bytes, not {}", pl.col("image").bin.size(), pl.lit(PIXELS)),
-        "image_shows_something": pl.lit("image is blank"),
-        "label_in_classes": pl.lit(f"label outside 0 to {classes - 1}"),
+        "image_shows_something": pl.lit(BLANK),
+        "format_is_known": pl.lit(f"format is neither {GREY} nor {FILE}"),
+        "label_in_classes": pl.lit(f"label outside {classes[0]} to {classes[-1]}"),
     }
-    broken = [pl.when(pl.col(rule) == "invalid").then(reason) for rule, reason in words.items()]
+    broken = [pl.when(pl.col(rule) == "invalid").then(reason) for rule, reason in words.items() if rule != "writer|nullability"]
     return pl.concat_str(broken, separator=SEPARATOR, ignore_nulls=True)

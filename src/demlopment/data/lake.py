@@ -5,40 +5,33 @@ Every row has a name made of what it is, so adding is idempotent: a run that was
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from demlopment import images
 from demlopment.data import contract, transform
-from demlopment.data.sources import FEEDBACK, RawRows
+from demlopment.data.intake import KNOWN, NOTHING_KNOWN, Added, Intake
+from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import DeltaStore, TableStore
-from demlopment.errors import DataError
+from demlopment.errors import DataError, NotReadyError
 from demlopment.records import Examples, Snapshot
 
 EXAMPLES, QUARANTINE, PINS = "examples", "quarantine", "pins"
-DIGITS = 10
-
-
-@dataclass(frozen=True)
-class Added:
-    """What became of the rows of one source: rows = added + known + rejected."""
-
-    rows: int
-    added: int
-    known: int  # already in the lake, or twice in the source
-    rejected: int  # rows that went to quarantine, now or when they were first seen
-    quarantined: Mapping[str, int]  # reason -> rows; a row with two reasons counts under both
+DIGITS = tuple("0123456789")
+ATTEMPTS = 20  # of writers that collide, one always gets through, so as many may write at once
 
 
 @dataclass(frozen=True)
 class Quarantined:
     """One bad row, kept with every reason it failed."""
 
-    image: bytes | None  # raw, of any length
-    label: int | None
+    image: bytes | None  # as it came
+    format: str
+    label: str | None
+    writer: str | None
     reasons: tuple[str, ...]
     source: str
     origin: str
@@ -53,28 +46,28 @@ class Lake:
         root: Path | str,
         store: Callable[[Path | str], TableStore] = DeltaStore,
         *,
-        classes: int = DIGITS,
+        classes: Sequence[str] = DIGITS,
     ) -> None:
         self._root = root
         self._store = store(root)
         self._classes = classes
 
-    def add(self, rows: RawRows) -> Added:
+    def add(self, source: Source, heard: Callable[[int], None] = lambda _: None) -> Added:
         """Good rows into `examples`, bad ones with their reasons into `quarantine`, what is there already nowhere.
 
-        Adding the same rows again changes nothing. A row with the pixels of another and a different label is bad.
+        One commit for the good rows of a source, a batch of them in memory at a time. Adding the same rows again
+        changes nothing. A row with the pixels of another and a different label is bad. `heard` is told how many rows
+        have been read. Raises DataError where the source is broken, and then adds no good row of it.
         """
-        good, bad = contract.screen(rows.frame, self._classes)
-        settled, conflicts = self._settle(transform.curate(good))
-        rejected = _named(pl.concat([bad, conflicts.select(bad.columns)]))
-        note = {"source": rows.name, "sha256": rows.sha256}
-        added = self._store.insert(EXAMPLES, settled, by=("key", "source"), note=note)
-        self._store.insert(QUARANTINE, rejected, by=("name",), note=note)
-        reasons = Counter(reason for joined in rejected["reasons"] for reason in joined.split(contract.SEPARATOR))
-        known = len(rows.frame) - len(rejected) - added
-        return Added(len(rows.frame), added, known, len(rejected), dict(sorted(reasons.items())))
+        note = {"source": source.name, "sha256": source.sha256}
+        for _ in range(ATTEMPTS):
+            version = self._store.version(EXAMPLES)
+            intake = Intake(self._classes, self._known(version), source, self._reject, heard)
+            if self._store.extend(EXAMPLES, intake.fresh(), since=version, note=note):
+                return intake.added()
+        raise NotReadyError(f"Other processes keep writing to {self._root}.", "Try again when they are done.")
 
-    def pin(self, name: str, salt: str, sources: Set[str] | None = None) -> Snapshot:
+    def pin(self, name: str, salt: str, sources: Set[str] | None = None, *, commit: str = "unknown") -> Snapshot:
         """Give the examples as they are now (of some sources, or of all) a name under which they can always be loaded.
 
         Pinning a name again is fine while it means the same rows and salt, and gives the first pin.
@@ -86,7 +79,7 @@ class Lake:
         frame = _chosen(self._store.read(EXAMPLES, version=version, columns=("key", "label", "source")), sources)
         if frame.is_empty():
             raise DataError(f"The lake {self._root} holds no examples of {sorted(sources or ())}.", "Ingest them first.")
-        snapshot = Snapshot(name, version, _digest(frame), frame["key"].n_unique(), salt)
+        snapshot = Snapshot(name, version, _digest(frame), frame["key"].n_unique(), salt, commit, images.VERSION)
         self._store.insert(PINS, _pin(snapshot, sources), by=("name",), note={"snapshot": name})
         pinned = self.snapshots()[name]
         if (pinned.digest, pinned.salt) != (snapshot.digest, salt):
@@ -121,7 +114,8 @@ class Lake:
                 "The table was altered: restore it from a copy, or ingest again in another home.",
             )
         seen = pl.col("source") != FEEDBACK  # false sorts first
-        return transform.examples(frame.sort("key", seen, "source").unique("key", keep="first", maintain_order=True))
+        one_each = frame.sort("key", seen, "source").unique("key", keep="first", maintain_order=True)
+        return transform.examples(one_each, self._classes)
 
     def quarantine(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""
@@ -130,17 +124,11 @@ class Lake:
         rows = self._store.read(QUARANTINE).sort("source", "origin", "row", nulls_last=True).drop("name", "licence").to_dicts()
         return tuple(Quarantined(**(row | {"reasons": tuple(row["reasons"].split(contract.SEPARATOR))})) for row in rows)
 
-    def _settle(self, curated: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """One row for each picture of a source, and the rows that contradict the first label their pixels had."""
-        labelled = curated.select("key", "label")
-        if self._store.version(EXAMPLES) is not None:
-            labelled = pl.concat([self._store.read(EXAMPLES, columns=("key", "label")), labelled])
-        first = labelled.unique("key", keep="first", maintain_order=True).rename({"label": "first"})
-        judged = curated.join(first, on="key", maintain_order="left")
-        agreed = judged.filter(pl.col("label") == pl.col("first")).drop("first")
-        reason = pl.format("the same pixels are already labelled {}", pl.col("first"))
-        conflicts = judged.filter(pl.col("label") != pl.col("first")).with_columns(reasons=reason)
-        return agreed.unique(("key", "source"), keep="first", maintain_order=True), conflicts
+    def _known(self, version: int | None) -> pl.DataFrame:
+        return NOTHING_KNOWN if version is None else self._store.read(EXAMPLES, version=version, columns=KNOWN)
+
+    def _reject(self, bad: pl.DataFrame) -> None:
+        self._store.insert(QUARANTINE, _named(bad), by=("name",), note={})
 
 
 def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
@@ -160,6 +148,8 @@ def _pin(snapshot: Snapshot, sources: Set[str] | None) -> pl.DataFrame:
         "digest": snapshot.digest,
         "rows": snapshot.rows,
         "salt": snapshot.salt,
+        "commit": snapshot.commit,
+        "preparation": snapshot.preparation,
         "sources": json.dumps(None if sources is None else sorted(sources)),
     }
     return pl.DataFrame([columns])

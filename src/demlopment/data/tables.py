@@ -3,15 +3,17 @@
 An address is a folder or a URI such as s3://bucket/lake; the code is the same for both.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from polars.io.plugins import register_io_source
 
 from demlopment.errors import DataError, HomeError, NotReadyError
 from demlopment.home import REMEDIES
@@ -19,6 +21,8 @@ from demlopment.home import REMEDIES
 # Delta has no unsigned and no fixed-size-list type: list<uint8> values from 128 up silently come back as NULL.
 STORABLE = (pl.String, pl.Binary, pl.Boolean, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
 UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
+FILE_BYTES = 32_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 40 files
+EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
 ATTEMPTS = 20  # of writers that collide, one always gets through, so as many may write at once
 T = TypeVar("T")
 ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
@@ -35,12 +39,19 @@ class TableStore(Protocol):
         table: str,
         *,
         version: int | None = None,
-        columns: Sequence[str] | None = None,
+        columns: Sequence[str | pl.Expr] | None = None,
         where: pl.Expr | None = None,
     ) -> pl.DataFrame:
         """The rows of `table` at a version (the newest if None), or those `where` it is true, in no particular order.
 
         Raises DataError if the table or that version does not exist, or is damaged.
+        """
+
+    def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
+        """Add all rows in one commit, unless `table` was extended since that version (None: made since); whether it was done.
+
+        The frames are taken one at a time. Creates the table if needed; without a frame nothing happens. What `frames`
+        raises comes through, and then nothing was added. Raises as `insert`.
         """
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
@@ -71,6 +82,30 @@ def check_storable(table: str, frame: pl.DataFrame) -> None:
             )
 
 
+class Passing:
+    """Frames on their way into a table, one at a time; what they raise is kept, because Delta makes it words of its own."""
+
+    def __init__(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
+        self._table, self._frames = table, iter(frames)
+        self.first = next(self._frames, None)
+        self.failure: BaseException | None = None
+
+    def stream(self) -> Any:
+        """All of them as an Arrow stream."""
+        assert self.first is not None, "the first frame says what the columns are"
+        return register_io_source(lambda *_: self._checked(), schema=self.first.schema).collect_batches(maintain_order=True)
+
+    def _checked(self) -> Iterator[pl.DataFrame]:
+        assert self.first is not None, "the first frame says what the columns are"
+        try:
+            for frame in chain([self.first], self._frames):
+                check_storable(self._table, frame)
+                yield frame
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+
 class DeltaStore:
     """Delta tables below one address. Safe with several writers: whoever comes second looks again before adding."""
 
@@ -93,7 +128,7 @@ class DeltaStore:
         table: str,
         *,
         version: int | None = None,
-        columns: Sequence[str] | None = None,
+        columns: Sequence[str | pl.Expr] | None = None,
         where: pl.Expr | None = None,
     ) -> pl.DataFrame:
         address = self._address(table)
@@ -101,6 +136,26 @@ class DeltaStore:
             if not DeltaTable.is_deltatable(address):
                 raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
             return self._rows(DeltaTable(address, version=version), table, columns, where)
+
+    def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
+        address, passing = self._address(table), Passing(table, frames)
+        if passing.first is None:
+            return True
+        with _explained(address):
+            if since is None:
+                write_deltalake(address, passing.first.clear(), mode="ignore")
+            # Of two commits that name one transaction Delta refuses the second, however old the version it began with.
+            commit = CommitProperties(custom_metadata=dict(note), app_transactions=[Transaction(EXTENDED, 1)])
+            target = DeltaTable(address, version=since or 0)
+            try:
+                write_deltalake(target, passing.stream(), mode="append", commit_properties=commit, target_file_size=FILE_BYTES)
+            except CommitFailedError:
+                return False
+            except DeltaError:
+                if passing.failure is not None:
+                    raise passing.failure from None
+                raise
+            return True
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
         check_storable(table, frame)
@@ -156,7 +211,9 @@ class DeltaStore:
         merge = target.merge(fresh, predicate=same, source_alias="new", target_alias="old", commit_properties=commit)
         return int(merge.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
 
-    def _rows(self, delta: DeltaTable, table: str, columns: Sequence[str] | None, where: pl.Expr | None = None) -> pl.DataFrame:
+    def _rows(
+        self, delta: DeltaTable, table: str, columns: Sequence[str | pl.Expr] | None, where: pl.Expr | None = None
+    ) -> pl.DataFrame:
         # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
         files = [uri.rpartition("/")[2] for uri in delta.file_uris()]
         if "://" in self.root or not files:
@@ -172,7 +229,7 @@ class DeltaStore:
         return f"{self.root}/{table}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(address: str) -> Iterator[None]:
     """Name the table in what Delta, polars or the operating system say of it."""
     try:

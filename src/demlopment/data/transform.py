@@ -1,40 +1,49 @@
 """From rows that keep the contract to rows as the lake keeps them. A pure function of the frame; reads and writes nothing."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from demlopment import images
+from demlopment.data.contract import BLANK, GREY, PIXELS
 from demlopment.records import Examples
 
-CURATED = ("key", "original", "image", "label", "source", "licence", "origin", "row", "preparation")
+CURATED = ("key", "original", "image", "label", "writer", "source", "licence", "origin", "row", "preparation")
+NOTHING = bytes(PIXELS)
 
 
-def curate(good: pl.DataFrame) -> pl.DataFrame:
+def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Every picture prepared as the network will see it, named by its content, with the version of that preparation.
 
     `key` is the SHA-256 of the prepared pixels, `original` that of the raw bytes. Preparing leaves 4,999 of the 5,000
-    packaged digits as they are.
+    packaged digits as they are. Second come the rows whose picture cannot be read, as they were, with `reasons`.
     """
-    raw = good["image"].to_list()
-    prepared = [images.prepare(picture).tobytes() for picture in pixels(good)]
-    return good.with_columns(
-        key=pl.Series([hashlib.sha256(picture).hexdigest() for picture in prepared], dtype=pl.String),
-        original=pl.Series([hashlib.sha256(picture).hexdigest() for picture in raw], dtype=pl.String),
-        image=pl.Series(prepared, dtype=pl.Binary),
+    prepared = [_prepared(*row) for row in good.select("image", "format").iter_rows()]
+    reasons = pl.Series("reasons", [each if isinstance(each, str) else None for each in prepared], pl.String)
+    unread = good.with_columns(reasons).filter(reasons.is_not_null())
+    pictures = [each for each in prepared if isinstance(each, bytes)]
+    read = good.filter(reasons.is_null())
+    curated = read.with_columns(
+        key=pl.Series([hashlib.sha256(picture).hexdigest() for picture in pictures], dtype=pl.String),
+        original=pl.Series([hashlib.sha256(raw).hexdigest() for raw in read["image"]], dtype=pl.String),
+        image=pl.Series(pictures, dtype=pl.Binary),
         preparation=pl.lit(images.VERSION, pl.Int64),
-    ).select(CURATED)
+    )
+    return curated.select(CURATED), unread
 
 
-def examples(frame: pl.DataFrame) -> Examples:
-    """The frame's rows, in its order, as arrays."""
+def examples(frame: pl.DataFrame, classes: Sequence[str]) -> Examples:
+    """The frame's rows, in its order, as arrays; a label becomes its place in `classes`."""
+    places = frame["label"].replace_strict(list(classes), list(range(len(classes))), return_dtype=pl.Int64)
     return Examples(
-        keys=np.array(frame["key"].to_list(), dtype=np.str_),
+        keys=frame["key"].to_numpy().astype(np.str_),
         images=pixels(frame),
-        labels=frame["label"].to_numpy().astype(np.int64),
-        sources=np.array(frame["source"].to_list(), dtype=np.str_),
+        labels=places.to_numpy().astype(np.int64),
+        sources=frame["source"].to_numpy().astype(np.str_),
+        writers=frame["writer"].fill_null("").to_numpy().astype(np.str_),
     )
 
 
@@ -42,3 +51,13 @@ def pixels(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
     """The column `image` as (n, 28, 28), in memory of its own that may be written to, as torch asks."""
     flat = np.frombuffer(b"".join(frame["image"].to_list()), np.uint8)
     return flat.reshape(-1, images.SIDE, images.SIDE).copy()
+
+
+def _prepared(raw: bytes, kind: str) -> bytes | str:
+    """The prepared pixels, or in words why there are none."""
+    try:
+        picture = np.frombuffer(raw, np.uint8).reshape(images.SIDE, images.SIDE) if kind == GREY else raw
+        pixels = images.prepare(picture).tobytes()
+    except images.ImageError as error:
+        return str(error).partition(":")[0].partition(".")[0].removeprefix("The ")  # without its numbers, to be counted
+    return BLANK if pixels == NOTHING else pixels

@@ -41,7 +41,7 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) ->
         return everything(lake, settings, name)
     rows = returned(
         np.stack([image for _, image in kept]),
-        [int(traffic.truth[request_id]) for request_id, _ in kept],
+        [traffic.truth[request_id] for request_id, _ in kept],
         [request_id for request_id, _ in kept],
     )
     ingested = ingest(lake, rows)

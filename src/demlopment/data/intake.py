@@ -1,0 +1,92 @@
+"""One pass over a source: its rows are judged, prepared and settled against what the lake knows. Stores nothing itself."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from demlopment.data import contract, transform
+from demlopment.data.sources import Source
+
+# A key's 256 bits as two numbers of 64: half of it tells rows apart as surely as the whole, in an eighth of the memory.
+HALVES = (
+    pl.col("key").str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).alias("high"),
+    pl.col("key").str.slice(16, 16).str.to_integer(base=16, dtype=pl.UInt64).alias("low"),
+)
+KEY = ("high", "low")
+KNOWN = (*HALVES, pl.col("label").cast(pl.Categorical), pl.col("source").cast(pl.Categorical))
+NOTHING_KNOWN = pl.DataFrame(
+    schema={"high": pl.UInt64, "low": pl.UInt64, "label": pl.Categorical(), "source": pl.Categorical()}
+)
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of the rows of one source: rows = added + known + rejected."""
+
+    rows: int
+    added: int
+    known: int  # already in the lake, or twice in the source
+    rejected: int  # rows that went to quarantine, now or when they were first seen
+    quarantined: Mapping[str, int]  # reason -> rows; a row with two reasons counts under both
+
+
+class Intake:
+    """Give `fresh` to a table, and ask `added` when it has been read to its end.
+
+    known   the rows of the lake, with the columns of `NOTHING_KNOWN`
+    reject  is given each batch's bad rows, with their `reasons`
+    heard   is told how many rows have been read
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        known: pl.DataFrame,
+        source: Source,
+        reject: Callable[[pl.DataFrame], None],
+        heard: Callable[[int], None],
+    ) -> None:
+        self._classes, self._known, self._source = classes, known, source
+        self._reject, self._heard = reject, heard
+        self._rows = self._fresh = self._rejected = 0
+        self._reasons: Counter[str] = Counter()
+
+    def fresh(self) -> Iterator[pl.DataFrame]:
+        """The curated rows that the lake does not hold yet, a batch at a time."""
+        for batch in self._source.batches():
+            good, bad = contract.screen(batch, self._classes)
+            curated, unread = transform.curate(good)
+            settled, conflicts = self._settle(curated)
+            rejected = pl.concat([bad, unread.select(bad.columns), conflicts.select(bad.columns)])
+            if not rejected.is_empty():
+                self._reject(rejected)
+            self._reasons.update(reason for joined in rejected["reasons"] for reason in joined.split(contract.SEPARATOR))
+            self._rows += len(batch)
+            self._fresh += len(settled)
+            self._rejected += len(rejected)
+            self._heard(self._rows)
+            if not settled.is_empty():
+                yield settled
+
+    def added(self) -> Added:
+        """The count of everything so far."""
+        known = self._rows - self._rejected - self._fresh
+        return Added(self._rows, self._fresh, known, self._rejected, dict(sorted(self._reasons.items())))
+
+    def _settle(self, curated: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """One row for each picture of a source that is not known, and the rows that contradict the first label of theirs."""
+        named = curated.with_columns(*HALVES, format=pl.lit(contract.GREY))
+        # The few that are known already, found by reading past all of them: the batch is what is held in a hash table.
+        met = self._known.join(named.select(KEY), on=KEY, how="semi").with_columns(pl.col("label", "source").cast(pl.String))
+        labelled = pl.concat([met.select(*KEY, "label"), named.select(*KEY, "label")])
+        first = labelled.unique(KEY, keep="first", maintain_order=True).rename({"label": "first"})
+        judged = named.join(first, on=KEY, maintain_order="left")
+        reason = pl.format("the same pixels are already labelled {}", pl.col("first"))
+        conflicts = judged.filter(pl.col("label") != pl.col("first")).with_columns(reasons=reason)
+        agreed = judged.filter(pl.col("label") == pl.col("first")).unique((*KEY, "source"), keep="first", maintain_order=True)
+        fresh = agreed.join(met, on=(*KEY, "source"), how="anti", maintain_order="left")
+        learnt = fresh.select(*KEY, pl.col("label", "source").cast(pl.Categorical))
+        self._known = pl.concat([self._known, learnt], rechunk=False)
+        return fresh.select(transform.CURATED), conflicts
