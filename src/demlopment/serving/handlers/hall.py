@@ -19,7 +19,8 @@ from demlopment.serving.calls import Call, Field, Reply
 from demlopment.serving.description import Worker
 from demlopment.serving.handlers import frames, members
 from demlopment.serving.handlers.frames import BrokenFrameError, Frame
-from demlopment.serving.handlers.life import LoadError, Tell
+from demlopment.serving.handlers.life import LoadError
+from demlopment.serving.handlers.output import Tell
 from demlopment.serving.handlers.pool import Pool, no_worker
 from demlopment.serving.handlers.spec import Key, Spec
 from demlopment.serving.tally import Tally

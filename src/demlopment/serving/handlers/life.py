@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -12,21 +11,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from demlopment.serving.calls import Call, Reply
-from demlopment.serving.handlers import frames
+from demlopment.serving.handlers import frames, offspring
 from demlopment.serving.handlers.environment import reduced
 from demlopment.serving.handlers.frames import BrokenFrameError, Frame
+from demlopment.serving.handlers.output import Output, Tell
 from demlopment.serving.handlers.spec import Spec
 
-Tell = Callable[[str], None]  # what a person should know
 OnPart = Callable[[list[Reply]], None]
 
-LINES_A_SECOND = 200  # of a worker's output; more would fill a disk with one chatty handler
-MAX_LINE = 2000  # characters
 SMALL_FRAME = 1 << 20  # bytes beside the bodies: headers, metrics
 END_SECONDS = 5.0  # from a kill to the end of the process
+# A handler can write to the line itself, so nothing on it is taken for granted: this is what reading it can raise.
+UNINTELLIGIBLE = (BrokenFrameError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 class WorkerDiedError(Exception):
@@ -56,12 +55,11 @@ class Outcome:
 class Life:
     """From `begin` to `end`."""
 
-    def __init__(self, spec: Spec, name: str, place: Path, process: asyncio.subprocess.Process, tell: Tell) -> None:
+    def __init__(self, spec: Spec, place: Path, process: asyncio.subprocess.Process, output: Output) -> None:
         self.pid, self.started = process.pid, time.time()
-        self._spec, self._place, self._process = spec, place, process
+        self._spec, self._place, self._process, self._output = spec, place, process, output
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
-        self._output = asyncio.create_task(_pass_on(process.stdout, f"[{name}] ", tell))
 
     @classmethod
     async def begin(cls, spec: Spec, name: str, work: Path, tell: Tell) -> "Life":
@@ -69,14 +67,16 @@ class Life:
         work.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=work))
         ours, theirs = socket.socketpair()
+        output, writing = await Output.open(f"[{name}] ", tell)
         try:
-            with theirs:
-                process = await _spawn(theirs, place, spec.hidden)
+            with theirs, open(writing, "wb") as end:  # noqa: PTH123  # a file descriptor is no path
+                process = await _spawn(theirs, end, place, spec.hidden)
         except BaseException:
             ours.close()
+            await output.end()
             shutil.rmtree(place, ignore_errors=True)
             raise
-        life = cls(spec, name, place, process, tell)
+        life = cls(spec, place, process, output)
         ours.settimeout(0)
         life._reader, life._writer = await asyncio.open_unix_connection(sock=ours)
         return life
@@ -107,7 +107,10 @@ class Life:
             raise LoadError(f"its worker {await self._ending()} while it loaded the handler")
         if frame.header.get("said") != "ready":
             raise LoadError(str(frame.header.get("reason")), 507 if frame.header.get("status") == 507 else 500)
-        return float(frame.header["load_ms"])
+        try:
+            return float(frame.header["load_ms"])
+        except UNINTELLIGIBLE as broken:
+            raise LoadError(f"its worker wrote {broken!r}") from broken
 
     async def answer(self, calls: Sequence[Call], on_part: OnPart) -> Outcome:
         """Have one batch answered; parts of streams are handed over as they come. Raises WorkerDiedError."""
@@ -130,8 +133,7 @@ class Life:
                 on_part(self._replies(frame, len(calls)))
         except TimeoutError:
             raise WorkerDiedError(f"did not answer within {self._spec.response_timeout:g} s") from None
-        except (BrokenFrameError, KeyError, TypeError, ValueError, AttributeError) as broken:
-            # A handler can write to the line itself, so nothing on it is taken for granted.
+        except UNINTELLIGIBLE as broken:
             raise WorkerDiedError(f"wrote {broken}") from broken
         except ConnectionError:
             raise WorkerDiedError(await self._ending()) from None
@@ -143,12 +145,9 @@ class Life:
     async def end(self) -> None:
         """Kill the process and what it started, if they are still there, and remove its folder."""
         self._writer.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        await asyncio.to_thread(offspring.kill, self.pid, str(self._place))
         await self._process.wait()
-        _, late = await asyncio.wait({self._output}, timeout=END_SECONDS)
-        for task in late:  # a grandchild that left the group still holds the pipe
-            task.cancel()
+        await self._output.end()
         shutil.rmtree(self._place, ignore_errors=True)
 
     async def _send(self, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
@@ -186,7 +185,7 @@ class Life:
         return replies
 
 
-async def _spawn(line: socket.socket, place: Path, hidden: str) -> asyncio.subprocess.Process:
+async def _spawn(line: socket.socket, output: IO[bytes], place: Path, hidden: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # the working directory is no place to import from
@@ -195,33 +194,10 @@ async def _spawn(line: socket.socket, place: Path, hidden: str) -> asyncio.subpr
         "--line",
         str(line.fileno()),
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stdout=output,
+        stderr=output,
         cwd=place,
-        env=reduced(os.environ, place, hidden),
+        env=reduced(os.environ, place, hidden) | {offspring.MARK: str(place)},
         pass_fds=(line.fileno(),),
         process_group=0,  # so that what the handler starts ends with it
     )
-
-
-async def _pass_on(output: asyncio.StreamReader | None, prefix: str, tell: Tell) -> None:
-    """Say every line of a worker, up to so many a second; how many were left out is said with the next one."""
-    assert output is not None
-    line, second, said, left_out = b"", 0, 0, 0
-    while chunk := await output.read(65_536):
-        *lines, line = (line + chunk).split(b"\n")
-        if len(line) > 4 * MAX_LINE:
-            lines, line = [*lines, line], b""
-        if int(time.monotonic()) != second:
-            second, said = int(time.monotonic()), 0
-            if left_out:
-                tell(f"{prefix}... {left_out} lines left out")
-                left_out = 0
-        for each in lines[: LINES_A_SECOND - said]:
-            tell(prefix + each.decode(errors="replace")[:MAX_LINE])
-        left_out += max(len(lines) - (LINES_A_SECOND - said), 0)
-        said = min(said + len(lines), LINES_A_SECOND)
-    if line:
-        tell(prefix + line.decode(errors="replace")[:MAX_LINE])
-    if left_out:
-        tell(f"{prefix}... {left_out} lines left out")

@@ -13,7 +13,7 @@ from demlopment.errors import RequestError
 from demlopment.serving.calls import Call, Reply
 from demlopment.serving.description import Worker
 from demlopment.serving.handlers.jobs import Job, Waiting
-from demlopment.serving.handlers.life import Tell
+from demlopment.serving.handlers.output import Tell
 from demlopment.serving.handlers.post import Post
 from demlopment.serving.handlers.spec import Spec
 from demlopment.serving.http import wire

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import math
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from demlopment.errors import RequestError
 from demlopment.serving.calls import Reply
 from demlopment.serving.handlers.envelopes import ALONE
 from demlopment.serving.handlers.jobs import Job, Waiting
-from demlopment.serving.handlers.life import Life, LoadError, Outcome, Tell, WorkerDiedError
+from demlopment.serving.handlers.life import Life, LoadError, Outcome, WorkerDiedError
+from demlopment.serving.handlers.output import Tell
 from demlopment.serving.handlers.spec import Spec
 from demlopment.serving.tally import Tally
 
@@ -64,15 +66,10 @@ class Post:
             try:
                 await self._live()
             except LoadError as error:
-                if not self._up.done():
-                    self._up.set_exception(error)
-                    self._up.exception()  # retrieved: not everybody waits for it
                 failing_since = failing_since if failures else time.monotonic()
                 failures += 1
-                if time.monotonic() - failing_since > self._spec.retry_timeout:
-                    self._give_up(error)
+                if not self._may_fail(error, failing_since):
                     return
-                self._tell(f"{self._name} cannot be started: {error.reason}.")
                 delay = DELAYS[min(failures - 1 + self._spec.strict, len(DELAYS) - 1)]
             else:
                 soon = time.monotonic() - died < SOON_SECONDS
@@ -81,6 +78,17 @@ class Post:
                 self._tally.add("demlopment_worker_restarts_total", *self._spec.key)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._retiring.wait(), delay)
+
+    def _may_fail(self, error: LoadError, since: float) -> bool:
+        """Whether a life that never was ready may be followed by another."""
+        if not self._up.done():
+            self._up.set_exception(error)
+            self._up.exception()  # retrieved: not everybody waits for it
+        if time.monotonic() - since > self._spec.retry_timeout:
+            self._give_up(error)
+            return False
+        self._tell(f"{self._name} cannot be started: {error.reason}.")
+        return True
 
     async def _live(self) -> None:
         """One life. Raises LoadError if it never was ready."""
@@ -96,6 +104,12 @@ class Post:
             if not self._up.done():
                 self._up.set_result(None)
             await self._work_through(life)
+        except LoadError:
+            raise
+        except Exception as fault:  # one of ours: the version goes on with another worker, and we are told
+            self._tell(f"{self._name} met a fault of the endpoint: {''.join(traceback.format_exception(fault))}")
+            if not self.ready:
+                raise LoadError(f"the endpoint failed ({fault!r})") from fault
         finally:
             self.ready = False
             await life.end()
@@ -142,7 +156,7 @@ class Post:
             self._tell(f"{self._name} (process {self.pid}) {died}; another takes its place.")
             await self._failed(batch, _refusal(500, "Worker died."))
             return False
-        except asyncio.CancelledError:
+        except BaseException:
             for job in batch:
                 job.fail(_refusal(500, "Worker died."))
             raise
