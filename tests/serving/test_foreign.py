@@ -45,6 +45,8 @@ class FakeHandlers:
                 self.cancelled = True
         if model == "sad":
             raise RequestError("Prediction failed", status=503, kind="InternalServerException")
+        if model == "empty":
+            raise RequestError("Nothing new.", status=304, kind="InternalServerException")
         if model == "stream":
             return Reply(200, "", (("ts_stream_next", "true"),), b"one ", self._rest(stuck=False))
         if model == "stuck":
@@ -64,7 +66,7 @@ class FakeHandlers:
             self.over.set()
 
 
-MODELS = ("echo", "slow", "sad", "stream", "stuck", "late")
+MODELS = ("echo", "slow", "sad", "empty", "stream", "stuck", "late")
 
 
 @pytest.fixture
@@ -178,6 +180,16 @@ def test_what_is_no_http_is_our_error_and_not_an_answer_of_its_own(
 
     assert said.status == 500
     assert "The handler of echo 1.0 sent" in json.loads(said.body)["message"]
+
+
+@pytest.mark.parametrize(("model", "status"), [("echo", 204), ("empty", 304)])
+def test_an_answer_without_a_body_says_no_length(local: Inference, handlers: FakeHandlers, model: str, status: int) -> None:
+    handlers.reply = Reply(204, "", (), b"dropped")
+
+    said = ask(local, "POST", f"/predictions/{model}", b"x")
+
+    assert said.status == status
+    assert said.header("content-length") is None
 
 
 @pytest.mark.parametrize(("model", "before"), [("slow", 0), ("stuck", 3)])

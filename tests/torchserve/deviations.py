@@ -158,6 +158,13 @@ DEVIATIONS: dict[str, Deviation] = {
         "The rest of the body may still be on its way, so it cannot stay.",
         lasting="A client that sent too much must know that it has to connect again.",
     ),
+    "statuses": Deviation(
+        "A handler's status is sent as it is, also 100 or 999, and a 304 with the length of the body that it does not have.",
+        "What is not between 200 and 599 is a 500 that names it, and a 304 says no length.",
+        "After a 1xx a client waits for the answer behind it, and takes the next one for its own.",
+        lasting="A client that has lost step reads other people's answers.",
+        elsewhere="tests/serving/test_foreign.py and handlers/test_worker.py",
+    ),
     "phrase": Deviation(
         "Predictions have an empty reason phrase, or the handler's.",
         "The handler's if it has one, otherwise the standard phrase of the status.",

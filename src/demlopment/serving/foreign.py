@@ -24,7 +24,6 @@ MAX_LABEL = 100  # characters; what is longer is no label
 FRAMING = ("content-length", "transfer-encoding", "connection")  # ours to say
 NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
 NOTHING = np.zeros(0, np.float32)
-BODILESS = (204, 304)
 
 
 @dataclass(eq=False)
@@ -69,7 +68,7 @@ class Foreign:
         if not self.strict:
             lines += ((b"x-model-version", route.key[1].encode()), (b"x-arm", route.arm.encode()))
         phrase = reply.phrase.encode("latin-1", errors="replace") if reply.phrase.isprintable() else b""
-        body = b"" if reply.status in BODILESS else reply.body
+        body = b"" if reply.status in wire.BODILESS else reply.body
         return Answer(reply.status, body, lines, phrase=phrase, rest=rest)
 
     def _record(self, request: Request, route: Route, reply: Reply, since: float) -> None:

@@ -39,6 +39,8 @@ class Handler:
             return "short and stout"
         if order == "refuse":
             raise PredictionException("not this one", 422)
+        if str(order).startswith("code"):
+            raise PredictionException("odd", eval(order[5:]))
         if order == "cuda":
             raise RuntimeError("CUDA out of memory")
         if order == "raise":
@@ -58,6 +60,24 @@ def answered(code: str, order: Any, root: Path, **options: Any) -> Reply | Reque
                 return refusal
 
     return asyncio.run(ask())
+
+
+def test_a_refusal_with_a_status_that_is_none_is_a_fault_of_the_handler(tmp_path: Path) -> None:
+    async def ask() -> list[tuple[int, str]]:
+        async with hosted(tmp_path, OBEDIENT) as served:
+            refusals = []
+            for code in ("100", "103", "999", "-1", "'x'", "599"):
+                with pytest.raises(RequestError) as refusal:
+                    await served.ask(f"code {code}", "text/plain")
+                refusals.append((refusal.value.status, str(refusal.value)))
+            return refusals
+
+    *improper, word, proper = asyncio.run(ask())
+
+    assert improper == [
+        (500, f"The handler of echo 1.0 sent the status {status}. It is no HTTP.") for status in (100, 103, 999, -1)
+    ]
+    assert (word, proper) == ((500, "odd"), (599, "odd"))
 
 
 def test_a_function_answers_and_has_been_called_once_to_load(tmp_path: Path) -> None:

@@ -165,6 +165,9 @@ class Life:
         header = frame.header
         metrics = [(str(name), str(kind), float(value)) for name, kind, value in header["metrics"]]
         status = int(header["status"])
+        if not 200 <= status <= 599:  # a 1xx would make a client wait for the answer behind it
+            words = f"The handler of {' '.join(self._spec.key)} sent the status {status}. It is no HTTP."
+            return Outcome(500, words, "InternalServerException", [], 0.0, metrics)
         if status != 200:
             return Outcome(status, str(header["message"]), str(header["kind"]), [], 0.0, metrics)
         return Outcome(200, "", "", self._replies(frame, count), float(header["prediction_ms"]), metrics)

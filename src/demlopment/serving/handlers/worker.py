@@ -155,8 +155,8 @@ def _confine(order: Mapping[str, Any]) -> None:
 def _explained(error: Exception) -> PredictionError:
     # The class may be the real package's, so it is known by its name.
     if any(each.__name__ == "PredictionException" for each in type(error).__mro__):
-        code = int(getattr(error, "error_code", 500))
-        return PredictionError(code if 100 <= code <= 999 else 500, str(getattr(error, "message", error)))
+        code = getattr(error, "error_code", 500)
+        return PredictionError(code if isinstance(code, int) else 500, str(getattr(error, "message", error)))
     if "CUDA" in str(error):
         return PredictionError(507, "Out of resources")
     return PredictionError(503, "Prediction failed")

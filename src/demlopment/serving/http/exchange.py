@@ -13,7 +13,6 @@ from demlopment.serving.http import wire
 from demlopment.serving.http.wire import App, ClientGoneError, Message, Scope
 
 PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
-BODILESS = (204, 304)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HIGH_WATER = 65_536  # bytes of a body that wait for the app before the client is told to wait
 
@@ -180,7 +179,7 @@ class Exchange:
         self._announced = int(named.get(b"content-length", -1))
         lines = [b"HTTP/1.1 %d %b" % (self._status, PHRASES.get(self._status, b"") if phrase is None else phrase)]
         lines += [b": ".join(header) for header in headers]
-        if self._announced < 0 and self._status not in BODILESS:
+        if self._announced < 0 and self._status not in wire.BODILESS:
             if self.scope["http_version"] == "1.1":
                 lines.append(b"transfer-encoding: chunked")
             else:
@@ -195,7 +194,7 @@ class Exchange:
         return opening
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
-        if self.scope["method"] == "HEAD" or self._status in BODILESS:
+        if self.scope["method"] == "HEAD" or self._status in wire.BODILESS:
             return b""
         if self._announced >= 0:
             self._announced -= len(body)

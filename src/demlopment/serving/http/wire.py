@@ -25,6 +25,7 @@ ALWAYS: Headers = (
     (b"cache-control", b"no-cache; no-store, must-revalidate, private"),
     (b"expires", b"Thu, 01 Jan 1970 00:00:00 UTC"),
 )
+BODILESS = (204, 304)  # what these say of a length would be read as that of a body, which never comes
 # Of a body that is too large this much is still read, so that a client finishes sending and sees the 413 instead of a reset.
 DISCARDED = 16
 
@@ -226,7 +227,7 @@ def opening(scope: Scope, answer: Answer, answer_id: str, *, closing: bool = Fal
     An error ends the connection.
     """
     headers = list(answer.headers)
-    if answer.rest is None:
+    if answer.rest is None and answer.status not in BODILESS:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     if not answer.bare:
         headers += ((b"x-request-id", answer_id.encode()), *ALWAYS, *always)
