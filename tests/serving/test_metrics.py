@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demlopment.serving.metrics import FAMILIES, write
+from demlopment.serving.families import FAMILIES
+from demlopment.serving.metrics import write
 from demlopment.serving.tally import BOUNDS, Tally, total
 from tests.serving.endpoint import Running, digit
 

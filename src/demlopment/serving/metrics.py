@@ -1,99 +1,27 @@
-"""The metrics port: what was counted, as Prometheus reads it. Knows names and text; others count.
+"""The metrics port: what was counted, as Prometheus reads it. Knows no name; others count.
 
-TorchServe's families come first, with its labels in its order and its Java client's comma before the closing brace, which
-its users' regular expressions expect. Ours follow, with the prefix demlopment_.
+TorchServe's families come first, with its labels in its order, which its users' regular expressions expect. Ours follow, with
+the prefix demlopment_, then what handlers measure of their own.
 """
 
 import shutil
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 from urllib.parse import parse_qs
 
 from demlopment.errors import DemlopmentError
-from demlopment.serving import openapi
+from demlopment.serving import exposition, measured, openapi
+from demlopment.serving.families import FAMILIES, OURS, Family
 from demlopment.serving.guard import Guard
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, ClientGoneError, Headers, Receive, Scope, Send
-from demlopment.serving.tally import BOUNDS, Histogram, Tally
+from demlopment.serving.tally import Tally
 
-HOST = ("Level", "Hostname")
-DEVICE = ("Level", "DeviceId", "Hostname")
-VERSION = ("model_name", "model_version", "hostname")
-MODEL = ("ModelName", "Level", "Hostname")
 TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-OURS = "demlopment_"  # what the names of our own families begin with
 SMALL_BODY = 65_536  # bytes; a scrape sends none
-
-
-@dataclass(frozen=True)
-class Family:
-    """One metric. A last label that names the host is not counted under: the writer adds it."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    text: str
-    labels: tuple[str, ...]
-
-
-def _torchserve(kind: Literal["counter", "gauge"], unit: str, labels: tuple[str, ...], *names: str) -> list[Family]:
-    return [Family(name, kind, f"Torchserve prometheus {kind} metric with unit: {unit}", labels) for name in names]
-
-
-FAMILIES: tuple[Family, ...] = (
-    *_torchserve("counter", "Count", HOST, "Requests2XX", "Requests4XX", "Requests5XX"),
-    *_torchserve("counter", "Count", VERSION, "ts_inference_requests_total"),
-    *_torchserve("counter", "Microseconds", VERSION, "ts_inference_latency_microseconds", "ts_queue_latency_microseconds"),
-    *_torchserve("gauge", "Milliseconds", HOST, "QueueTime", "WorkerThreadTime"),
-    *_torchserve("gauge", "Milliseconds", ("WorkerName", *HOST), "WorkerLoadTime"),
-    *_torchserve("gauge", "Percent", HOST, "CPUUtilization"),
-    *_torchserve("gauge", "Megabytes", HOST, "MemoryUsed", "MemoryAvailable"),
-    *_torchserve("gauge", "Percent", HOST, "MemoryUtilization"),
-    *_torchserve("gauge", "Gigabytes", HOST, "DiskUsage"),
-    *_torchserve("gauge", "Percent", HOST, "DiskUtilization"),
-    *_torchserve("gauge", "Gigabytes", HOST, "DiskAvailable"),
-    *_torchserve("gauge", "Percent", DEVICE, "GPUMemoryUtilization"),
-    *_torchserve("gauge", "Megabytes", DEVICE, "GPUMemoryUsed"),
-    *_torchserve("gauge", "Percent", DEVICE, "GPUUtilization"),
-    *_torchserve("gauge", "ms", MODEL, "HandlerTime", "PredictionTime"),
-    Family(
-        "demlopment_predictions_total",
-        "counter",
-        "Acknowledged predictions by the version that answered and its arm",
-        ("model_name", "model_version", "arm"),
-    ),
-    Family(
-        "demlopment_prediction_seconds",
-        "histogram",
-        "Seconds from a whole request to its journalled answer",
-        ("model_name", "model_version"),
-    ),
-    Family(
-        "demlopment_explanations_total",
-        "counter",
-        "Pictures whose answer was explained by a network",
-        ("model_name", "model_version"),
-    ),
-    Family("demlopment_feedback_total", "counter", "Labels that came back", ()),
-    Family("demlopment_journal_refused_total", "counter", "Answers refused because the journal could not be written", ()),
-    Family(
-        "demlopment_journal_unrecorded_total",
-        "counter",
-        "Answers given without a record, because the journal could not be written",
-        (),
-    ),
-    Family("demlopment_process_restarts_total", "counter", "Serving processes that died and were replaced", ()),
-    Family(
-        "demlopment_worker_restarts_total",
-        "counter",
-        "Workers of Python handlers that died and were replaced",
-        ("model_name", "model_version"),
-    ),
-    Family("demlopment_handler_total", "counter", "What a handler counts of its own", ("model_name", "model_version", "name")),
-    Family("demlopment_handler_value", "gauge", "What a handler measures of its own", ("model_name", "model_version", "name")),
-)
 
 
 @dataclass(eq=False)
@@ -125,7 +53,7 @@ class Metrics:
             case ["metrics", *_]:
                 chosen = parse_qs(scope["query_string"].decode("latin-1")).get("name[]", [])
                 text = write(await self.collect(), self.hostname, chosen, strict=self.strict)
-                return Answer(200, text.encode(), (TEXT_TYPE,))
+                return Answer(200, text.encode(errors="replace"), (TEXT_TYPE,))
             case ["api-description"]:
                 return wire.as_json(openapi.document("metrics", strict=self.strict))
             case [] if scope["method"] == "OPTIONS":
@@ -144,8 +72,9 @@ def write(tally: Tally, hostname: str, chosen: Collection[str] = (), *, strict: 
     lines: list[str] = []
     for family in FAMILIES:
         if (not chosen or family.name in chosen) and not (strict and family.name.startswith(OURS)):
-            lines += (f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}")
+            lines += exposition.heading(family.name, family.kind, family.text)
             lines += _samples(family, tally, hostname)
+    lines += measured.lines(tally, hostname, chosen, strict=strict)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -179,32 +108,14 @@ class Processor:
 
 def _samples(family: Family, tally: Tally, hostname: str) -> Iterator[str]:
     if family.kind == "histogram":
-        for series, histogram in sorted(tally.histograms.items()):
+        for series, histogram in sorted(tally.histograms.items(), key=itemgetter(0)):
             if series[0] == family.name:
-                yield from _histogram(family, series[1:], histogram)
+                yield from exposition.samples(family.name, family.labels, series[1:], histogram)
         return
     values = tally.counters if family.kind == "counter" else {series: seen[0] for series, seen in tally.gauges.items()}
     for series, value in sorted(values.items()):
         if series[0] == family.name:
-            yield _sample(family.name, family.labels, (*series[1:], hostname), value)
-
-
-def _histogram(family: Family, labels: tuple[str, ...], histogram: Histogram) -> Iterator[str]:
-    below = 0
-    for bound, count in zip((*map(str, BOUNDS), "+Inf"), histogram.counts, strict=True):
-        below += count
-        yield _sample(f"{family.name}_bucket", (*family.labels, "le"), (*labels, bound), float(below))
-    yield _sample(f"{family.name}_count", family.labels, labels, float(below))
-    yield _sample(f"{family.name}_sum", family.labels, labels, histogram.total)
-
-
-def _sample(name: str, labels: tuple[str, ...], values: tuple[str, ...], value: float) -> str:
-    pairs = "".join(f'{label}="{_escaped(text)}",' for label, text in zip(labels, values, strict=False))
-    return f"{name}{{{pairs}}} {float(value)}" if pairs else f"{name} {float(value)}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+            yield exposition.sample(family.name, family.labels, (*series[1:], hostname), value)
 
 
 def _memory_mb() -> dict[str, float]:

@@ -19,12 +19,21 @@ BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 class Histogram:
     """How often an observation fell between two bounds."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))  # the last one is above every bound
+    counts: list[int] = field(default_factory=list)  # one for each bound, and the last one is above every bound
     total: float = 0.0
+    bounds: tuple[float, ...] = BOUNDS
+
+    def __post_init__(self) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
 
     def observe(self, value: float) -> None:
-        self.counts[bisect_left(BOUNDS, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def include(self, other: "Histogram") -> None:
+        """Add the observations of another one with the same bounds."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
 
 
 @dataclass
@@ -44,11 +53,11 @@ class Tally:
     def observe(self, *series: str, value: float) -> None:
         self.histogram(*series).observe(value)
 
-    def histogram(self, *series: str) -> Histogram:
+    def histogram(self, *series: str, bounds: tuple[float, ...] = BOUNDS) -> Histogram:
         """For whoever has many observations of one series."""
         found = self.histograms.get(series)
         if found is None:
-            found = self.histograms[series] = Histogram()
+            found = self.histograms[series] = Histogram(bounds=bounds)
         return found
 
     def answered(self, status: int) -> None:
@@ -56,6 +65,7 @@ class Tally:
         self.add({2: "Requests2XX", 4: "Requests4XX"}.get(status // 100, "Requests5XX"), "Host")
 
     def as_json(self) -> dict[str, Any]:
+        """For a line. Its histograms have the usual bounds: others are counted by the supervisor alone."""
         return {
             "counters": [[series, value] for series, value in self.counters.items()],
             "gauges": [[series, *seen] for series, seen in self.gauges.items()],
@@ -80,7 +90,5 @@ def total(tallies: Iterable[Tally]) -> Tally:
         for series, seen in tally.gauges.items():
             everything.gauges[series] = max(seen, everything.gauges.get(series, seen), key=lambda each: each[1])
         for series, histogram in tally.histograms.items():
-            sums = everything.histograms.setdefault(series, Histogram())
-            sums.counts = [a + b for a, b in zip(sums.counts, histogram.counts, strict=True)]
-            sums.total += histogram.total
+            everything.histogram(*series, bounds=histogram.bounds).include(histogram)
     return everything

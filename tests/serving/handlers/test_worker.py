@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from demlopment.errors import NotReadyError, RequestError
 from demlopment.serving.calls import Call, Field, Reply
 from demlopment.serving.handlers.hall import Hall
+from demlopment.serving.metrics import write
 from tests.serving.handlers.hosting import KEY, Hosted, hosted, written
 
 ECHO = "def handle(data, context): return data and [row.get('body') for row in data]"
@@ -412,35 +413,79 @@ def handle(data, context):
     assert max(map(len, told)) < 3000
 
 
-def test_measurements_of_a_handler_are_counted_under_its_version(tmp_path: Path) -> None:
-    code = """
+MEASURES = """
 from ts.metrics.dimension import Dimension
 from ts.metrics.metric_type_enum import MetricTypes
-def handle(data, context):
-    if data is None:
-        return
-    context.metrics.add_counter("Seen", 2, None, [Dimension("Level", "Model")])
-    context.metrics.add_metric("Ratio", 0.5, "unit", metric_type=MetricTypes.GAUGE)
-    context.metrics.get_metric("Kept", MetricTypes.COUNTER).add_or_update(1, ["x"])
-    context.metrics.add_counter("Sinking", -1)
-    for number in range(1000):
-        context.metrics.add_counter(f"flood {number}", 1)
-    return ["x"] * len(data)
+
+class Handler:
+    def initialize(self, context):
+        metrics = context.metrics
+        self.tokens = metrics.add_metric_to_cache("Tokens", "count", ["tenant"], MetricTypes.COUNTER)
+        self.took = metrics.add_metric_to_cache("Took", "ms", ["tenant"], MetricTypes.HISTOGRAM)
+        self.tokens.add_or_update(100, ["loading"])
+
+    def handle(self, data, context):
+        metrics = context.metrics
+        self.tokens.add_or_update(1, ["a"])
+        self.tokens.add_or_update(10, ["b"])
+        self.tokens.add_or_update(10, ["b", "c"])
+        self.took.add_or_update(5, ["a"])
+        self.took.add_or_update(7, ["a"])
+        metrics.add_counter("Seen", 2, None, [Dimension("who", "me")])
+        metrics.add_error("Wrong", 1)
+        metrics.add_metric("Ratio", 0.5, "unit", metric_type=MetricTypes.GAUGE)
+        metrics.add_counter("Sinking", -1)
+        metrics.add_counter("Odd", float("nan"))
+        metrics.add_counter("Worse", "many")
+        metrics.add_counter("a\\ud800", 1)
+        metrics.add_counter("Requests2XX", 1)
+        try:
+            metrics.get_metric("NoSuch")
+        except KeyError as error:
+            return [type(error).__name__] * len(data)
 """
 
-    async def ask() -> Any:
-        async with hosted(tmp_path, code) as served:
-            for _ in range(2):
-                await served.ask(b"")
-            return served.hall.collect()
 
-    tally = asyncio.run(ask())
+def test_measurements_of_a_handler_are_exposed_under_their_own_names(tmp_path: Path) -> None:
+    async def ask() -> tuple[bytes, Any]:
+        async with hosted(tmp_path, MEASURES) as served:
+            await served.ask(b"")
+            return (await served.ask(b"")).body, served.hall.collect()
 
-    mine = {series[3]: value for series, value in tally.counters.items() if series[0] == "demlopment_handler_total"}
-    assert (mine["Seen"], mine["Kept"]) == (4, 2)
-    assert "Sinking" not in mine
-    assert len(mine) == 100, "no more names than that"
-    assert tally.gauges["demlopment_handler_value", "echo", "1.0", "Ratio"][0] == 0.5
+    body, tally = asyncio.run(ask())
+    text = write(tally, "h")
+
+    ours = 'model_name="echo",model_version="1.0",Hostname="h",} '
+    model = 'ModelName="echo",Level="Model",'
+    assert body == b"MetricsCacheKeyError"
+    assert {f'Tokens{{tenant="{tenant}",{ours}{count}.0' for tenant, count in (("a", 2), ("b", 20), ("loading", 100))} == {
+        line for line in text.splitlines() if line.startswith("Tokens{")
+    }
+    assert {
+        'Took_bucket{tenant="a",' + ours[:-2] + f'le="{bound}",}} {count}.0' for bound, count in ((2.5, 0), (5.0, 2), (7.5, 4))
+    } <= set(text.splitlines())
+    assert f'Took_sum{{tenant="a",{ours}24.0' in text
+    assert f'Seen{{who="me",{model}{ours}4.0' in text
+    assert f'Wrong{{Level="Error",{ours}2.0' in text
+    assert f"Ratio{{{model}{ours}0.5" in text
+    assert f"a_{{{model}{ours}2.0" in text
+    assert not [line for line in text.splitlines() if line.startswith(("Sinking{", "Odd{", "Worse{"))]
+    assert "Requests2XX{ModelName" not in text
+    assert 'demlopment_handler_metrics_dropped_total{model_name="echo",model_version="1.0",} 2.0' in text
+
+
+def test_more_measurements_than_an_answer_can_carry_are_dropped_and_the_answer_is_not(tmp_path: Path) -> None:
+    code = """
+def handle(data, context):
+    for number in range(100_000 if data else 0):
+        context.metrics.add_counter(f"flood {number}", 1)
+    return data and ["x"]
+"""
+
+    reply = answered(code, b"", tmp_path)
+
+    assert isinstance(reply, Reply)
+    assert reply.body == b"x"
 
 
 def test_an_envelope_is_taken_off_and_put_back(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ UNSUPPORTED = {
     "keystore": "give the key and the certificate as PEM files; openssl pkcs12 takes them out of a keystore",
     "keystore_pass": "see keystore",
     "keystore_type": "see keystore",
-    "metrics_config": "the names and types of the metrics are fixed",
+    "metrics_config": "a handler's metrics need no declaration, and the server's are fixed",
     "metric_time_interval": "the machine is measured when /metrics is asked for",
     "system_metrics_cmd": "the machine is measured without a command",
     "default_service_handler": "an archive names its handler",

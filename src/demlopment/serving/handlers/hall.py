@@ -124,7 +124,7 @@ class Hall:
 
     def collect(self) -> Tally:
         """Everything that was counted since the start."""
-        return Tally(dict(self._tally.counters), dict(self._tally.gauges))
+        return Tally(dict(self._tally.counters), dict(self._tally.gauges), dict(self._tally.histograms))
 
     async def attend(self, end: socket.socket) -> None:
         """Serve one serving process until its socket closes; many requests at once. Requests of one that dies are dropped."""

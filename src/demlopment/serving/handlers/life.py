@@ -19,6 +19,7 @@ from demlopment.serving.handlers.environment import reduced
 from demlopment.serving.handlers.frames import BrokenFrameError, Frame
 from demlopment.serving.handlers.output import Output, Tell
 from demlopment.serving.handlers.spec import Spec
+from demlopment.serving.measured import Measured
 
 OnPart = Callable[[list[Reply]], None]
 
@@ -49,7 +50,7 @@ class Outcome:
     kind: str
     replies: list[Reply]
     prediction_ms: float
-    metrics: list[tuple[str, str, float]]  # name, kind, value
+    metrics: list[Measured]
 
 
 class Life:
@@ -163,7 +164,7 @@ class Life:
 
     def _outcome(self, frame: Frame, count: int) -> Outcome:
         header = frame.header
-        metrics = [(str(name), str(kind), float(value)) for name, kind, value in header["metrics"]]
+        metrics = [_measured(*each) for each in header["metrics"]]
         status = int(header["status"])
         if not 200 <= status <= 599:  # a 1xx would make a client wait for the answer behind it
             words = f"The handler of {' '.join(self._spec.key)} sent the status {status}. It is no HTTP."
@@ -186,6 +187,10 @@ class Life:
         if len(replies) != count or longest > self._spec.max_response_bytes:
             raise ValueError(f"{len(replies)} responses to {count} requests, the longest of {longest} bytes")
         return replies
+
+
+def _measured(name: str, kind: str, unit: str, value: float, labels: Sequence[tuple[str, str]]) -> Measured:
+    return Measured(str(name), str(kind), str(unit), float(value), tuple((str(label), str(text)) for label, text in labels))
 
 
 async def _spawn(line: socket.socket, output: IO[bytes], place: Path, hidden: str) -> asyncio.subprocess.Process:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demlopment.errors import RequestError
+from demlopment.serving import measured
 from demlopment.serving.calls import Reply
 from demlopment.serving.handlers.envelopes import ALONE
 from demlopment.serving.handlers.jobs import Job, Waiting
@@ -20,8 +21,6 @@ from demlopment.serving.tally import Tally
 # Seconds before a worker that failed is started again: TorchServe's, after a first attempt at once.
 DELAYS = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0)
 SOON_SECONDS = 5.0  # two deaths closer than this have one cause, and restarting at once would only burn the processor
-MAX_METRICS = 100  # names of a handler's own; a name made of a request's id would fill the memory
-MAX_NAME = 100  # characters of one
 
 
 class Post:
@@ -186,8 +185,11 @@ class Post:
     def _count(self, batch: Sequence[Job], outcome: Outcome, began: float) -> None:
         now, model = time.monotonic(), self._spec.model
         self.batch_seconds = now - began
-        for name, kind, value in outcome.metrics:
-            self._note(name, kind, value)
+        for each in outcome.metrics:
+            if each.name == "HandlerTime":  # which TorchServe's own handlers measure, and its metrics list
+                self._tally.gauge(each.name, model, "Model", value=each.value)
+            else:
+                measured.note(self._tally, self._spec.key, each)
         if outcome.status != 200:
             return
         for job in batch:
@@ -195,20 +197,6 @@ class Post:
         self._tally.gauge("QueueTime", "Host", value=1000 * (began - batch[-1].since))
         self._tally.gauge("WorkerThreadTime", "Host", value=max(1000 * (now - began) - outcome.prediction_ms, 0.0))
         self._tally.gauge("PredictionTime", model, "Model", value=outcome.prediction_ms)
-
-    def _note(self, name: str, kind: str, value: float) -> None:
-        model, version = self._spec.key
-        if name == "HandlerTime":
-            self._tally.gauge(name, model, "Model", value=value)
-            return
-        series = (f"demlopment_handler_{'total' if kind == 'counter' else 'value'}", model, version, name[:MAX_NAME])
-        known = self._tally.counters if kind == "counter" else self._tally.gauges
-        if series not in known and sum(each[:3] == series[:3] for each in known) >= MAX_METRICS:
-            return
-        if kind == "counter":
-            self._tally.add(*series, amount=value)
-        else:
-            self._tally.gauge(*series, value=value)
 
     def _give_up(self, error: LoadError) -> None:
         self.given_up = error.reason

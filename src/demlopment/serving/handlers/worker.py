@@ -54,7 +54,6 @@ class Service:
         initialize(context)
         if order["envelope"]:
             handle = envelopes.wrapped(order["envelope"], handle, strict=order["strict"])
-        context.metrics.taken()
         return cls(handle, context)
 
     def answer(self, requests: Sequence[Mapping[str, Any]], blobs: Sequence[bytes], send: Send) -> None:

@@ -1,0 +1,82 @@
+"""Every family of metrics that the endpoint has: name, kind, text and labels. A table; knows neither counts nor format."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+HOST = ("Level", "Hostname")
+DEVICE = ("Level", "DeviceId", "Hostname")
+VERSION = ("model_name", "model_version", "hostname")
+MODEL = ("ModelName", "Level", "Hostname")
+OURS = "demlopment_"  # what the names of our own families begin with
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric. A last label that names the host is not counted under: the writer adds it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    text: str
+    labels: tuple[str, ...]
+
+
+def _torchserve(kind: Literal["counter", "gauge"], unit: str, labels: tuple[str, ...], *names: str) -> list[Family]:
+    return [Family(name, kind, f"Torchserve prometheus {kind} metric with unit: {unit}", labels) for name in names]
+
+
+FAMILIES: tuple[Family, ...] = (
+    *_torchserve("counter", "Count", HOST, "Requests2XX", "Requests4XX", "Requests5XX"),
+    *_torchserve("counter", "Count", VERSION, "ts_inference_requests_total"),
+    *_torchserve("counter", "Microseconds", VERSION, "ts_inference_latency_microseconds", "ts_queue_latency_microseconds"),
+    *_torchserve("gauge", "Milliseconds", HOST, "QueueTime", "WorkerThreadTime"),
+    *_torchserve("gauge", "Milliseconds", ("WorkerName", *HOST), "WorkerLoadTime"),
+    *_torchserve("gauge", "Percent", HOST, "CPUUtilization"),
+    *_torchserve("gauge", "Megabytes", HOST, "MemoryUsed", "MemoryAvailable"),
+    *_torchserve("gauge", "Percent", HOST, "MemoryUtilization"),
+    *_torchserve("gauge", "Gigabytes", HOST, "DiskUsage"),
+    *_torchserve("gauge", "Percent", HOST, "DiskUtilization"),
+    *_torchserve("gauge", "Gigabytes", HOST, "DiskAvailable"),
+    *_torchserve("gauge", "Percent", DEVICE, "GPUMemoryUtilization"),
+    *_torchserve("gauge", "Megabytes", DEVICE, "GPUMemoryUsed"),
+    *_torchserve("gauge", "Percent", DEVICE, "GPUUtilization"),
+    *_torchserve("gauge", "ms", MODEL, "HandlerTime", "PredictionTime"),
+    Family(
+        "demlopment_predictions_total",
+        "counter",
+        "Acknowledged predictions by the version that answered and its arm",
+        ("model_name", "model_version", "arm"),
+    ),
+    Family(
+        "demlopment_prediction_seconds",
+        "histogram",
+        "Seconds from a whole request to its journalled answer",
+        ("model_name", "model_version"),
+    ),
+    Family(
+        "demlopment_explanations_total",
+        "counter",
+        "Pictures whose answer was explained by a network",
+        ("model_name", "model_version"),
+    ),
+    Family("demlopment_feedback_total", "counter", "Labels that came back", ()),
+    Family("demlopment_journal_refused_total", "counter", "Answers refused because the journal could not be written", ()),
+    Family(
+        "demlopment_journal_unrecorded_total",
+        "counter",
+        "Answers given without a record, because the journal could not be written",
+        (),
+    ),
+    Family("demlopment_process_restarts_total", "counter", "Serving processes that died and were replaced", ()),
+    Family(
+        "demlopment_worker_restarts_total",
+        "counter",
+        "Workers of Python handlers that died and were replaced",
+        ("model_name", "model_version"),
+    ),
+    Family(
+        "demlopment_handler_metrics_dropped_total",
+        "counter",
+        "Measurements of a handler under a name that is taken, or beyond the limit of series",
+        ("model_name", "model_version"),
+    ),
+)
