@@ -77,6 +77,20 @@ def test_a_choice_of_numbers_can_be_made_by_a_variable(monkeypatch: pytest.Monke
     assert settings.load().endpoint.queue_full_status == 429
 
 
+@pytest.mark.parametrize("value", ["DEMLOPMENT_ENDPOINT__TOKENS", "HF_TOKEN,DEMLOPMENT_*", "A B", "A=1", "[A-Z]"])
+def test_a_variable_that_no_handler_may_see_cannot_be_passed_on(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DEMLOPMENT_ENDPOINT__HANDLER_ENV", value)
+
+    with pytest.raises(SettingsError, match=r"endpoint\.handler_env"):
+        settings.load()
+
+
+def test_variables_for_handlers_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMLOPMENT_ENDPOINT__HANDLER_ENV", "HF_TOKEN, AWS_*")
+
+    assert settings.load().endpoint.handler_env == "HF_TOKEN, AWS_*"
+
+
 def test_loading_creates_nothing(tmp_path: Path) -> None:
     settings.load()
 

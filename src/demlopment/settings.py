@@ -6,12 +6,13 @@ file that DEMLOPMENT_CONFIG names or `demlopment.toml` in the working directory,
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as UnreadableError
 
@@ -22,6 +23,18 @@ CONFIG_FILE = "demlopment.toml"
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 picks a free one
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _passable(names: str) -> str:
+    for name in filter(None, (each.strip() for each in names.split(","))):
+        if not re.fullmatch("[A-Za-z_*][A-Za-z0-9_*]*", name):
+            raise ValueError(f"{name!r} is no name of a variable, with * for any text")
+        if name.startswith(PREFIX):
+            raise ValueError(f"{name} is a setting of the endpoint, and its secrets are not for handlers")
+    return names
+
+
+Variables = Annotated[str, AfterValidator(_passable)]
 
 
 class Room(BaseModel):
@@ -97,6 +110,7 @@ class Endpoint(Room):
     startup_timeout: Annotated[int, Field(ge=1)] = 120  # seconds a worker may take to load its handler
     unregister_timeout: Annotated[int, Field(ge=1)] = 120  # seconds for what a version that goes, or the end, finds in hand
     worker_memory_mb: Annotated[int, Field(ge=64)] = 4096  # of one worker; it gets a MemoryError beyond
+    handler_env: Variables = ""  # environment variables that workers see besides harmless ones: "HF_TOKEN,AWS_*,HTTPS_PROXY"
     hidden_variables: str = ""  # regular expression: environment variables that no worker sees, besides ours
 
     token_authorization: bool | None = None  # None: on if others can reach a port, or static tokens are given, or strict

@@ -190,6 +190,12 @@ DEVIATIONS: dict[str, Deviation] = {
         lasting="An empty page is of no use to anybody.",
         elsewhere="tests/serving/test_metrics.py",
     ),
+    "environment": Deviation(
+        "A handler sees every variable of the server's environment but those that blacklist_env_vars matches.",
+        "Those that libraries need and those that begin with TS_; endpoint.handler_env names others. HOME is the worker's own.",
+        "A server's environment is where its secrets are, and a handler is often somebody else's program.",
+        elsewhere="tests/serving/handlers/test_environment.py",
+    ),
     "handler-metrics": Deviation(
         "A handler's metrics have its dimensions as labels, and are dropped unless they are declared or detected.",
         "The labels model_name and model_version besides, at most 200 series of a version, and no declaration.",

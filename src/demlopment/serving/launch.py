@@ -20,6 +20,7 @@ class Launch:
     home: Path
     model_store: Path
     strict: bool
+    allow_handlers: bool
     open_inference_protocol: bool
     cors_allowed_origin: str
     cors_allowed_methods: str

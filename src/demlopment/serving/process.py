@@ -32,6 +32,7 @@ from demlopment.serving.http.server import Server
 from demlopment.serving.inference import Inference
 from demlopment.serving.journal import Journal
 from demlopment.serving.launch import Launch
+from demlopment.serving.seclusion import seclude
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
 
@@ -90,6 +91,8 @@ async def run(options: argparse.Namespace) -> None:
     Thread(target=_leave_after, args=(os.getppid(),), name="leave", daemon=True).start()
     line = await Line.open(socket.socket(fileno=options.line))
     launch = Launch.from_json(options.launch)
+    if launch.allow_handlers:
+        seclude()
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a broken form is told to its sender
     journal = _journal(launch)
     desk = await Desk.open(socket.socket(fileno=options.desk))

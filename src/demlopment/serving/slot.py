@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from demlopment import images
@@ -199,7 +199,7 @@ class Slot:
             *(str(part) for option in options.items() for part in option),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            env=os.environ | limits,
+            env=_without_settings(os.environ) | limits,
             pass_fds=(self._listener.fileno(), line.fileno(), desk.fileno()),
             process_group=0,  # Ctrl-C in a terminal reaches the supervisor alone, which drains
         )
@@ -208,6 +208,11 @@ class Slot:
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, 9)
+
+
+def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """A process is told what it needs in its `launch`; secrets among the variables are not for it."""
+    return {name: value for name, value in environment.items() if not name.startswith("DEMLOPMENT_")}
 
 
 def _failed(reply: dict[str, Any]) -> dict[Key, str]:

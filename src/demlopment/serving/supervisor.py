@@ -35,6 +35,7 @@ from demlopment.serving.metrics import Metrics, Processor, observe_host
 from demlopment.serving.models import Models
 from demlopment.serving.registration import Terms
 from demlopment.serving.registry import Registry, Staff
+from demlopment.serving.seclusion import seclude
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import KeyFile
 
@@ -72,6 +73,8 @@ def serve(
 
 
 async def _serve(home: Home, settings: "Endpoint", terms: Terms, *, leash: bool, ready: Callable[[Addresses], None]) -> None:
+    if settings.allow_handlers:
+        seclude()
     stop = asyncio.Event()
     _stop_on_signals(stop)
     if leash:

@@ -50,8 +50,24 @@ def test_a_variable_is_hidden_if_its_whole_name_matches() -> None:
     assert {"TS_ONE_MORE", "PATH"} <= set(seen)
 
 
-@given(st.dictionaries(st.text(), st.text()))
-def test_no_variable_of_ours_is_ever_seen(environment: dict[str, str]) -> None:
+def test_what_a_person_has_named_is_seen_also_if_it_looks_like_a_secret_unless_it_is_hidden() -> None:
+    environment = {"HF_TOKEN": "1", "AWS_REGION": "2", "AWS_SECRET_ACCESS_KEY": "3", "HTTPS_PROXY": "4", "https_proxy": "5"}
+
+    seen = reduced(environment, HOME, hidden="AWS_SECRET.*", passed="HF_TOKEN, AWS_*,HTTPS_PROXY")
+
+    assert set(seen) == {"HF_TOKEN", "AWS_REGION", "HTTPS_PROXY", "HOME", "PYTHONUNBUFFERED"}
+
+
+def test_strict_lets_everything_through_but_ours_and_what_is_hidden() -> None:
+    environment = {"HOME": "/root", "DATABASE_URL": "x", "MODEL_SIZE": "y", "DEMLOPMENT_HOME": "z"}
+
+    seen = reduced(environment, HOME, hidden="DATA.*", strict=True)
+
+    assert seen == {"HOME": "/root", "MODEL_SIZE": "y", "PYTHONUNBUFFERED": "1"}
+
+
+@given(st.dictionaries(st.text(), st.text()), st.booleans())
+def test_no_variable_of_ours_is_ever_seen(environment: dict[str, str], strict: bool) -> None:  # noqa: FBT001 - drawn
     ours = {f"DEMLOPMENT_{name}": value for name, value in environment.items()}
 
-    assert set(reduced({**environment, **ours}, HOME)) & set(ours) == set()
+    assert set(reduced({**environment, **ours}, HOME, passed="*", strict=strict)) & set(ours) == set()

@@ -200,14 +200,16 @@ def test_a_spec_holds_what_was_registered_what_the_file_says_and_what_is_set(tmp
     path = packed(tmp_path / "a.mar", {"c.yaml": text}, {**MODEL, "configFile": "c.yaml"})
     found = manifest.read(path, LIMIT, handler="other.py")
     version = found.options.over(Version("a.mar", "a.mar", min_workers=2, max_workers=1, batch_size=4, kind="handler"))
-    settings = Endpoint(service_envelope="body", worker_memory_mb=100, hidden_variables="X", queue_full_status=429)
+    settings = Endpoint(
+        service_envelope="body", worker_memory_mb=100, hidden_variables="X", handler_env="Y", queue_full_status=429
+    )
 
     spec = Spec.of(("echo", "2.1"), version, found, tmp_path, settings)
 
     assert (spec.key, spec.handler, spec.folder) == (("echo", "2.1"), "other.py", tmp_path)
     assert (spec.min_workers, spec.max_workers, spec.batch_size) == (2, 2, 4)
     assert (spec.client_timeout, spec.retry_timeout, spec.queue_full_status) == (7, 9, 429)
-    assert (spec.envelope, spec.memory_mb, spec.hidden) == ("body", 100, "X")
+    assert (spec.envelope, spec.memory_mb, spec.hidden, spec.passed) == ("body", 100, "X", "Y")
 
 
 @pytest.mark.parametrize("value", ["many", "true", "-1", "0", "1.5", "[1]", "100000000000000000000"])

@@ -71,7 +71,7 @@ class Life:
         output, writing = await Output.open(f"[{name}] ", tell)
         try:
             with theirs, open(writing, "wb") as end:  # noqa: PTH123  # a file descriptor is no path
-                process = await _spawn(theirs, end, place, spec.hidden)
+                process = await _spawn(theirs, end, place, spec)
         except BaseException:
             ours.close()
             await output.end()
@@ -193,7 +193,7 @@ def _measured(name: str, kind: str, unit: str, value: float, labels: Sequence[tu
     return Measured(str(name), str(kind), str(unit), float(value), tuple((str(label), str(text)) for label, text in labels))
 
 
-async def _spawn(line: socket.socket, output: IO[bytes], place: Path, hidden: str) -> asyncio.subprocess.Process:
+async def _spawn(line: socket.socket, output: IO[bytes], place: Path, spec: Spec) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # the working directory is no place to import from
@@ -205,7 +205,7 @@ async def _spawn(line: socket.socket, output: IO[bytes], place: Path, hidden: st
         stdout=output,
         stderr=output,
         cwd=place,
-        env=reduced(os.environ, place, hidden) | {offspring.MARK: str(place)},
+        env=reduced(os.environ, place, spec.hidden, spec.passed, strict=spec.strict) | {offspring.MARK: str(place)},
         pass_fds=(line.fileno(),),
         process_group=0,  # so that what the handler starts ends with it
     )

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping, Set
 from pathlib import Path
 
-MARK = "DEMLOPMENT_WORKER"
+MARK = "ENDPOINT_WORKER"
 ROUNDS = 10  # each ends what the one before started while it was looked for; who is quicker still has won
 PROC = Path("/proc")
 

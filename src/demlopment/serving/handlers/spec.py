@@ -35,6 +35,7 @@ class Spec:
     max_response_bytes: int = 6_553_500
     memory_mb: int = 4096  # of one worker
     hidden: str = ""  # regular expression: environment variables that no worker sees, besides ours
+    passed: str = ""  # patterns of environment variables that every worker sees, see environment.py
     strict: bool = False  # TorchServe to the letter
 
     @classmethod
@@ -59,6 +60,7 @@ class Spec:
             max_response_bytes=settings.max_response_bytes,
             memory_mb=settings.worker_memory_mb,
             hidden=settings.hidden_variables,
+            passed=settings.handler_env,
             strict=settings.strict,
         )
 
