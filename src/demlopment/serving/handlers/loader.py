@@ -39,6 +39,18 @@ def found(handler: str) -> tuple[Handle, Initialize]:
     return instance.handle, getattr(instance, "initialize", lambda _: None)
 
 
+def lacking(error: BaseException) -> str:
+    """What to do about an import from TorchServe that our `ts` does not have; nothing about any other error."""
+    name = (error.name or "") if isinstance(error, ImportError) else ""
+    module = sys.modules.get("ts")
+    if name.partition(".")[0] != "ts" or not str(getattr(module, "__file__", "")).startswith(str(SHIM)):
+        return ""
+    return (
+        f"{type(error).__name__}: {name} of TorchServe, or what is imported from it, is not built in here. "
+        "Install the real package torchserve beside the endpoint, with what that module needs: it is used when it is installed"
+    )
+
+
 def manifest(folder: Path, model: str, version: str, handler: str) -> dict[str, Any]:
     """The archive's own, or the least that a handler can expect."""
     path = folder / MANIFEST

@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from demlopment.serving.handlers import encoding, envelopes, frames, loader
+from demlopment.serving.handlers import encoding, envelopes, frames, legacy, loader
 from demlopment.serving.handlers.context import Context
 from demlopment.serving.handlers.encoding import PredictionError
 from demlopment.serving.handlers.loader import Handle
@@ -49,6 +49,7 @@ class Service:
         manifest = loader.manifest(folder, order["model"], order["version"], order["handler"])
         config = loader.configuration(folder, manifest)
         context = Context(order["model"], str(folder), manifest, order["batch_size"], model_yaml_config=config)
+        legacy.share(context.metrics)
         context.cl_socket = encoding.RealSocket(context)
         handle, initialize = loader.found(order["handler"])
         initialize(context)
@@ -130,7 +131,7 @@ def _serve(line: socket.socket, order: Mapping[str, Any]) -> None:
         service = Service.load(order)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code raises anything
         traceback.print_exc()
-        send({"said": "failed", "reason": _last_line(error), "status": _load_status(error)})
+        send({"said": "failed", "reason": loader.lacking(error) or _last_line(error), "status": _load_status(error)})
         return
     send({"said": "ready", "load_ms": 1000 * (time.perf_counter() - started)})
     while (frame := frames.receive_blocking(line)) is not None:

@@ -1,0 +1,3 @@
+"""As TorchServe's module of this name."""
+
+from demlopment.serving.handlers.measures import CachingMetric as CachingMetric
