@@ -101,6 +101,13 @@ DEVIATIONS: dict[str, Deviation] = {
         "Nobody can act upon the name of a Java class.",
         lasting="The words come from Gson and the JVM, and change with them.",
     ),
+    "broken-form": Deviation(
+        "Of a multipart form that breaks off or has no boundary in it, a handler gets the parts before that, or none.",
+        "400 that says where it breaks.",
+        "Half an input would be answered as if it were whole.",
+        lasting="Which parts are left depends on Netty's parser.",
+        elsewhere="tests/serving/test_forms.py",
+    ),
     "words-for-numbers": Deviation(
         "In JSON, a word where a number is due is a 500; in a query it is the default.",
         "It is the default in both.",
