@@ -115,6 +115,12 @@ def test_only_the_files_of_a_form_have_a_type() -> None:
     )
 
 
+@pytest.mark.parametrize("body", [b"x", b"--x", b"--edge\r\nno header\r\n\r\n1\r\n--edge--"])
+def test_what_is_no_form_although_its_type_says_so_is_refused(body: bytes) -> None:
+    with pytest.raises(RequestError, match="form cannot be read"):
+        fields("multipart/form-data; boundary=edge", body)
+
+
 def test_of_a_form_that_is_torn_the_whole_fields_remain() -> None:
     body = b'--edge\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--edge\r\nContent-Disposition: form-'
 

@@ -102,10 +102,10 @@ DEVIATIONS: dict[str, Deviation] = {
         lasting="The words come from Gson and the JVM, and change with them.",
     ),
     "broken-form": Deviation(
-        "Of a multipart form that breaks off or has no boundary in it, a handler gets the parts before that, or none.",
-        "400 that says where it breaks.",
-        "Half an input would be answered as if it were whole.",
-        lasting="Which parts are left depends on Netty's parser.",
+        "What is no multipart form although its type says so, a handler is asked about without any input.",
+        "400. Of a form that only breaks off, the whole parts are handed on, as upstream.",
+        "Nothing would be answered as if it were something.",
+        lasting="What counts as a form depends on Netty's parser.",
         elsewhere="tests/serving/test_forms.py",
     ),
     "words-for-numbers": Deviation(
