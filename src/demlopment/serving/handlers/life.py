@@ -144,7 +144,15 @@ class Life:
         await self._process.wait()
 
     async def end(self) -> None:
-        """Kill the process and what it started, if they are still there, and remove its folder."""
+        """Kill the process and what it started, if they are still there, and remove its folder; also if cancelled meanwhile."""
+        ending = asyncio.create_task(self._end())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _end(self) -> None:
         self._writer.close()
         await asyncio.to_thread(offspring.kill, self.pid, str(self._place))
         await self._process.wait()
