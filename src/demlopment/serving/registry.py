@@ -12,7 +12,7 @@ from demlopment.serving.handlers.hall import Hall
 from demlopment.serving.handlers.roster import Roster
 from demlopment.serving.handlers.spec import Spec
 from demlopment.serving.slot import Key
-from demlopment.serving.state import State, Version
+from demlopment.serving.state import State
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Registry:
 
     def __init__(self, path: Path, staff: Staff, processes: int) -> None:
         self.state = states.load(path)
-        self.at_startup = frozenset(_versions(self.state))
+        self.at_startup = frozenset(self.state.versions)
         self._path, self._processes = path, processes
         self._fleet, self._hall, self._roster = staff.fleet, staff.hall, staff.roster
         self._broken: dict[Key, str] = {}  # handlers in force whose archive cannot be read
@@ -64,11 +64,17 @@ class Registry:
             await self._fleet.load(new)
             await self._hall.switch(specs.values())
             await self._fleet.resize(self._count(new))
+            await self._hall.release(self._roster.forget(new))
+
+    async def drain(self) -> None:
+        """Answer what handlers have been asked, end every worker, and remove the folders of their archives."""
+        await self._hall.drain()
+        await self._hall.release(self._roster.forget(State()))
 
     async def _try(self, new: State, specs: dict[Key, Spec], broken: dict[Key, str]) -> None:
         failed = broken | await self._hall.prepare(specs.values()) | await self._fleet.prepare(new)
         known = self._broken | self._hall.failed | self._fleet.failed
-        before, after = _versions(self.state), _versions(new)
+        before, after = self.state.versions, new.versions
         for key, reason in failed.items():
             # An archive that was broken before does not stand in the way of other models.
             if key not in known or before.get(key) != after.get(key):
@@ -82,10 +88,7 @@ class Registry:
         await self._hall.prepare(specs.values())
         await self._fleet.load(self.state)
         await self._fleet.resize(self._count(self.state))
+        await self._hall.release(self._roster.forget(self.state))
 
     def _count(self, state: State) -> int:
         return max(self._processes, state.workers)
-
-
-def _versions(state: State) -> dict[Key, Version]:
-    return {(name, number): version for name, model in state.models.items() for number, version in model.versions.items()}

@@ -64,14 +64,14 @@ class State:
         return max((version.min_workers for version in networks), default=0)
 
     @property
+    def versions(self) -> dict[tuple[str, str], Version]:
+        """Every version, by model and number."""
+        return {(name, number): version for name, model in self.models.items() for number, version in model.versions.items()}
+
+    @property
     def served(self) -> dict[tuple[str, str], Version]:
-        """Every version that has workers, by model and number."""
-        return {
-            (name, number): version
-            for name, model in self.models.items()
-            for number, version in model.versions.items()
-            if version.served
-        }
+        """Every version that has workers."""
+        return {key: version for key, version in self.versions.items() if version.served}
 
     def model(self, name: str) -> Model:
         if name not in self.models:

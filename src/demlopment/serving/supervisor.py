@@ -124,7 +124,7 @@ class Supervisor:
             await self._management.drain()
             await self._models.settle()
             await self._fleet.drain()
-            await self._hall.drain()
+            await self._registry.drain()
             await self._metrics.drain()
             self._guard.close()
 

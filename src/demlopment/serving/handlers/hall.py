@@ -7,7 +7,6 @@ until it has no request left, so none is lost while serving processes and superv
 import asyncio
 import contextlib
 import itertools
-import shutil
 import socket
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any
 from demlopment.errors import NotReadyError, RequestError
 from demlopment.serving.calls import Call, Field, Reply
 from demlopment.serving.description import Worker
-from demlopment.serving.handlers import frames, members
+from demlopment.serving.handlers import folders, frames
 from demlopment.serving.handlers.frames import BrokenFrameError, Frame
 from demlopment.serving.handlers.life import LoadError
 from demlopment.serving.handlers.output import Tell
@@ -31,7 +30,7 @@ NOTHING = (0, 0)
 
 
 class Hall:
-    """Starts empty. `root` is the folder with unpacked archives, of which `work/` holds the workers' own folders."""
+    """Starts empty, and empties `root`, the folder with unpacked archives, of which `work/` holds the workers' own folders."""
 
     def __init__(self, root: Path, tell: Tell, drain_seconds: float = DRAIN_SECONDS) -> None:
         self._work, self._tell, self._drain_seconds = root / "work", tell, drain_seconds
@@ -40,8 +39,8 @@ class Hall:
         self._force: dict[Key, Pool] = {}
         self._prepared: dict[Key, Pool] = {}
         self._leaving: dict[Pool, asyncio.Task[bool]] = {}
-        members.tidy(root)
-        shutil.rmtree(self._work, ignore_errors=True)  # of workers that a killed supervisor left, which died with it
+        self._released: set[Path] = set()
+        folders.sweep(root)  # the workers of a supervisor that was killed died with it
 
     async def prepare(self, specs: Iterable[Spec]) -> dict[Key, str]:
         """Have a first worker of each new version ready; the reason for each that cannot be, of which nothing is left.
@@ -89,6 +88,11 @@ class Hall:
         """Wait until no former pool of a version has a worker; False if one could not answer everything in time."""
         tasks = [task for pool, task in self._leaving.items() if pool.spec.key == key]
         return all(await asyncio.gather(*tasks))
+
+    async def release(self, unpacked: Iterable[Path]) -> None:
+        """Remove folders, each as soon as no worker lives in it."""
+        self._released |= set(unpacked)
+        await self._remove_released()
 
     async def drain(self) -> None:
         """Answer what has been asked, up to the time limit, and end every worker."""
@@ -187,9 +191,17 @@ class Hall:
             answered = await pool.drain(self._drain_seconds)
         finally:
             del self._leaving[pool]
+        await self._remove_released()
         if not answered:
             self._tell(f"{pool.spec.model} {pool.spec.version} was stopped with requests unanswered.")
         return answered
+
+    async def _remove_released(self) -> None:
+        pools = (*self._force.values(), *self._prepared.values(), *self._leaving)
+        gone = self._released - {pool.spec.folder for pool in pools}
+        self._released -= gone
+        for folder in gone:
+            await asyncio.to_thread(folders.remove, folder)
 
     def _pool(self, spec: Spec) -> Pool:
         return Pool(spec, self._tally, self._work, self._tell, self._numbers)

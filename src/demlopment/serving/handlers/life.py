@@ -64,7 +64,7 @@ class Life:
 
     @classmethod
     async def begin(cls, spec: Spec, name: str, work: Path, tell: Tell) -> "Life":
-        """A process in a fresh folder below `work`. Raises OSError where the machine has no room for another."""
+        """A process whose home is a fresh folder below `work`. Raises OSError where the machine has no room for another."""
         work.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=work))
         ours, theirs = socket.socketpair()

@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from demlopment.errors import ArchiveError, RequestError
-from demlopment.serving.handlers import members, options
+from demlopment.home import explained
+from demlopment.serving.handlers import folders, members, options
 from demlopment.serving.handlers.members import BadMemberError
 from demlopment.serving.handlers.options import Options
 
@@ -61,17 +62,23 @@ def read(
 
 
 def unpack(foreign: Foreign, root: Path, limit: int) -> Path:
-    """The folder below `root` with the archive's members, and what its requirements name beside them.
+    """A new folder below `root` with the archive's members, and what its requirements name beside them.
 
     Raises RequestError if the file has changed since it was read or a requirement cannot be installed, HomeError for a disk
-    that takes nothing more. Takes as long as the installation; a kill in the middle of it leaves nothing that counts.
+    that takes nothing more. Takes as long as the installation; what a kill in the middle leaves is swept by the next run.
     """
-    try:
-        folder = members.unpack(foreign.path, foreign.digest, root, limit)
-    except ArchiveError as broken:
-        raise _invalid(broken.problem, broken.remedy) from broken
-    if foreign.requirements and not (folder / PACKAGES).is_dir():
-        _install(folder, foreign.requirements)
+    with explained(root):
+        folder = folders.fresh(root, f"{foreign.name}-{foreign.version}")
+        try:
+            members.unpack(foreign.path, foreign.digest, folder, limit)
+            if foreign.requirements:
+                shutil.copytree(_installed(foreign, root, folder), folder / PACKAGES, symlinks=True)
+        except ArchiveError as broken:
+            folders.remove(folder)
+            raise _invalid(broken.problem, broken.remedy) from broken
+        except BaseException:
+            folders.remove(folder)
+            raise
     return folder
 
 
@@ -146,10 +153,26 @@ def _content(file: zipfile.ZipFile, name: str) -> bytes:
     return file.read(name)
 
 
-def _install(folder: Path, requirements: str) -> None:
-    """Beside the archive's own files, by a name that counts when all of it is there."""
-    target = folder / f"{PACKAGES}{members.UNPACKING}"
-    shutil.rmtree(target, ignore_errors=True)  # of an installation that was interrupted
+def installed(digest: str, root: Path) -> Path:
+    """Where the packages of an archive are kept, so that the next run of the endpoint needs no network."""
+    return root / folders.INSTALLED / digest
+
+
+def _installed(foreign: Foreign, root: Path, folder: Path) -> Path:
+    """The packages of an archive that lies in `folder`, installed unless they are there."""
+    place = installed(foreign.digest, root)
+    if not place.is_dir():
+        unfinished = place.with_name(f"{place.name}.{folder.name}{folders.UNFINISHED}")
+        try:
+            _install(folder, foreign.requirements, unfinished)
+            if not place.is_dir():
+                unfinished.rename(place)
+        finally:
+            folders.remove(unfinished)
+    return place
+
+
+def _install(folder: Path, requirements: str, target: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
     try:
         subprocess.run(
@@ -165,8 +188,7 @@ def _install(folder: Path, requirements: str) -> None:
         said = getattr(failed, "stderr", None) or str(failed)
         last = said.strip().splitlines()[-1:] or ["it ended without a word"]
         raise _invalid(f"The packages in {requirements!r} cannot be installed: {last[0]}.", "Correct the file.") from failed
-    target.mkdir(exist_ok=True)  # an empty list of requirements
-    target.rename(folder / PACKAGES)
+    target.mkdir(parents=True, exist_ok=True)  # an empty list of requirements
 
 
 def _unsaved(path: Path, bad: BadMemberError, *, strict: bool) -> RequestError:

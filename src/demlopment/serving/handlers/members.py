@@ -1,12 +1,7 @@
-"""The members of a foreign archive: checked one by one before anything is written, then unpacked. Executes nothing.
-
-A folder counts once it has its final name, the SHA-256 of the archive: a `kill -9` in the middle leaves one with another
-name, which the next run removes. Workers may write into it, as many handlers do with TorchServe's.
-"""
+"""The members of a foreign archive: checked one by one before anything is written, then unpacked. Executes nothing."""
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import stat
@@ -17,12 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from demlopment.errors import ArchiveError
-from demlopment.home import explained
 
 MAX_MEMBERS = 20_000  # an archive of a large tokenizer has hundreds; each costs an inode
 MAX_NAME = 1024  # bytes of a member's whole path; file systems here end at 4096 with the folder before it
 CHUNK = 1 << 20
-UNPACKING = ".unpacking"  # the ending of a folder that is being written
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError, OSError)
 
 
@@ -41,33 +34,15 @@ def opened(path: Path, limit: int) -> Iterator[tuple[str, zipfile.ZipFile]]:
         yield digest, file
 
 
-def unpack(path: Path, digest: str, root: Path, limit: int) -> Path:
-    """The folder below `root` with everything in the archive, which is unpacked unless that has been done before.
+def unpack(path: Path, digest: str, folder: Path, limit: int) -> None:
+    """Write everything in the archive into `folder`, which is empty.
 
-    Raises as `opened`, and ArchiveError if the file is not the one whose SHA-256 is `digest`; HomeError for a full disk.
+    Raises as `opened`, and ArchiveError if the file is not the one whose SHA-256 is `digest`; OSError from the disk.
     """
-    folder = root / digest
-    if folder.is_dir():
-        return folder
-    with explained(root):
-        root.mkdir(parents=True, exist_ok=True)
-        partial = root / f"{digest}.{os.getpid()}{UNPACKING}"
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            with opened(path, limit) as (found, file):
-                if found != digest:
-                    raise ArchiveError(f"{path} has changed since it was read.", "Register it again.")
-                _write(file, partial)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return folder
-
-
-def tidy(root: Path) -> None:
-    """Remove what an interrupted `unpack` left; nobody else may be unpacking."""
-    for partial in root.glob(f"*{UNPACKING}"):
-        shutil.rmtree(partial, ignore_errors=True)
+    with opened(path, limit) as (found, file):
+        if found != digest:
+            raise ArchiveError(f"{path.name} has changed since it was read.", "Register it again.")
+        _write(file, folder)
 
 
 @contextlib.contextmanager
@@ -79,14 +54,14 @@ def _zip(path: Path) -> Iterator[tuple[str, zipfile.ZipFile]]:
             with _whole(path, raw) as file:
                 yield digest, file
     except FileNotFoundError as missing:
-        raise ArchiveError(f"{path} does not exist.", "Put the archive into the model store.") from missing
+        raise ArchiveError(f"{path.name} does not exist.", "Put the archive into the model store.") from missing
 
 
 def _whole(path: Path, raw: BinaryIO) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(raw)
     except BROKEN as broken:
-        raise ArchiveError(f"{path} is not a whole zip file ({broken}).", "Write or copy the archive again.") from broken
+        raise ArchiveError(f"{path.name} is not a whole zip file ({broken}).", "Write or copy the archive again.") from broken
 
 
 def _check_all(path: Path, file: zipfile.ZipFile, limit: int) -> None:
@@ -152,7 +127,6 @@ def _check_content(path: Path, file: zipfile.ZipFile, member: zipfile.ZipInfo) -
 
 
 def _write(file: zipfile.ZipFile, folder: Path) -> None:
-    folder.mkdir()
     for member in file.infolist():
         place = folder / member.filename
         if member.is_dir():

@@ -1,7 +1,6 @@
 """Which pools a state asks for: the archives of its handler versions, read and unpacked. Knows no process and no HTTP."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Roster:
-    """Remembers what it has read, so that a change of one version opens one archive."""
+    """Remembers what it has read, so that a change of one version opens one archive, until it is told to forget."""
 
     store: Path
     root: Path  # of unpacked archives
     settings: "Endpoint"
-    _read: dict[tuple[Key, Version], Spec] = field(default_factory=dict)
+    _read: dict[tuple[Key, Version], "Unpacked"] = field(default_factory=dict)
 
     async def specs(self, state: State) -> tuple[dict[Key, Spec], dict[Key, str]]:
         """One spec for each handler version that is served, and the reason for each that cannot have one."""
@@ -34,19 +33,24 @@ class Roster:
                     specs[key] = await asyncio.to_thread(self._spec, key, version)
                 except DemlopmentError as error:
                     failed[key] = str(error)
-        self._forget(state.served)
         return specs, failed
 
+    def forget(self, state: State) -> list[Path]:
+        """Forget the versions that `state` does not have. The folders that nothing here needs any more."""
+        dropped = [self._read.pop(same) for same in self._read.keys() - {_known_by(*each) for each in state.versions.items()}]
+        kept = {unpacked.digest for unpacked in self._read.values()}
+        packages = [manifest.installed(each.digest, self.root) for each in dropped if each.digest not in kept]
+        return [*(each.spec.folder for each in dropped), *packages]
+
     def _spec(self, key: Key, version: Version) -> Spec:
-        # Its numbers of workers change without its archive being read again.
-        same = key, replace(version, min_workers=1, max_workers=1)
+        same = _known_by(key, version)
         if same not in self._read:
             self._read[same] = self._fresh(key, version)
         return replace(
-            self._read[same], min_workers=version.min_workers, max_workers=max(version.min_workers, version.max_workers)
+            self._read[same].spec, min_workers=version.min_workers, max_workers=max(version.min_workers, version.max_workers)
         )
 
-    def _fresh(self, key: Key, version: Version) -> Spec:
+    def _fresh(self, key: Key, version: Version) -> "Unpacked":
         settings, limit = self.settings, self.settings.max_archive_bytes
         if not settings.allow_handlers:
             raise DemlopmentError("It has a Python handler, and handlers are not allowed.", "Set endpoint.allow_handlers.")
@@ -58,7 +62,17 @@ class Roster:
             requirements=settings.allow_requirements,
             strict=settings.strict,
         )
-        return Spec.of(key, version, foreign, manifest.unpack(foreign, self.root, limit), settings)
+        return Unpacked(Spec.of(key, version, foreign, manifest.unpack(foreign, self.root, limit), settings), foreign.digest)
 
-    def _forget(self, served: Mapping[Key, Version]) -> None:
-        self._read = {same: spec for same, spec in self._read.items() if same[0] in served}
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A version that can be started, and the SHA-256 of its archive."""
+
+    spec: Spec
+    digest: str
+
+
+def _known_by(key: Key, version: Version) -> tuple[Key, Version]:
+    """What a registration is known by: its numbers of workers change without its archive being read again."""
+    return key, replace(version, min_workers=1, max_workers=1)

@@ -19,7 +19,7 @@ class Spec:
 
     model: str
     version: str
-    folder: Path  # where the archive was unpacked, see members.unpack
+    folder: Path  # where the archive was unpacked for this registration
     handler: str  # as the archive names it: "file.py", "module:function", "base_handler"
     min_workers: int = 1
     max_workers: int = 1

@@ -45,6 +45,7 @@ class Service:
     def load(cls, order: Mapping[str, Any]) -> "Service":
         """Run the archive's code until its handler is ready. Raises whatever that raises."""
         folder = Path(order["folder"])
+        os.chdir(folder)  # handlers open what their archive brings by its bare name
         loader.make_importable(folder, folder / PACKAGES)
         manifest = loader.manifest(folder, order["model"], order["version"], order["handler"])
         config = loader.configuration(folder, manifest)

@@ -1,0 +1,74 @@
+"""Archives of Python handlers over HTTP: what a handler does to its folder stays in its folder."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.serving.endpoint import Running, free_ports, running
+from tests.serving.handlers.hosting import packed
+
+# Answers with a file of its archive, and replaces its own code.
+VANDAL = """
+import json
+
+def handle(data, context):
+    if data is None:
+        return None
+    said = json.load(open("index_to_name.json"))["0"]
+    with open("handler.py", "w") as code:
+        code.write("def handle(data, context): return data and ['tampered'] * len(data)")
+    return [said] * len(data)
+"""
+
+
+def vandal(store: Path) -> Path:
+    store.mkdir(parents=True, exist_ok=True)
+    model = {"modelName": "vandal", "handler": "handler.py"}
+    return packed(store / "vandal.mar", {"handler.py": VANDAL, "index_to_name.json": '{"0": "original"}'}, model)
+
+
+def said(endpoint: Running, model: str) -> str:
+    return endpoint.inference.post(f"/predictions/{model}", content=b"x").text
+
+
+def register(endpoint: Running, query: str) -> None:
+    assert endpoint.management.post(f"/models?{query}&initial_workers=1", timeout=60).status_code == 200
+
+
+def folders(endpoint: Running) -> int:
+    return len(list((endpoint.home.endpoint / "handlers" / "archives").iterdir()))
+
+
+def test_a_handler_that_overwrites_its_code_changes_no_other_registration_and_no_later_one(tmp_path: Path) -> None:
+    settings = free_ports(allow_handlers=True)
+    vandal(tmp_path / "models")
+
+    with running(tmp_path, settings) as endpoint:
+        register(endpoint, "url=vandal.mar")
+        first = said(endpoint, "vandal")
+        register(endpoint, "url=vandal.mar&model_name=other")
+        other, two = said(endpoint, "other"), folders(endpoint)
+        assert endpoint.management.delete("/models/vandal").status_code == 200
+        one = folders(endpoint)
+        register(endpoint, "url=vandal.mar")
+        again = said(endpoint, "vandal")
+        os.kill(endpoint.process.pid, signal.SIGKILL)
+        endpoint.process.wait()
+        left = folders(endpoint)
+    with running(tmp_path, settings) as endpoint:
+        after_a_crash, swept = said(endpoint, "vandal"), folders(endpoint)
+    nothing = folders(endpoint)
+
+    assert (first, other, again, after_a_crash) == ("original",) * 4
+    assert (two, one, left, swept, nothing) == (2, 1, 2, 2, 0)
+
+
+def test_a_registration_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    packed(tmp_path / "models" / "sad.mar", {"handler.py": "1 / 0"}, {"modelName": "sad", "handler": "handler.py"})
+
+    with running(tmp_path, free_ports(allow_handlers=True)) as endpoint:
+        answer = endpoint.management.post("/models?url=sad.mar&initial_workers=1", timeout=60)
+        left = folders(endpoint)
+
+    assert (answer.status_code, left) == (500, 0)
