@@ -103,6 +103,7 @@ class Endpoint(Room):
 
     allow_handlers: bool = False  # run the Python code of archives, in processes of their own
     allow_requirements: bool = False  # install what an archive's requirements.txt names
+    install_requirements: bool = False  # refuse an archive with requirements.txt unless they may be installed
     default_workers: Annotated[int, Field(ge=0, le=256)] = 0  # of a registration that names no initial_workers
     job_queue_size: Annotated[int, Field(ge=1)] = 100  # requests that wait for the workers of one version
     queue_full_status: Annotated[Literal[429, 503], BeforeValidator(int)] = 503  # a variable is a text

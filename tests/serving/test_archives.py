@@ -72,3 +72,24 @@ def test_a_registration_that_fails_leaves_no_folder(tmp_path: Path) -> None:
         left = folders(endpoint)
 
     assert (answer.status_code, left) == (500, 0)
+
+
+def test_requirements_that_are_not_installed_are_named_when_an_import_fails(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    code = "import {module}\ndef handle(data, context): return data and ['yes'] * len(data)"
+    for name, module in (("needy", "no_such_package_anywhere"), ("content", "json")):
+        model = {"modelName": name, "handler": "handler.py", "requirementsFile": "requirements.txt"}
+        files = {"handler.py": code.format(module=module), "requirements.txt": "no-such-package-anywhere"}
+        packed(tmp_path / "models" / f"{name}.mar", files, model)
+
+    with running(tmp_path, free_ports(allow_handlers=True)) as endpoint:
+        register(endpoint, "url=content.mar")
+        content = said(endpoint, "content")
+        needy = endpoint.management.post("/models?url=needy.mar&initial_workers=1", timeout=60)
+
+    assert content == "yes"
+    assert needy.status_code == 500
+    assert needy.json()["message"].endswith(
+        "ModuleNotFoundError: No module named 'no_such_package_anywhere'. "
+        "Its requirements.txt was not installed: endpoint.allow_requirements would do that"
+    )

@@ -54,8 +54,8 @@ class Models:
         """Serve an archive under a name and a version. Nothing is left of one that cannot be started, unless strict."""
         said = {name: value for name, value in values.items() if value is not None}
         new = await asyncio.to_thread(registration.verified, said, self.store, MAX_WORKERS, self.terms, is_json=is_json)
-        for key in new.ignored:
-            self.tell(f"{new.version.file}: {key} of its model-config.yaml is not supported and has no effect.")
+        for note in new.notes:
+            self.tell(note)
 
         def edit(state: State) -> State:
             return state.register(new.name, new.number, new.version)

@@ -17,6 +17,7 @@ from demlopment.serving import fetch
 from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.fetch import Rules
 from demlopment.serving.handlers import manifest
+from demlopment.serving.handlers.manifest import Foreign, Packages
 from demlopment.serving.state import Version
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Terms:
     startup_timeout: int = 120  # s
     job_queue_size: int = 100
     allow_handlers: bool = False
-    allow_requirements: bool = False
+    packages: Packages = "ignore"
     max_archive_bytes: int = 2_000_000_000  # unpacked
     strict: bool = False
     fetching: Rules = field(default_factory=Rules)
@@ -54,7 +55,7 @@ class Terms:
             settings.startup_timeout,
             settings.job_queue_size,
             settings.allow_handlers,
-            settings.allow_requirements,
+            manifest.packages(settings),
             settings.max_archive_bytes,
             settings.strict,
             Rules.of(settings),
@@ -69,7 +70,7 @@ class Registration:
     name: str
     number: str
     version: Version
-    ignored: tuple[str, ...] = ()  # keys of a model-config.yaml that have no effect
+    notes: tuple[str, ...] = ()  # what of the archive has no effect, a sentence each
 
 
 def verified(
@@ -224,7 +225,7 @@ def _foreign(path: Path, values: Mapping[str, Any], workers: int, terms: Terms, 
         terms.max_archive_bytes,
         name=str(values.get("model_name") or ""),
         handler=handler,
-        requirements=terms.allow_requirements,
+        packages=terms.packages,
         strict=terms.strict,
     )
     if not terms.allow_handlers:
@@ -237,7 +238,16 @@ def _foreign(path: Path, values: Mapping[str, Any], workers: int, terms: Terms, 
     _check_names(found.name, found.version)
     asked = _preset(values, found.name, found.version, terms)
     version = replace(_version(path, asked, workers, terms, is_json=is_json), kind="handler", handler=handler)
-    return Registration(found.name, found.version, found.options.over(version), found.ignored)
+    return Registration(found.name, found.version, found.options.over(version), _notes(found))
+
+
+def _notes(found: Foreign) -> tuple[str, ...]:
+    notes = [f"{found.path.name}: {key} of its model-config.yaml is not supported and has no effect." for key in found.ignored]
+    if found.uninstalled:
+        notes.append(
+            f"{found.path.name}: the packages in its {found.uninstalled} are not installed; endpoint.allow_requirements would."
+        )
+    return tuple(notes)
 
 
 def _remove_fetched(path: Path, url: str) -> None:

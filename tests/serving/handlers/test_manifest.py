@@ -127,14 +127,17 @@ def test_a_configuration_that_is_named_and_missing_is_refused(tmp_path: Path) ->
     assert "has no 'c.yaml'" in refused(path)[2]
 
 
-def test_requirements_are_refused_unless_they_are_allowed(tmp_path: Path) -> None:
+def test_requirements_are_ignored_unless_they_may_be_installed_and_refused_where_they_must(tmp_path: Path) -> None:
     path = packed(tmp_path / "a.mar", {"requirements.txt": "numpy"}, {**MODEL, "requirementsFile": "requirements.txt"})
+    asked = [Endpoint(), Endpoint(allow_requirements=True), Endpoint(allow_requirements=True, install_requirements=True)]
 
-    status, kind, message = refused(path)
+    status, kind, message = refused(path, packages=manifest.packages(Endpoint(install_requirements=True)))
+    found = [manifest.read(path, LIMIT, packages=manifest.packages(settings)) for settings in asked]
 
     assert (status, kind) == (400, "InvalidModelException")
     assert "allow_requirements" in message
-    assert manifest.read(path, LIMIT, requirements=True).requirements == "requirements.txt"
+    assert [each.requirements for each in found] == ["", "requirements.txt", "requirements.txt"]
+    assert [each.uninstalled for each in found] == ["requirements.txt", "", ""]
     assert [each.name for each in tmp_path.iterdir()] == ["a.mar"]
 
 
@@ -155,9 +158,26 @@ def test_allowed_requirements_are_installed_beside_the_archive(tmp_path: Path, m
     text = f"sevens @ {wheel(tmp_path).as_uri()}"
     path = packed(tmp_path / "a.mar", {"requirements.txt": text}, {**MODEL, "requirementsFile": "requirements.txt"})
 
-    folder = manifest.unpack(manifest.read(path, LIMIT, requirements=True), tmp_path / "root", LIMIT)
+    folder = manifest.unpack(manifest.read(path, LIMIT, packages="install"), tmp_path / "root", LIMIT)
 
     assert (folder / manifest.PACKAGES / "sevens.py").is_file()
+
+
+def test_what_was_installed_is_copied_into_the_next_folder_without_being_installed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    package = wheel(tmp_path)
+    text = f"sevens @ {package.as_uri()}"
+    path = packed(tmp_path / "a.mar", {"requirements.txt": text}, {**MODEL, "requirementsFile": "requirements.txt"})
+    found = manifest.read(path, LIMIT, packages="install")
+    first = manifest.unpack(found, tmp_path / "root", LIMIT)
+    (first / manifest.PACKAGES / "sevens.py").write_text("SEVEN = 8")
+    package.unlink()
+
+    second = manifest.unpack(found, tmp_path / "root", LIMIT)
+
+    assert (second / manifest.PACKAGES / "sevens.py").read_text() == "SEVEN = 7"
 
 
 def test_requirements_that_cannot_be_installed_are_a_refusal_and_do_not_count(
@@ -165,7 +185,7 @@ def test_requirements_that_cannot_be_installed_are_a_refusal_and_do_not_count(
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     path = packed(tmp_path / "a.mar", {"requirements.txt": "nowhere==9"}, {**MODEL, "requirementsFile": "requirements.txt"})
-    found = manifest.read(path, LIMIT, requirements=True)
+    found = manifest.read(path, LIMIT, packages="install")
 
     with pytest.raises(RequestError, match="nowhere") as refusal:
         manifest.unpack(found, tmp_path / "root", LIMIT)

@@ -19,7 +19,7 @@ SAME = {
     "cors_allowed_origin": "cors_allowed_origin",
     "cors_allowed_methods": "cors_allowed_methods",
     "cors_allowed_headers": "cors_allowed_headers",
-    "install_py_dep_per_model": "allow_requirements",
+    "install_py_dep_per_model": "install_requirements",
     "blacklist_env_vars": "hidden_variables",
 }
 OWN = {  # read below, each in its own way

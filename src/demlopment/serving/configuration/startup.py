@@ -72,10 +72,13 @@ def _restored(current: State, snapshot: tuple[Preset, ...], store: Path, terms: 
 
 def _verified(values: Mapping[str, Any], store: Path, terms: Terms, tell: Callable[[str], None]) -> Registration | None:
     try:
-        return registration.verified(values, store, MAX_WORKERS, terms)
+        new = registration.verified(values, store, MAX_WORKERS, terms)
     except RequestError as refused:
         tell(f"{values['url']} is not loaded: {refused}")
         return None
+    for note in new.notes:
+        tell(note)
+    return new
 
 
 def _with_workers(new: Registration, terms: Terms) -> Registration:

@@ -107,7 +107,7 @@ class Life:
         if frame is None:
             raise LoadError(f"its worker {await self._ending()} while it loaded the handler")
         if frame.header.get("said") != "ready":
-            raise LoadError(str(frame.header.get("reason")), 507 if frame.header.get("status") == 507 else 500)
+            raise LoadError(spec.explained(str(frame.header.get("reason"))), 507 if frame.header.get("status") == 507 else 500)
         try:
             return float(frame.header["load_ms"])
         except UNINTELLIGIBLE as broken:

@@ -11,13 +11,16 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.home import explained
 from demlopment.serving.handlers import folders, members, options
 from demlopment.serving.handlers.members import BadMemberError
 from demlopment.serving.handlers.options import Options
+
+if TYPE_CHECKING:
+    from demlopment.settings import Endpoint
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 MAX_TEXT = 1_000_000  # bytes of a manifest or a model-config.yaml; a large one has a few thousand
@@ -26,6 +29,8 @@ DEFAULT_VERSION = "1.0"
 RUNTIMES = ("python", "python3")
 PACKAGES = ".packages"  # of an archive's folder: what its requirements name
 INSTALL_SECONDS = 600.0  # torch alone has 200 MB
+
+Packages = Literal["install", "ignore", "refuse"]  # what becomes of an archive that names requirements
 
 
 @dataclass(frozen=True)
@@ -37,28 +42,36 @@ class Foreign:
     name: str
     version: str
     handler: str
-    requirements: str  # its requirements file, or nothing
+    requirements: str  # the file with what is to be installed, or nothing
+    uninstalled: str  # such a file that is ignored, or nothing
     options: Options
     ignored: tuple[str, ...]  # keys of its model-config.yaml that are not applied
 
 
 def read(
-    path: Path, limit: int, *, name: str = "", handler: str = "", requirements: bool = False, strict: bool = False
+    path: Path, limit: int, *, name: str = "", handler: str = "", packages: Packages = "ignore", strict: bool = False
 ) -> Foreign:
     """The archive at `path`, which unpacks to `limit` bytes at most; `name` and `handler`, if given, win over the manifest's.
 
     Raises RequestError with TorchServe's words: for a name that nobody gives, a manifest or a model-config.yaml that
-    cannot be read, a runtime that is not Python, `requirements` that are named and not allowed, and members that must not be
+    cannot be read, a runtime that is not Python, requirements where `packages` refuses them, and members that must not be
     unpacked, which a `strict` endpoint calls its own fault, as upstream.
     """
     try:
         with members.opened(path, limit) as (digest, file):
-            return _described(path, digest, file, name, handler, requirements=requirements)
+            return _described(path, digest, file, name, handler, packages)
     except BadMemberError as bad:
         raise _unsaved(path, bad, strict=strict) from bad
     except ArchiveError as broken:
         # Upstream looks for a manifest in a file that is no zip, and finds no name.
         raise _invalid(broken.problem, broken.remedy) if name else _invalid("Model name is not defined.") from broken
+
+
+def packages(settings: "Endpoint") -> Packages:
+    """What `settings` say of requirements: they are somebody's programs, so nothing is installed unless that is allowed."""
+    if settings.allow_requirements:
+        return "install"
+    return "refuse" if settings.install_requirements else "ignore"
 
 
 def unpack(foreign: Foreign, root: Path, limit: int) -> Path:
@@ -82,7 +95,7 @@ def unpack(foreign: Foreign, root: Path, limit: int) -> Path:
     return folder
 
 
-def _described(path: Path, digest: str, file: zipfile.ZipFile, name: str, handler: str, *, requirements: bool) -> Foreign:
+def _described(path: Path, digest: str, file: zipfile.ZipFile, name: str, handler: str, packages: Packages) -> Foreign:
     values = _manifest(file)
     model = values.get("model", {})
     if not isinstance(model, Mapping):
@@ -95,7 +108,7 @@ def _described(path: Path, digest: str, file: zipfile.ZipFile, name: str, handle
     if runtime not in RUNTIMES:
         raise RequestError(f"Invalid RuntimeType value: {runtime}")
     wanted = _text(model, "requirementsFile")
-    if wanted and not requirements:
+    if wanted and packages == "refuse":
         raise _invalid(f"{path.name} asks for packages in {wanted!r}.", "Set endpoint.allow_requirements to install them.")
     config = _text(model, "configFile")
     found, ignored = _options(file, config) if config else (Options(), ())
@@ -105,7 +118,8 @@ def _described(path: Path, digest: str, file: zipfile.ZipFile, name: str, handle
         name=name,
         version=_text(model, "modelVersion") or DEFAULT_VERSION,
         handler=handler or _text(model, "handler") or DEFAULT_HANDLER,
-        requirements=_member(file, wanted) if wanted else "",
+        requirements=_member(file, wanted) if wanted and packages == "install" else "",
+        uninstalled=wanted if packages == "ignore" else "",
         options=found,
         ignored=ignored,
     )

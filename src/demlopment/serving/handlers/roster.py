@@ -59,7 +59,7 @@ class Roster:
             limit,
             name=key[0],
             handler=version.handler,
-            requirements=settings.allow_requirements,
+            packages=manifest.packages(settings),
             strict=settings.strict,
         )
         return Unpacked(Spec.of(key, version, foreign, manifest.unpack(foreign, self.root, limit), settings), foreign.digest)

@@ -36,6 +36,7 @@ class Spec:
     memory_mb: int = 4096  # of one worker
     hidden: str = ""  # regular expression: environment variables that no worker sees, besides ours
     passed: str = ""  # patterns of environment variables that every worker sees, see environment.py
+    uninstalled: str = ""  # a file of requirements that were not installed
     strict: bool = False  # TorchServe to the letter
 
     @classmethod
@@ -61,12 +62,19 @@ class Spec:
             memory_mb=settings.worker_memory_mb,
             hidden=settings.hidden_variables,
             passed=settings.handler_env,
+            uninstalled=foreign.uninstalled,
             strict=settings.strict,
         )
 
     @property
     def key(self) -> Key:
         return self.model, self.version
+
+    def explained(self, reason: str) -> str:
+        """Why the handler could not be loaded, with what may have been missing."""
+        if not self.uninstalled or not reason.startswith(("ImportError", "ModuleNotFoundError")):
+            return reason
+        return f"{reason}. Its {self.uninstalled} was not installed: endpoint.allow_requirements would do that"
 
     def sharing(self, other: "Spec") -> bool:
         """Whether the workers of `other` can serve this."""
