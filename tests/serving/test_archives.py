@@ -1,10 +1,13 @@
 """Archives of Python handlers over HTTP: what a handler does to its folder stays in its folder."""
 
+import json
 import os
+import shutil
 import signal
+import tarfile
 from pathlib import Path
 
-from tests.serving.endpoint import Running, free_ports, running
+from tests.serving.endpoint import Running, eventually, free_ports, running
 from tests.serving.handlers.hosting import packed
 
 # Answers with a file of its archive, and replaces its own code.
@@ -72,6 +75,34 @@ def test_a_registration_that_fails_leaves_no_folder(tmp_path: Path) -> None:
         left = folders(endpoint)
 
     assert (answer.status_code, left) == (500, 0)
+
+
+def test_a_folder_and_a_tar_are_loaded_at_start_and_a_later_change_of_the_folder_is_not(tmp_path: Path) -> None:
+    store = tmp_path / "models"
+    for kind in ("folder", "tar"):
+        model = {"modelName": kind, "handler": "handler.py"}
+        (store / kind / "MAR-INF").mkdir(parents=True)
+        (store / kind / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"runtime": "python", "model": model}))
+        (store / kind / "handler.py").write_text(f"def handle(data, context): return data and ['{kind}'] * len(data)")
+    with tarfile.open(store / "tar.tar.gz", "w:gz") as file:
+        file.add(store / "tar", "tar")
+    shutil.rmtree(store / "tar")
+
+    with running(tmp_path, free_ports(allow_handlers=True, load_models="all")) as endpoint:
+        loaded = said(endpoint, "folder"), said(endpoint, "tar")
+        (store / "folder" / "handler.py").write_text("changed")
+        for pid in endpoint.pids("folder"):
+            os.kill(pid, signal.SIGKILL)
+        unchanged = eventually(lambda: said(endpoint, "folder") == "folder")
+        for name, file_name in (("folder", "folder"), ("tar", "tar.tar.gz")):
+            assert endpoint.management.delete(f"/models/{name}").status_code == 200
+            (store / "folder" / "handler.py").write_text("def handle(data, context): return data and ['new'] * len(data)")
+            register(endpoint, f"url={file_name}")
+        again = said(endpoint, "folder"), said(endpoint, "tar")
+
+    assert loaded == ("folder", "tar")
+    assert unchanged
+    assert again == ("new", "tar")
 
 
 def test_requirements_that_are_not_installed_are_named_when_an_import_fails(tmp_path: Path) -> None:

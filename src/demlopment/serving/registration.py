@@ -16,7 +16,7 @@ from demlopment.errors import ArchiveError, RequestError
 from demlopment.serving import fetch
 from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.fetch import Rules
-from demlopment.serving.handlers import manifest
+from demlopment.serving.handlers import manifest, packing
 from demlopment.serving.handlers.manifest import Foreign, Packages
 from demlopment.serving.state import Version
 
@@ -189,7 +189,12 @@ def _local(url: str, name: str, store: Path) -> Path:
     if len(path.name.encode(errors="replace")) > NAME_BYTES:
         raise _not_found(f"Model not found at: {url}")
     # A link may not lead out of the store; what is no file of its own name in it does not exist for us.
-    if "\0" in name or path.name in ("", ".", "..") or not path.is_file() or path.resolve().parent != store.resolve():
+    if (
+        "\0" in name
+        or path.name in ("", ".", "..")
+        or not (path.is_file() or path.is_dir())
+        or path.resolve().parent != store.resolve()
+    ):
         raise _not_found(f"Model not found at: {url}")
     return path
 
@@ -211,6 +216,8 @@ def _from_file_url(url: str, store: Path) -> Path:
 
 def _is_foreign(path: Path) -> bool:
     """Whether an archive is not one of ours but, perhaps, one of TorchServe's with a Python handler."""
+    if not packing.is_zip(path):
+        return True
     try:
         with zipfile.ZipFile(path) as file:
             return archive.SUMS not in file.namelist() and archive.CARD not in file.namelist()

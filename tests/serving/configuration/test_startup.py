@@ -45,6 +45,20 @@ def test_all_is_every_archive_of_the_store_and_a_broken_one_is_named(home: Home)
     assert told[0].startswith("broken.mar is not loaded: ")
 
 
+def test_what_all_leaves_out_is_named(home: Home) -> None:
+    (home.models / "broken.mar").unlink()
+    (home.models / "readme.txt").touch()
+    (home.models / ".hidden").touch()
+    (home.models / "folder").mkdir()
+
+    _, told = prepared(home, "all")
+
+    assert told == [
+        "readme.txt is not loaded: it is no folder and no .mar or .tar.gz file.",
+        "folder is not loaded: Model name is not defined.",
+    ]
+
+
 def test_a_model_may_be_loaded_under_another_name_and_one_that_is_missing_does_not_stop_the_others(home: Home) -> None:
     loaded, told = prepared(home, "none.mar, other=digits-2.0.mar ,digits-1.0.mar", terms=Terms(default_workers=3))
 

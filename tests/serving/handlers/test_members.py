@@ -11,7 +11,7 @@ import pytest
 
 from demlopment.errors import ArchiveError
 from demlopment.serving.handlers import members
-from demlopment.serving.handlers.members import BadMemberError
+from demlopment.serving.handlers.packing import BadMemberError
 from tests.serving.handlers.hosting import packed
 
 LIMIT = 1_000_000
@@ -22,8 +22,8 @@ def written(root: Path) -> list[Path]:
 
 
 def unpacked(path: Path, root: Path, limit: int = LIMIT) -> Path:
-    with members.opened(path, limit) as (digest, _):
-        pass
+    with members.opened(path, limit) as contents:
+        digest = contents.digest
     root.mkdir()
     members.unpack(path, digest, root, limit)
     return root
@@ -153,7 +153,7 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(members, "MAX_MEMBERS", 3)
     path = packed(tmp_path / "a.mar", {f"{number}.txt": "" for number in range(4)})
 
-    with pytest.raises(BadMemberError, match="4 members"):
+    with pytest.raises(BadMemberError, match="more than 3 members"):
         unpacked(path, tmp_path / "root")
 
 
@@ -182,8 +182,8 @@ def test_every_single_flipped_byte_gives_a_folder_or_an_archive_error(tmp_path: 
 
 def test_a_file_that_changed_after_it_was_read_is_not_unpacked(tmp_path: Path) -> None:
     path = packed(tmp_path / "a.mar", {"handler.py": "x = 1"})
-    with members.opened(path, LIMIT) as (digest, _):
-        pass
+    with members.opened(path, LIMIT) as contents:
+        digest = contents.digest
     packed(path, {"handler.py": "evil"})
 
     with pytest.raises(ArchiveError, match="has changed"):

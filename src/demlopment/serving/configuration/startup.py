@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from demlopment.settings import Endpoint
 
 WORKERS = 1  # of a model that nobody said more about; TorchServe starts one for each core
-ENDING = ".mar"
+ENDINGS = (".mar", ".tar.gz")  # of what "all" loads; folders, too
 
 
 def prepare(place: Home, settings: "Endpoint", snapshot: tuple[Preset, ...], terms: Terms, tell: Callable[[str], None]) -> None:
@@ -33,6 +33,8 @@ def prepare(place: Home, settings: "Endpoint", snapshot: tuple[Preset, ...], ter
 
 
 def _loaded(current: State, load_models: str, store: Path, terms: Terms, tell: Callable[[str], None]) -> State:
+    for path in _others(load_models, store):
+        tell(f"{path.name} is not loaded: it is no folder and no {' or '.join(ENDINGS)} file.")
     for values in wanted(load_models, store):
         if _registered(current, values):
             continue
@@ -44,15 +46,32 @@ def _loaded(current: State, load_models: str, store: Path, terms: Terms, tell: C
 
 def wanted(load_models: str, store: Path) -> Iterator[dict[str, Any]]:
     """What `load_models` names, as a client would register it: "all", or "a.mar,name=b.mar,name=https://..."."""
-    if load_models.strip().lower() == "all":
-        for path in sorted(store.glob(f"*{ENDING}")):
-            yield {"url": path.name}
+    if _everything(load_models):
+        yield from ({"url": path.name} for path in _shown(store) if _loadable(path))
         return
     for part in (part.strip() for part in load_models.split(",")):
         if part:
             name, equals, url = part.partition("=")
             # A URL may have an equals sign of its own, in its query.
             yield {"url": url, "model_name": name} if equals and "/" not in name else {"url": part}
+
+
+def _others(load_models: str, store: Path) -> list[Path]:
+    """What "all" leaves out."""
+    return [path for path in _shown(store) if not _loadable(path)] if _everything(load_models) else []
+
+
+def _everything(load_models: str) -> bool:
+    return load_models.strip().lower() == "all"
+
+
+def _shown(store: Path) -> list[Path]:
+    """What lies in the store, except what is hidden there, as upstream."""
+    return [path for path in sorted(store.glob("*")) if not path.name.startswith(".")]
+
+
+def _loadable(path: Path) -> bool:
+    return path.is_dir() or path.name.endswith(ENDINGS)
 
 
 def _restored(current: State, snapshot: tuple[Preset, ...], store: Path, terms: Terms, tell: Callable[[str], None]) -> State:

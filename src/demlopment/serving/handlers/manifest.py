@@ -1,4 +1,4 @@
-"""A foreign `.mar`: what it says of itself, and its folder. Executes nothing, and writes nothing before all is verified.
+"""A foreign archive: what it says of itself, and its folder. Executes nothing, and writes nothing before all is verified.
 
 Its name, version and handler come from MAR-INF/MANIFEST.json; without one, a name must be given.
 """
@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.home import explained
 from demlopment.serving.handlers import folders, members, options
-from demlopment.serving.handlers.members import BadMemberError
+from demlopment.serving.handlers.members import Contents
 from demlopment.serving.handlers.options import Options
+from demlopment.serving.handlers.packing import BadMemberError
 
 if TYPE_CHECKING:
     from demlopment.settings import Endpoint
@@ -58,13 +58,14 @@ def read(
     unpacked, which a `strict` endpoint calls its own fault, as upstream.
     """
     try:
-        with members.opened(path, limit) as (digest, file):
-            return _described(path, digest, file, name, handler, packages)
+        with members.opened(path, limit) as contents:
+            return _described(path, contents, name, handler, packages)
     except BadMemberError as bad:
         raise _unsaved(path, bad, strict=strict) from bad
     except ArchiveError as broken:
         # Upstream looks for a manifest in a file that is no zip, and finds no name.
-        raise _invalid(broken.problem, broken.remedy) if name else _invalid("Model name is not defined.") from broken
+        nameless = strict and not name
+        raise _invalid("Model name is not defined.") if nameless else _invalid(broken.problem, broken.remedy) from broken
 
 
 def packages(settings: "Endpoint") -> Packages:
@@ -95,8 +96,8 @@ def unpack(foreign: Foreign, root: Path, limit: int) -> Path:
     return folder
 
 
-def _described(path: Path, digest: str, file: zipfile.ZipFile, name: str, handler: str, packages: Packages) -> Foreign:
-    values = _manifest(file)
+def _described(path: Path, contents: Contents, name: str, handler: str, packages: Packages) -> Foreign:
+    values = _manifest(contents)
     model = values.get("model", {})
     if not isinstance(model, Mapping):
         raise _invalid("Failed to parse signature.json.")
@@ -111,26 +112,26 @@ def _described(path: Path, digest: str, file: zipfile.ZipFile, name: str, handle
     if wanted and packages == "refuse":
         raise _invalid(f"{path.name} asks for packages in {wanted!r}.", "Set endpoint.allow_requirements to install them.")
     config = _text(model, "configFile")
-    found, ignored = _options(file, config) if config else (Options(), ())
+    found, ignored = _options(contents, config) if config else (Options(), ())
     return Foreign(
         path=path,
-        digest=digest,
+        digest=contents.digest,
         name=name,
         version=_text(model, "modelVersion") or DEFAULT_VERSION,
         handler=handler or _text(model, "handler") or DEFAULT_HANDLER,
-        requirements=_member(file, wanted) if wanted and packages == "install" else "",
+        requirements=_member(contents, wanted) if wanted and packages == "install" else "",
         uninstalled=wanted if packages == "ignore" else "",
         options=found,
         ignored=ignored,
     )
 
 
-def _manifest(file: zipfile.ZipFile) -> Mapping[str, Any]:
-    if MANIFEST not in file.namelist():
+def _manifest(contents: Contents) -> Mapping[str, Any]:
+    if MANIFEST not in contents.files:
         return {}
     try:
         # A number where a text is due is its text, as upstream reads it: version 1.0 is "1.0".
-        values = json.loads(_content(file, MANIFEST), parse_int=str, parse_float=str)
+        values = json.loads(_content(contents, MANIFEST), parse_int=str, parse_float=str)
     except (ValueError, RecursionError) as broken:
         raise _invalid("Failed to parse signature.json.") from broken
     if not isinstance(values, Mapping):
@@ -138,9 +139,9 @@ def _manifest(file: zipfile.ZipFile) -> Mapping[str, Any]:
     return values
 
 
-def _options(file: zipfile.ZipFile, name: str) -> tuple[Options, tuple[str, ...]]:
+def _options(contents: Contents, name: str) -> tuple[Options, tuple[str, ...]]:
     try:
-        return options.read(_content(file, _member(file, name)))
+        return options.read(_content(contents, _member(contents, name)))
     except ArchiveError as broken:
         raise _invalid(broken.problem, broken.remedy) from broken
 
@@ -152,19 +153,19 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     return value or ""
 
 
-def _member(file: zipfile.ZipFile, name: str) -> str:
+def _member(contents: Contents, name: str) -> str:
     # The archiver writes the path of its own machine here, and the file flat.
     for candidate in (name, PurePosixPath(name).name):
-        if candidate in file.namelist():
+        if candidate in contents.files:
             return candidate
     raise _invalid(f"The archive has no {name!r}, which its manifest names.", "Write the archive again.")
 
 
-def _content(file: zipfile.ZipFile, name: str) -> bytes:
-    size = file.getinfo(name).file_size
+def _content(contents: Contents, name: str) -> bytes:
+    size = contents.files[name].size
     if size > MAX_TEXT:
         raise _invalid(f"{name} has {size} bytes.", f"The limit is {MAX_TEXT}.")
-    return file.read(name)
+    return contents.read(name)
 
 
 def installed(digest: str, root: Path) -> Path:

@@ -1,138 +1,128 @@
 """The members of a foreign archive: checked one by one before anything is written, then unpacked. Executes nothing."""
 
 import contextlib
-import hashlib
 import re
 import shutil
-import stat
-import zipfile
-import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from demlopment.errors import ArchiveError
+from demlopment.serving.handlers import packing
+from demlopment.serving.handlers.packing import BROKEN, CHUNK, MAX_MEMBERS, BadMemberError, Member, Packing, said
 
-MAX_MEMBERS = 20_000  # an archive of a large tokenizer has hundreds; each costs an inode
 MAX_NAME = 1024  # bytes of a member's whole path; file systems here end at 4096 with the folder before it
-CHUNK = 1 << 20
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError, OSError)
 
 
-class BadMemberError(ArchiveError):
-    """A member must not be unpacked: it leads out, is a link, is encrypted, is too large, comes twice."""
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """An archive whose members are harmless and whole."""
+
+    digest: str  # see packing.py
+    packed: Packing
+    files: dict[str, Member]  # by name
+
+    def read(self, name: str) -> bytes:
+        with self.packed.open(self.files[name]) as stream:
+            return stream.read()
 
 
 @contextlib.contextmanager
-def opened(path: Path, limit: int) -> Iterator[tuple[str, zipfile.ZipFile]]:
-    """The archive and its SHA-256, once every member has been found harmless, and whole, with `limit` bytes in all.
+def opened(path: Path, limit: int) -> Iterator[Contents]:
+    """The archive, once every member has been found harmless, and whole, with `limit` bytes in all.
 
-    Raises BadMemberError for a member that must not be unpacked, ArchiveError for a file that is no whole zip.
+    Raises BadMemberError for a member that must not be unpacked, ArchiveError for a file that is no whole archive.
     """
-    with _zip(path) as (digest, file):
-        _check_all(path, file, limit)
-        yield digest, file
+    with packing.opened(path, limit) as packed:
+        _check_all(path.name, packed, limit)
+        files = {str(PurePosixPath(member.name)): member for member in packed.members if not member.folder}
+        yield Contents(packed.digest(), packed, files)
 
 
 def unpack(path: Path, digest: str, folder: Path, limit: int) -> None:
     """Write everything in the archive into `folder`, which is empty.
 
-    Raises as `opened`, and ArchiveError if the file is not the one whose SHA-256 is `digest`; OSError from the disk.
+    Raises as `opened`, and ArchiveError if the archive is not the one whose SHA-256 is `digest`; OSError from the disk.
     """
-    with opened(path, limit) as (found, file):
-        if found != digest:
-            raise ArchiveError(f"{path.name} has changed since it was read.", "Register it again.")
-        _write(file, folder)
+    with opened(path, limit) as contents:
+        if contents.digest != digest:
+            raise _changed(path)
+        _write(contents.packed, folder)
+    # A file is one open file for all of this; what lies in a folder may have changed under our hands.
+    if path.is_dir() and packing.Folder(folder).digest() != digest:
+        raise _changed(path)
 
 
-@contextlib.contextmanager
-def _zip(path: Path) -> Iterator[tuple[str, zipfile.ZipFile]]:
-    try:
-        with path.open("rb") as raw:
-            digest = hashlib.file_digest(raw, "sha256").hexdigest()
-            # One open file from here on: another one under the same name has no say.
-            with _whole(path, raw) as file:
-                yield digest, file
-    except FileNotFoundError as missing:
-        raise ArchiveError(f"{path.name} does not exist.", "Put the archive into the model store.") from missing
-
-
-def _whole(path: Path, raw: BinaryIO) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(raw)
-    except BROKEN as broken:
-        raise ArchiveError(f"{path.name} is not a whole zip file ({broken}).", "Write or copy the archive again.") from broken
-
-
-def _check_all(path: Path, file: zipfile.ZipFile, limit: int) -> None:
-    members = file.infolist()
+def _check_all(archive: str, packed: Packing, limit: int) -> None:
+    members = packed.members
     if len(members) > MAX_MEMBERS:
-        raise BadMemberError(f"{path.name} has {len(members)} members.", f"The limit is {MAX_MEMBERS}.")
-    declared = sum(member.file_size for member in members)
+        raise BadMemberError(f"{archive} has more than {MAX_MEMBERS} members.", "That is the limit.")
+    declared = sum(member.size for member in members)
     if declared > limit:
-        raise BadMemberError(f"{path.name} unpacks to {declared} bytes.", f"The limit is {limit}.")
-    _check_names(path, members)
+        raise BadMemberError(f"{archive} unpacks to {declared} bytes.", f"The limit is {limit}.")
+    _check_names(archive, members)
     for member in members:
-        _check_content(path, file, member)
+        if not member.folder:
+            _check_content(archive, packed, member)
 
 
-def _check_names(path: Path, members: list[zipfile.ZipInfo]) -> None:
+def _check_names(archive: str, members: list[Member]) -> None:
     files: set[str] = set()
     folders: set[str] = set()
     for member in members:
-        reason = _fault(member)
-        name = str(PurePosixPath(member.filename))
-        if not reason and not member.is_dir():
+        reason = member.fault or _fault(member.name)
+        name = str(PurePosixPath(member.name))
+        if not reason and not member.folder:
             if name in files:
                 reason = "comes twice"
             files.add(name)
-        folders |= {str(parent) for parent in PurePosixPath(name).parents} | ({name} if member.is_dir() else set())
+        folders |= {str(parent) for parent in PurePosixPath(name).parents} | ({name} if member.folder else set())
         if reason:
-            raise BadMemberError(f"{path.name}: its member {member.filename!r} {reason}.", "Write the archive again.")
+            raise BadMemberError(f"{archive}: its member {member.name!r} {reason}.", "Write the archive again.")
     for name in files & folders:
-        raise BadMemberError(f"{path.name}: {name!r} is a file and a folder.", "Write the archive again.")
+        raise BadMemberError(f"{archive}: {name!r} is a file and a folder.", "Write the archive again.")
 
 
-def _fault(member: zipfile.ZipInfo) -> str:
-    """Why a member must not be unpacked, or nothing."""
-    # What zipfile made of the name is what would be written; the original may hold a zero byte, and is what others see.
-    name = member.filename
-    kind = stat.S_IFMT(member.external_attr >> 16)
+def _fault(name: str) -> str:
+    """Why a name must not be written to, or nothing."""
     parts = name.rstrip("/").split("/")
     # Windows writes backslashes, which here would be part of a file's name and there a path.
     if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in parts:
         return "leads out of the archive"
-    if member.orig_filename != member.filename or "" in parts or "." in parts or len(name.encode()) > MAX_NAME:
+    try:
+        long = len(name.encode()) > MAX_NAME or any(len(part.encode()) > 255 for part in parts)
+    except UnicodeEncodeError:  # bytes that are no text
+        long = True
+    if long or "" in parts or "." in parts or any(ord(letter) < 32 for letter in name):
         return "has no usable name"
-    if any(len(part.encode()) > 255 or any(ord(letter) < 32 for letter in part) for part in parts):
-        return "has no usable name"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is neither a file nor a folder"
     return ""
 
 
-def _check_content(path: Path, file: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _check_content(archive: str, packed: Packing, member: Member) -> None:
     try:
-        with file.open(member) as stream:
+        with packed.open(member) as stream:
             size = sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK), b""))
     except BROKEN as broken:
         raise BadMemberError(
-            f"{path.name}: its member {member.filename!r} is not whole ({broken}).", "Write or copy the archive again."
+            f"{archive}: its member {member.name!r} is not whole ({said(broken)}).", "Write or copy the archive again."
         ) from broken
-    if size != member.file_size:
+    if size != member.size:
         raise BadMemberError(
-            f"{path.name}: its member {member.filename!r} declares {member.file_size} bytes and has {size}.",
-            "Write the archive again.",
+            f"{archive}: its member {member.name!r} declares {member.size} bytes and has {size}.", "Write the archive again."
         )
 
 
-def _write(file: zipfile.ZipFile, folder: Path) -> None:
-    for member in file.infolist():
-        place = folder / member.filename
-        if member.is_dir():
+def _write(packed: Packing, folder: Path) -> None:
+    for member in packed.members:
+        place = folder / member.name
+        if member.folder:
             place.mkdir(parents=True, exist_ok=True)
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         # "x": the checks say that nothing is there; if that were wrong, this fails rather than writes through a link.
-        with file.open(member) as source, place.open("xb") as target:
+        with packed.open(member) as source, place.open("xb") as target:
             shutil.copyfileobj(source, target, CHUNK)
+
+
+def _changed(path: Path) -> ArchiveError:
+    return ArchiveError(f"{path.name} has changed since it was read.", "Register it again.")
