@@ -66,15 +66,40 @@ def test_too_little_room_is_refused_before_anything_starts(tmp_path: Path, monke
 def test_opening_removes_what_an_interrupted_write_left(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    leftover, running = (tmp_path / "models" / f"digits.mar.{pid}{home.PARTIAL}" for pid in (gone.pid, os.getpid()))
-    leftover.parent.mkdir()
-    leftover.write_bytes(b"half")
-    running.write_bytes(b"half")
+    reborn = home.ending().replace("-", "-9")  # this process's number, in an earlier life
+    names = [f".{gone.pid}{home.PARTIAL}", f".{os.getpid()}{home.PARTIAL}", f".{gone.pid}-7{home.PARTIAL}", reborn]
+    leftovers = [tmp_path / "models" / f"digits.mar{name}" for name in names]
+    running = tmp_path / "models" / f"digits.mar{home.ending()}"
+    folder = tmp_path / "models" / f"folder{names[0]}"
+    folder.mkdir(parents=True)
+    for file in (*leftovers, running, tmp_path / f"of-others{home.PARTIAL}"):
+        file.write_bytes(b"half")
 
     Home(tmp_path).open()
 
-    assert not leftover.exists()
+    assert not any(leftover.exists() for leftover in leftovers)
     assert running.exists(), "its writer lives and may be about to rename it"
+    assert folder.exists()
+    assert (tmp_path / f"of-others{home.PARTIAL}").exists()
+
+
+def test_a_file_that_another_container_is_writing_stays(tmp_path: Path) -> None:
+    elsewhere = tmp_path / f"big.mar.1-77{home.PARTIAL}"  # process 1 of this container did not start then
+
+    with elsewhere.open("wb") as file:
+        home.hold(file)
+        home.sweep([elsewhere])
+        kept = elsewhere.exists()
+    home.sweep([elsewhere])
+
+    assert kept
+    assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("root", ["/proc/nope", "/dev/null/nope", "/" + "x" * 300])
+def test_a_place_that_cannot_be_a_home_is_named(root: str) -> None:
+    with pytest.raises(HomeError, match=root):
+        Home(Path(root)).open()
 
 
 def test_a_failed_replace_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

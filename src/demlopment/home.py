@@ -7,14 +7,16 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from demlopment.errors import HomeError
 
 PARTIAL = ".partial"  # the ending of a file that is being written; one that is found was never finished
+WRITER = re.compile(rf"\.(\d+)(?:-(\d*))?{re.escape(PARTIAL)}$")  # the second number is missing from what older releases left
 NEEDED_MB = 100  # a whole demo leaves about 30 MB; below this a run would stop half-way
 
 
@@ -57,21 +59,22 @@ class Home:
 
         Raises HomeError naming the folder and what is wrong with it.
         """
-        with explained(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root) as probe:
-                probe.write(b"demlopment")
+        try:
+            with explained(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=self.root) as probe:
+                    probe.write(b"demlopment")
+        except OSError as error:
+            raise HomeError(
+                f"{self.root} cannot be a home: {error.strerror}.", "Set DEMLOPMENT_HOME to a folder that can be created."
+            ) from error
         free_mb = shutil.disk_usage(self.root).free // 1_000_000
         if free_mb < NEEDED_MB:
             raise HomeError(
                 f"The disk that holds {self.root} has {free_mb} MB left, and a run needs {NEEDED_MB}.",
                 "Free some space, or set DEMLOPMENT_HOME to another disk.",
             )
-        for partial in self.root.rglob(f"*{PARTIAL}"):
-            # Only what `replace` names so is ours: the home may be a folder with other things in it.
-            writer = re.search(rf"\.(\d+){re.escape(PARTIAL)}$", partial.name)
-            if writer and not _alive(int(writer[1])):
-                partial.unlink(missing_ok=True)
+        sweep(self.root.rglob(f"*{PARTIAL}"))
 
     @contextmanager
     def locked(self, purpose: str) -> Iterator[None]:
@@ -95,9 +98,10 @@ def replace(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader, or the next run after a crash, finds the old file or the new one whole."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+        partial = path.with_name(f"{path.name}{ending()}")
         try:
             with partial.open("wb") as file:
+                hold(file)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -106,15 +110,47 @@ def replace(path: Path, data: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
-    """Whether the process that names itself in a partial file may still be writing it."""
+def ending() -> str:
+    """The ending of a file that this process is writing: it says whose it was if we are killed."""
+    return f".{os.getpid()}-{_started(os.getpid())}{PARTIAL}"
+
+
+def hold(file: IO[bytes]) -> None:
+    """Keep others from taking `file` for one that was never finished, until it is closed or we die.
+
+    In another container our number says nothing, or is another process's.
+    """
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def sweep(partials: Iterable[Path]) -> None:
+    """Remove those files that nobody is writing any more. Only what has our `ending` is ours; folders stay."""
+    for partial in partials:
+        if (writer := WRITER.search(partial.name)) and partial.is_file():
+            # The process of that number may be another one by now: in a container ours has the same at every start.
+            alive = writer[2] is not None and _started(int(writer[1])) == writer[2]
+            if not alive and not _held(partial):
+                partial.unlink(missing_ok=True)
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since the machine did; nothing for one that does not run."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        # Its name, in parentheses, may have spaces and parentheses of its own.
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _held(partial: Path) -> bool:
+    try:
+        with partial.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    except PermissionError:  # it runs, as somebody else
+    except OSError:  # it is held, or somebody else's
         return True
-    return True
+    return False
 
 
 @contextmanager

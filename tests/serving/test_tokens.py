@@ -2,7 +2,6 @@
 
 import hmac
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demlopment import home
 from demlopment.errors import RequestError, SettingsError
 from demlopment.home import Home
 from demlopment.serving import tokens
@@ -138,7 +138,7 @@ def test_the_file_goes_with_the_endpoint_and_without_authorization_there_is_none
 
 
 def test_a_half_written_file_of_a_killed_namesake_is_never_followed(file: KeyFile, tmp_path: Path) -> None:
-    partial = file.path.with_name(f"{file.path.name}.{os.getpid()}.partial")
+    partial = file.path.with_name(f"{file.path.name}{home.ending()}")
     elsewhere = tmp_path / "elsewhere"
     partial.symlink_to(elsewhere)
 

@@ -239,9 +239,8 @@ def _copy(answer: http.client.HTTPResponse, file: IO[bytes], limit: int) -> None
 @contextlib.contextmanager
 def _partial(path: Path) -> Iterator[IO[bytes]]:
     """A file beside `path` for nobody else's eyes, gone afterwards; its name says whose it was if we are killed."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f"{path.name[:100]}.", suffix=f".{os.getpid()}{home.PARTIAL}", delete=False
-    ) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name[:100]}.", suffix=home.ending(), delete=False) as file:
+        home.hold(file)
         try:
             yield file
         finally:

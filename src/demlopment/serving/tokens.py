@@ -203,7 +203,7 @@ def _private_text(path: Path) -> str:
 
 def _write_private(path: Path, content: bytes) -> None:
     """As `home.replace`, for nobody else's eyes, not even for a moment."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}{home.PARTIAL}")
+    partial = path.with_name(f"{path.name}{home.ending()}")
     with home.explained(path):
         partial.unlink(missing_ok=True)  # only a process with our number that was killed can have left one
         try:

@@ -192,7 +192,7 @@ def _make_or_check(database: Path) -> None:
 
     with home.explained(database), _answering(str(database)):
         database.parent.mkdir(parents=True, exist_ok=True)
-        partial = database.with_name(f"{database.name}.{os.getpid()}{home.PARTIAL}")
+        partial = database.with_name(f"{database.name}{home.ending()}")
         try:
             # The location is that of MLflow's default experiment, which stays empty.
             store = SqlAlchemyStore(f"{SQLITE}{partial}", str(database.parent))  # type: ignore[no-untyped-call]  # MLflow's

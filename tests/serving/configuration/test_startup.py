@@ -45,6 +45,17 @@ def test_all_is_every_archive_of_the_store_and_a_broken_one_is_named(home: Home)
     assert told[0].startswith("broken.mar is not loaded: ")
 
 
+def test_a_download_that_was_interrupted_is_swept_from_a_store_outside_the_home(home: Home, tmp_path: Path) -> None:
+    store = tmp_path / "elsewhere"
+    store.mkdir()
+    (store / "big.mar.x.1-7.partial").touch()
+    (store / "mine.partial").touch()
+
+    startup.prepare(home, Endpoint(model_store=store), (), Terms(), print)
+
+    assert [path.name for path in store.iterdir()] == ["mine.partial"]
+
+
 def test_what_all_leaves_out_is_named(home: Home) -> None:
     (home.models / "broken.mar").unlink()
     (home.models / "readme.txt").touch()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demlopment.errors import RequestError
-from demlopment.home import Home
+from demlopment.home import PARTIAL, Home, sweep
 from demlopment.serving import registration, state
 from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.registration import Registration, Terms
@@ -25,6 +25,7 @@ def prepare(place: Home, settings: "Endpoint", snapshot: tuple[Preset, ...], ter
     Stays in the state, like what a client registers. Whoever calls this holds `place.locked("serve")`.
     """
     path, store = state.path(place), settings.model_store or place.models
+    sweep(store.glob(f"*{PARTIAL}"))  # of downloads that were interrupted; the store may lie outside the home
     before = state.load(path)
     after = _restored(before, snapshot, store, terms, tell)
     after = _loaded(after, settings.load_models, store, terms, tell)
