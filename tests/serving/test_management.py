@@ -162,7 +162,8 @@ REFUSALS = [
     Refusal("nope.mar", 404, "ModelNotFoundException", "Model not found at: nope.mar"),
     Refusal("%00.mar", 404, "ModelNotFoundException", "Model not found at: \0.mar"),
     Refusal(".", 404, "ModelNotFoundException", "Model not found at: ."),
-    Refusal("folder", 404, "ModelNotFoundException", "Model not found at: folder"),
+    Refusal("folder", 400, "InvalidModelException", "Model name is not defined."),
+    Refusal("linked", 404, "ModelNotFoundException", "Model not found at: linked"),
     Refusal("link.mar", 404, "ModelNotFoundException", "Model not found at: link.mar"),
     Refusal("../x.mar", 404, "ModelNotFoundException", "Relative path is not allowed in url: ../x.mar"),
     Refusal(
@@ -194,8 +195,9 @@ def spoil(store: Path) -> None:
     packed(store, "1.0", "garbage", b"this is no network")
     outside = packed(store.parent / "outside", "1.0", "stranger")
     (store / "folder").mkdir(exist_ok=True)
-    (store / "link.mar").unlink(missing_ok=True)
-    (store / "link.mar").symlink_to(outside)
+    for link, target in (("link.mar", outside), ("linked", outside.parent)):
+        (store / link).unlink(missing_ok=True)
+        (store / link).symlink_to(target)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: f"{refusal.url}{refusal.more}")
@@ -243,7 +245,8 @@ def test_a_network_that_cannot_be_started_says_so_and_leaves_no_zombie(endpoint:
         ("GET", "/models/digits/9.9", 404, "Model version: 9.9 does not exist for model: digits"),
         ("PUT", "/models/digits?min_worker=2&max_worker=1", 400, "max_worker cannot be less than min_worker."),
         ("PUT", "/models/digits?min_worker=-1", 400, "min_worker is -1. Ask for 0 to 256."),
-        ("PUT", "/models/digits?min_worker=257", 400, "min_worker is 257. Ask for 0 to 256."),
+        ("PUT", "/models/digits?min_worker=257&max_worker=257", 400, "min_worker is 257. Ask for 0 to 256."),
+        ("PUT", "/models/digits?min_worker=1&max_worker=257", 400, "max_worker is 257. Ask for 1 to 256."),
         ("PUT", "/models/none/traffic", 404, "Model not found: none"),
         ("GET", "/models/digits/traffic", 404, "Model digits has no traffic plan."),
         ("DELETE", "/models/digits/traffic", 404, "Model digits has no traffic plan."),

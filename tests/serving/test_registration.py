@@ -94,12 +94,34 @@ def test_a_number_that_makes_no_sense_is_refused_by_name(store: Path, name: str,
     assert message.startswith(f"{name} is {value}. Ask for ")
 
 
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**400, str(10**400)])
+def test_a_number_beyond_32_bits_is_the_default(store: Path, number: int | str) -> None:
+    names = ("initial_workers", "batch_size", "max_batch_delay", "response_timeout", "startup_timeout")
+
+    values: dict[str, Any] = dict.fromkeys(names, number)
+    version = register(store, **values).version
+
+    assert version == register(store).version
+
+
+def test_by_the_letter_numbers_that_make_no_sense_are_taken(store: Path) -> None:
+    version = register(store, STRICT, initial_workers=-1, batch_size=-3, max_batch_delay=-5).version
+
+    assert (version.min_workers, version.max_workers, version.batch_size, version.max_batch_delay) == (0, 0, -3, -5)
+
+
 def test_what_the_configuration_says_of_a_version_wins_over_the_request(store: Path) -> None:
     presets = (Preset("digits", "1.0", batch_size=8, response_timeout=9), Preset("digits", "2.0", batch_size=16))
 
     version = register(store, Terms(presets=presets), batch_size=4, max_batch_delay=20).version
 
     assert (version.batch_size, version.max_batch_delay, version.response_timeout) == (8, 20, 9)
+
+
+def test_by_the_letter_a_file_of_the_store_itself_cannot_be_fetched_into_it(store: Path) -> None:
+    refused = refusal(store, STRICT, url=f"file://{store}/digits-1.0.mar")
+
+    assert refused == (500, "InternalServerException", "Model file already exists digits-1.0.mar")
 
 
 @pytest.mark.parametrize("host", ["", "localhost"])

@@ -76,6 +76,8 @@ class Models:
             raise RequestError("max_worker cannot be less than min_worker.")
         if not 0 <= low <= MAX_WORKERS:
             raise RequestError(f"min_worker is {low}.", f"Ask for 0 to {MAX_WORKERS}.")
+        if high > MAX_WORKERS:
+            raise RequestError(f"max_worker is {high}.", f"Ask for {low} to {MAX_WORKERS}.")
 
         def edit(state: State) -> State:
             return state.scale(name, version, low, high)

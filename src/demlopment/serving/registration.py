@@ -28,6 +28,7 @@ NAME_BYTES = 255  # no file system here holds a longer name
 RESERVED = ("all", "traffic")  # the management port's own words where a version could stand
 RUNTIMES = ("python", "python3", "LSP")
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+INTEGERS = 2**31  # Java's int
 DELAY_MS = 100  # TorchServe's default
 STRICT_JSON_DELAY_MS = -10_000  # what TorchServe makes of a JSON body that does not say it
 
@@ -90,6 +91,8 @@ def verified(
     if runtime is not None and runtime not in RUNTIMES:
         raise RequestError(f"Invalid RuntimeType value: {runtime}")
     workers = integer(values, "initial_workers", terms.default_workers)
+    if terms.strict:
+        workers = max(workers, 0)
     if not 0 <= workers <= max_workers:
         raise RequestError(f"initial_workers is {workers}.", f"Ask for 0 to {max_workers}.")
     path = _path(str(url), store, terms)
@@ -106,11 +109,12 @@ def discard(version: Version, store: Path) -> None:
 
 
 def integer(values: Mapping[str, Any], name: str, default: int) -> int:
-    """A whole number from a query or JSON; what cannot be read as one is the default, as upstream."""
+    """A whole number from a query or JSON; what cannot be read as one of 32 bits is the default, as upstream."""
     try:
-        return int(values[name])
+        number = int(values[name])
     except (KeyError, ValueError, TypeError, OverflowError):
         return default
+    return number if -INTEGERS <= number < INTEGERS else default
 
 
 def boolean(values: Mapping[str, Any], name: str, *, default: bool) -> bool:
@@ -159,7 +163,7 @@ def _version(path: Path, asked: Mapping[str, Any], workers: int, terms: Terms, *
         startup_timeout=_timeout(asked, "startup_timeout", terms.startup_timeout),
         job_queue_size=terms.job_queue_size,
     )
-    if version.batch_size < 1:
+    if version.batch_size < 1 and not terms.strict:
         raise RequestError(f"batch_size is {version.batch_size}.", "Ask for 1 or more.")
     if version.max_batch_delay < 0 and not terms.strict:
         raise RequestError(f"max_batch_delay is {version.max_batch_delay}.", "Ask for 0 or more milliseconds.")
@@ -181,7 +185,7 @@ def _path(url: str, store: Path, terms: Terms) -> Path:
         return _local(url, url.rpartition("/")[2], store)
     if scheme[1].lower() in ("http", "https"):
         return fetch.fetched(url, store, terms.fetching)
-    return _from_file_url(url, store)
+    return _from_file_url(url, store, strict=terms.strict)
 
 
 def _local(url: str, name: str, store: Path) -> Path:
@@ -199,7 +203,7 @@ def _local(url: str, name: str, store: Path) -> Path:
     return path
 
 
-def _from_file_url(url: str, store: Path) -> Path:
+def _from_file_url(url: str, store: Path, *, strict: bool) -> Path:
     """A file that the URL says stands in the store itself; whatever else there is on this machine is nobody's business."""
     refused = _not_found(f"Given URL {url} does not match any allowed URL(s)")
     try:
@@ -211,7 +215,10 @@ def _from_file_url(url: str, store: Path) -> Path:
         raise refused
     if Path(folder or "/") not in (store.absolute(), store.resolve()):
         raise refused
-    return _local(url, name, store)
+    path = _local(url, name, store)
+    if strict:  # TorchServe would fetch it into the store
+        raise RequestError(f"Model file already exists {name}", status=500, kind="InternalServerException")
+    return path
 
 
 def _is_foreign(path: Path) -> bool:

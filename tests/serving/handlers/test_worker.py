@@ -98,6 +98,15 @@ def handle(data, context):
     assert reply.body == json.dumps({"loaded": ["echo"], "row": "hello"}, indent=2).encode()
 
 
+def test_a_class_without_initialize_has_nothing_to_load(tmp_path: Path) -> None:
+    code = "class Handler:\n    def handle(self, data, context): return ['yes'] * len(data)"
+
+    reply = answered(code, b"", tmp_path)
+
+    assert isinstance(reply, Reply)
+    assert reply.body == b"yes"
+
+
 def test_another_function_can_be_named(tmp_path: Path) -> None:
     reply = answered("def other(data, context): return ['other'] * len(data or [])", b"", tmp_path, handler="handler:other")
 
