@@ -129,6 +129,18 @@ def test_a_wrong_value_in_the_configuration_is_named_with_its_line(tmp_path: Pat
     assert "Traceback" not in refused.stderr
 
 
+def test_a_model_store_that_does_not_exist_is_named_wherever_it_was_said(tmp_path: Path) -> None:
+    config = tmp_path / "ts.properties"
+    config.write_text("model_store=relative/none\n")
+
+    in_file = run("serve", home=tmp_path, TS_CONFIG_FILE=str(config))
+    in_variable = run("serve", home=tmp_path, DEMLOPMENT_ENDPOINT__MODEL_STORE="nowhere")
+
+    assert in_file.returncode == in_variable.returncode == 1
+    assert in_file.stderr.endswith("The model store relative/none is not a folder. Create it, or correct model_store.\n")
+    assert "nowhere is not a folder. Create it, or correct endpoint.model_store." in in_variable.stderr
+
+
 @pytest.mark.parametrize(
     ("models", "expected"),
     [([], {}), (["ALL"], {"load_models": "all"}), (["a.mar", "n=b.mar"], {"load_models": "a.mar,n=b.mar"})],

@@ -7,6 +7,7 @@ import signal
 import tarfile
 from pathlib import Path
 
+from demlopment.serving.handlers.spec import Spec
 from tests.serving.endpoint import Running, eventually, free_ports, running
 from tests.serving.handlers.hosting import packed
 
@@ -64,6 +65,12 @@ def test_a_handler_that_overwrites_its_code_changes_no_other_registration_and_no
 
     assert (first, other, again, after_a_crash) == ("original",) * 4
     assert (two, one, left, swept, nothing) == (2, 1, 2, 2, 0)
+
+
+def test_a_reason_that_ends_in_a_full_stop_is_part_of_a_sentence(tmp_path: Path) -> None:
+    spec = Spec("m", "1.0", tmp_path, "handler.py")
+
+    assert spec.explained("ValueError: nothing.") == "ValueError: nothing"
 
 
 def test_a_registration_that_fails_leaves_no_folder(tmp_path: Path) -> None:

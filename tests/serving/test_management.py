@@ -211,6 +211,7 @@ def test_a_registration_that_cannot_be_served_changes_nothing(endpoint: Running,
     assert answer.status_code == refusal.status
     assert answer.json()["type"] == refusal.kind
     assert refusal.message in answer.json()["message"]
+    assert str(endpoint.home.models) not in answer.json()["message"]
     assert state_of(endpoint) == before
     assert endpoint.management.get("/models").json() == {"models": [{"modelName": "digits", "modelUrl": "digits-1.0.mar"}]}
     assert endpoint.inference.post("/predictions/digits", content=digit(1)).status_code == 200

@@ -41,9 +41,7 @@ def given(*, model_store: Path | None, models: list[str], disable_token_auth: bo
     """What the options say, as settings of the endpoint; an option that was not given says nothing."""
     said: dict[str, Any] = {}
     if model_store is not None:
-        if not model_store.is_dir():
-            raise SettingsError(f"The model store {model_store} is not a folder.", "Create it, or correct --model-store.")
-        said["model_store"] = model_store
+        said["model_store"] = _existing(model_store, "--model-store")
     if models:
         everything = [model.lower() for model in models] == ["all"]
         said["load_models"] = "all" if everything else ",".join(models)
@@ -68,7 +66,16 @@ def configured(context: typer.Context, ts_config: Path | None, options: dict[str
         warn(warning)
     ours = settings_of(context).endpoint
     explicit = {name: getattr(ours, name) for name in ours.model_fields_set}
-    return Configured(settings.load(**context.obj, endpoint={**file.endpoint, **explicit, **options}), file)
+    chosen = settings.load(**context.obj, endpoint={**file.endpoint, **explicit, **options})
+    if chosen.endpoint.model_store is not None:
+        _existing(chosen.endpoint.model_store, "model_store" if "model_store" not in explicit else "endpoint.model_store")
+    return Configured(chosen, file)
+
+
+def _existing(store: Path, said_by: str) -> Path:
+    if not store.is_dir():
+        raise SettingsError(f"The model store {store} is not a folder.", f"Create it, or correct {said_by}.")
+    return store
 
 
 def warn(sentence: str) -> None:

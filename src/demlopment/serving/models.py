@@ -156,7 +156,7 @@ class Models:
         try:
             card = (await asyncio.to_thread(archive.read, self.store / version.file)).card
         except ArchiveError as broken:
-            raise RequestError(str(broken), status=500, kind="InternalServerException") from broken
+            raise RequestError(self._public(broken), status=500, kind="InternalServerException") from broken
         return {"classes": list(card.classes), "scores": dict(card.scores), "lineage": dict(card.lineage)}
 
     async def _registered(self, edit: Callable[[State], State], new: Registration) -> None:
@@ -197,8 +197,12 @@ class Models:
             await self.registry.change(edit)
         except (ArchiveError, NotReadyError) as failed:
             if client and isinstance(failed, ArchiveError):
-                raise RequestError(str(failed), status=400, kind="InvalidModelException") from failed
-            raise self._failed(sorry, str(failed)) from failed
+                raise RequestError(self._public(failed), status=400, kind="InvalidModelException") from failed
+            raise self._failed(sorry, self._public(failed)) from failed
+
+    def _public(self, error: DemlopmentError) -> str:
+        """What went wrong, without the place of the model store on this machine."""
+        return str(error).replace(f"{self.store}/", "")
 
     def _failed(self, sorry: str, reason: str) -> RequestError:
         status = 507 if reason.startswith("MemoryError") else 500

@@ -130,7 +130,8 @@ def _read(path: Path, values: Mapping[str, Any], workers: int, terms: Terms, *, 
     except ArchiveError as broken:
         if terms.strict and "model_name" not in values and not zipfile.is_zipfile(path):
             raise RequestError("Model name is not defined.", status=400, kind="InvalidModelException") from broken
-        raise RequestError(broken.problem, broken.remedy, status=400, kind="InvalidModelException") from broken
+        problem = broken.problem.replace(f"{path.parent}/", "")  # where the store lies is no client's business
+        raise RequestError(problem, broken.remedy, status=400, kind="InvalidModelException") from broken
     name = str(values.get("model_name") or card.name)
     _check_names(name, card.version)
     asked = _preset(values, name, card.version, terms)

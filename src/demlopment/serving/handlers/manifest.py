@@ -202,7 +202,8 @@ def _install(folder: Path, requirements: str, target: Path) -> None:
     except (subprocess.SubprocessError, OSError) as failed:
         said = getattr(failed, "stderr", None) or str(failed)
         last = said.strip().splitlines()[-1:] or ["it ended without a word"]
-        raise _invalid(f"The packages in {requirements!r} cannot be installed: {last[0]}.", "Correct the file.") from failed
+        reason = last[0].removesuffix(".")
+        raise _invalid(f"The packages in {requirements!r} cannot be installed: {reason}.", "Correct the file.") from failed
     target.mkdir(parents=True, exist_ok=True)  # an empty list of requirements
 
 

@@ -71,7 +71,8 @@ class Spec:
         return self.model, self.version
 
     def explained(self, reason: str) -> str:
-        """Why the handler could not be loaded, with what may have been missing."""
+        """Why the handler could not be loaded, with what may have been missing; without a full stop, as part of a sentence."""
+        reason = reason.removesuffix(".")
         if not self.uninstalled or not reason.startswith(("ImportError", "ModuleNotFoundError")):
             return reason
         return f"{reason}. Its {self.uninstalled} was not installed: endpoint.allow_requirements would do that"
