@@ -13,6 +13,12 @@ def test_two_registrations_of_one_name_have_two_folders(tmp_path: Path) -> None:
     assert list(first.iterdir()) == list(second.iterdir()) == []
 
 
+def test_a_title_from_an_archive_leads_nowhere_else(tmp_path: Path) -> None:
+    folder = folders.fresh(tmp_path / "root", "echo-../../../out/" + "x" * 300)
+
+    assert folder.parent == tmp_path / "root" / folders.ARCHIVES
+
+
 def test_what_a_former_run_left_is_swept_except_packages_that_are_whole(tmp_path: Path) -> None:
     (folders.fresh(tmp_path, "echo-1.0") / "handler.py").touch()
     (tmp_path / "work" / "W-9500").mkdir(parents=True)

@@ -4,20 +4,22 @@ A handler may write into its folder, so nothing that runs is ever taken from one
 of the endpoint, unpack the archive again.
 """
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 ARCHIVES = "archives"
 INSTALLED = "packages"  # what requirements name, by the digest of the archive: installed once, and copied
+UNUSUAL = re.compile(r"[^A-Za-z0-9_.-]")  # in a title, which may come from an archive
 UNFINISHED = ".unfinished"  # the ending of a folder in there that is being written
 
 
 def fresh(root: Path, title: str) -> Path:
-    """An empty folder that nobody else has, below `root`. Raises OSError."""
+    """An empty folder that nobody else has, below `root`, for somebody who looks there. Raises OSError."""
     place = root / ARCHIVES
     place.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{title[:200]}.", dir=place.absolute()))
+    return Path(tempfile.mkdtemp(prefix=f"{UNUSUAL.sub('_', title)[:200]}.", dir=place.absolute()))
 
 
 def remove(folder: Path) -> None:
