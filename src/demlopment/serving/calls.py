@@ -1,7 +1,7 @@
 """What goes to a Python handler and what comes back. Knows no process, no socket and no HTTP library."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -10,7 +10,7 @@ class Field:
     """One input of a request, as TorchServe hands it to a handler: a whole raw body is the field `body`."""
 
     name: str
-    content: bytes
+    content: bytes = field(repr=False)
     content_type: str = ""  # of the part of the form, or of a raw body
 
 
@@ -31,7 +31,7 @@ class Reply:
     status: int
     phrase: str
     headers: tuple[tuple[str, str], ...]
-    body: bytes  # everything, or the first chunk of a stream
+    body: bytes = field(repr=False)  # everything, or the first chunk of a stream
     rest: AsyncIterator[bytes] | None = None
 
 

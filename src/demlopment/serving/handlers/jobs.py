@@ -114,7 +114,7 @@ class Waiting:
 
     def discard(self, job: Job) -> None:
         """Forget a job that nobody wants any more, if it still waits."""
-        with contextlib.suppress(ValueError):
+        if job in self._jobs:  # the error of `remove` would hold a print of the whole body
             self._jobs.remove(job)
 
     async def take(self, size: int, delay: float) -> list[Job]:
