@@ -4,13 +4,15 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+Bytes = bytes | bytearray | memoryview  # between processes, a body stays in the buffer that it was read into
+
 
 @dataclass(frozen=True)
 class Field:
     """One input of a request, as TorchServe hands it to a handler: a whole raw body is the field `body`."""
 
     name: str
-    content: bytes = field(repr=False)
+    content: Bytes = field(repr=False)
     content_type: str = ""  # of the part of the form, or of a raw body
 
 

@@ -43,7 +43,7 @@ def query(text: bytes) -> tuple[Field, ...]:
 
 def chosen(inputs: Sequence[Field]) -> bytes:
     """The picture among them. Raises RequestError if none can be it."""
-    named = {field.name: field.content for field in inputs}
+    named = {field.name: bytes(field.content) for field in inputs}
     for name in NAMES:
         if name in named:
             return named[name]

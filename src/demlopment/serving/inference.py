@@ -150,7 +150,7 @@ class Inference:
         fields = forms.query(request.query)
         if forms.is_form(request.headers):
             fields += await forms.fields(request.headers, request.body)
-        names = [field.content.decode(errors="replace") for field in fields if field.name == "model_name"]
+        names = [str(field.content, errors="replace") for field in fields if field.name == "model_name"]
         if names and names[0]:
             return names[0]
         if len(self.engine.models) != 1:

@@ -201,7 +201,7 @@ class Slot:
             stdout=asyncio.subprocess.DEVNULL,
             env=_without_settings(os.environ) | limits,
             pass_fds=(self._listener.fileno(), line.fileno(), desk.fileno()),
-            process_group=0,  # Ctrl-C in a terminal reaches the supervisor alone, which drains
+            start_new_session=True,  # Ctrl-C in a terminal reaches the supervisor alone, which drains
         )
 
     def _kill(self) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
+import uvloop
+
 from demlopment import home as homes
 from demlopment.errors import SettingsError
 from demlopment.home import Home
@@ -69,7 +71,7 @@ def serve(
     terms = Terms.of(settings, configured.presets)
     with home.locked("serve"):
         startup.prepare(home, settings, configured.snapshot, terms, _say)
-        asyncio.run(_serve(home, settings, terms, leash=leash, ready=ready))
+        uvloop.run(_serve(home, settings, terms, leash=leash, ready=ready))
 
 
 async def _serve(home: Home, settings: "Endpoint", terms: Terms, *, leash: bool, ready: Callable[[Addresses], None]) -> None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from demlopment.errors import NotReadyError, RequestError
-from demlopment.serving.calls import Call, Reply
-from demlopment.serving.handlers import frames
-from demlopment.serving.handlers.frames import BrokenFrameError, Frame
+from demlopment.serving.calls import Bytes, Call, Reply
+from demlopment.serving.handlers.frames import BrokenFrameError, Frame, Line
 from demlopment.serving.handlers.jobs import Stream
 
 WAITING_BYTES = 16 << 20  # of one stream, for a client that reads slower than its handler writes
@@ -27,16 +26,15 @@ class Asked:
 class Desk:
     """Implements calls.Handlers. Run `listen` beside it, for as long as requests are asked."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, line: Line) -> None:
+        self._line = line
         self._numbers = itertools.count()
         self._asked: dict[int, Asked] = {}
         self._closed = False
 
     @classmethod
     async def open(cls, end: socket.socket) -> "Desk":
-        end.settimeout(0)
-        return cls(*await asyncio.open_unix_connection(sock=end))
+        return cls(await Line.open(end))
 
     async def ask(self, model: str, version: str, call: Call) -> Reply:
         """As calls.Handlers, and NotReadyError when the supervisor is gone. A cancelled call cancels its request."""
@@ -70,7 +68,7 @@ class Desk:
     async def listen(self) -> None:
         """Hand each reply to whoever asked, until the supervisor closes the line."""
         try:
-            while (frame := await frames.receive(self._reader)) is not None:
+            while (frame := await self._line.receive()) is not None:
                 asked = self._asked.get(frame.header["number"])
                 if asked is not None:  # nobody waits any more for one that was cancelled
                     self._hand(asked, frame)
@@ -82,7 +80,7 @@ class Desk:
     def close(self) -> None:
         """Hang up: whoever still waits gets NotReadyError."""
         self._closed = True
-        self._writer.close()
+        self._line.close()
         for asked in self._asked.values():
             if asked.stream is not None:
                 asked.stream.cut("the supervisor is gone")
@@ -98,7 +96,7 @@ class Desk:
             self._forget(number)
 
     def _hand(self, asked: Asked, frame: Frame) -> None:
-        header, body = frame.header, frame.blobs[0]
+        header, body = frame.header, bytes(frame.blobs[0])
         if "reply" in header:
             _begin(asked, header["reply"], body)
         elif "problem" in header:
@@ -117,13 +115,12 @@ class Desk:
 
     def _forget(self, number: int) -> None:
         if self._asked.pop(number, None) is not None and not self._closed:
-            self._writer.write(frames.packed({"number": number, "cancel": True}))
+            self._line.write({"number": number, "cancel": True})
 
-    async def _send(self, header: dict[str, Any], blobs: list[bytes]) -> None:
+    async def _send(self, header: dict[str, Any], blobs: list[Bytes]) -> None:
         try:
-            self._writer.write(frames.packed(header, blobs))
-            await self._writer.drain()
-        except (ConnectionError, RuntimeError) as gone:  # uvloop says RuntimeError of a transport that is closed
+            await self._line.send(header, blobs)
+        except ConnectionError as gone:
             raise _gone() from gone
 
 

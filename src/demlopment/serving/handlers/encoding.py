@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from demlopment.serving.calls import Bytes
 from demlopment.serving.handlers.context import Context, RequestProcessor
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class PredictionError(Exception):
         self.status, self.message, self.kind = status, message, kind
 
 
-def taken(context: Context, requests: Sequence[Mapping[str, Any]], blobs: Sequence[bytes]) -> list[dict[str, Any]]:
+def taken(context: Context, requests: Sequence[Mapping[str, Any]], blobs: Sequence[Bytes]) -> list[dict[str, Any]]:
     """The rows for a handler, one a request: its fields by name. Tells `context` of the requests."""
     contents = iter(blobs)
     rows, processors = [], []
@@ -41,13 +42,13 @@ def taken(context: Context, requests: Sequence[Mapping[str, Any]], blobs: Sequen
     return rows
 
 
-def decoded(kind: str, content: bytes) -> Any:
+def decoded(kind: str, content: Bytes) -> Any:
     """JSON is parsed and text is a string, by the exact content type as upstream; what cannot be read stays bytes."""
     try:
         if kind == "application/json":
-            return json.loads(content.decode())
+            return json.loads(str(content, "utf-8"))
         if kind.startswith("text"):
-            return content.decode()
+            return str(content, "utf-8")
     except (ValueError, RecursionError):
         logger.warning("A field of type %s cannot be read as that; the handler gets its bytes.", kind)
     return bytearray(content)

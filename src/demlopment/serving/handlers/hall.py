@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from demlopment.errors import NotReadyError, RequestError
-from demlopment.serving.calls import Call, Field, Reply
+from demlopment.serving.calls import Bytes, Call, Field, Reply
 from demlopment.serving.description import Worker
-from demlopment.serving.handlers import folders, frames
-from demlopment.serving.handlers.frames import BrokenFrameError, Frame
+from demlopment.serving.handlers import folders
+from demlopment.serving.handlers.frames import BrokenFrameError, Frame, Line
 from demlopment.serving.handlers.life import LoadError
 from demlopment.serving.handlers.output import Tell
 from demlopment.serving.handlers.pool import Pool, no_worker
@@ -132,17 +132,16 @@ class Hall:
 
     async def attend(self, end: socket.socket) -> None:
         """Serve one serving process until its socket closes; many requests at once. Requests of one that dies are dropped."""
-        end.settimeout(0)
-        reader, writer = await asyncio.open_unix_connection(sock=end)
+        line = await Line.open(end)
         asked: dict[int, asyncio.Task[None]] = {}
         try:
-            while (frame := await frames.receive(reader)) is not None:
+            while (frame := await line.receive()) is not None:
                 number = frame.header["number"]
                 if "cancel" in frame.header:
                     if number in asked:
                         asked[number].cancel()
                     continue
-                asked[number] = asyncio.create_task(self._serve(frame, writer))
+                asked[number] = asyncio.create_task(self._serve(frame, line))
                 asked[number].add_done_callback(partial(_forget, asked, number))
         except (BrokenFrameError, KeyError) as broken:
             self._tell(f"A serving process sent the handlers what is no request ({broken}); its line is closed.")
@@ -150,17 +149,16 @@ class Hall:
             for task in list(asked.values()):
                 task.cancel()
             await asyncio.gather(*asked.values(), return_exceptions=True)
-            writer.close()
+            line.close()
 
-    async def _serve(self, frame: Frame, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, frame: Frame, line: Line) -> None:
         header = frame.header
         fields = [Field(name, blob, kind) for (name, kind), blob in zip(header["fields"], frame.blobs, strict=True)]
         call = Call(header["id"], header["headers"], tuple(fields), header["asked"])
         number = header["number"]
 
-        async def send(values: dict[str, Any], body: bytes = b"") -> None:
-            writer.write(frames.packed({"number": number, **values}, [body]))
-            await writer.drain()
+        async def send(values: dict[str, Any], body: Bytes = b"") -> None:
+            await line.send({"number": number, **values}, [body])
 
         with contextlib.suppress(ConnectionError):
             try:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from demlopment.serving.calls import Call, Reply
-from demlopment.serving.handlers import frames, offspring
+from demlopment.serving.handlers import offspring
 from demlopment.serving.handlers.environment import reduced
-from demlopment.serving.handlers.frames import BrokenFrameError, Frame
+from demlopment.serving.handlers.frames import BrokenFrameError, Frame, Line
 from demlopment.serving.handlers.output import Output, Tell
 from demlopment.serving.handlers.spec import Spec
 from demlopment.serving.measured import Measured
@@ -59,8 +59,7 @@ class Life:
     def __init__(self, spec: Spec, place: Path, process: asyncio.subprocess.Process, output: Output) -> None:
         self.pid, self.started = process.pid, time.time()
         self._spec, self._place, self._process, self._output = spec, place, process, output
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
+        self._line: Line
 
     @classmethod
     async def begin(cls, spec: Spec, name: str, work: Path, tell: Tell) -> "Life":
@@ -78,8 +77,7 @@ class Life:
             shutil.rmtree(place, ignore_errors=True)
             raise
         life = cls(spec, place, process, output)
-        ours.settimeout(0)
-        life._reader, life._writer = await asyncio.open_unix_connection(sock=ours)
+        life._line = await Line.open(ours)
         return life
 
     async def load(self) -> float:
@@ -98,8 +96,8 @@ class Life:
         }
         try:
             async with asyncio.timeout(spec.startup_timeout):
-                await self._send(order)
-                frame = await frames.receive(self._reader, SMALL_FRAME)
+                await self._line.send(order)
+                frame = await self._line.receive(SMALL_FRAME)
         except TimeoutError:
             raise LoadError(f"its handler was not loaded within {spec.startup_timeout:g} s") from None
         except ConnectionError:
@@ -123,10 +121,10 @@ class Life:
         blobs = [each.content for call in calls for each in call.fields]
         try:
             async with asyncio.timeout(self._spec.response_timeout):
-                await self._send({"requests": requests}, blobs)
+                await self._line.send({"requests": requests}, blobs)
             while True:
                 async with asyncio.timeout(self._spec.response_timeout):
-                    frame = await frames.receive(self._reader, limit)
+                    frame = await self._line.receive(limit)
                 if frame is None:
                     raise WorkerDiedError(await self._ending())
                 if frame.header.get("said") != "part":
@@ -153,15 +151,11 @@ class Life:
             raise
 
     async def _end(self) -> None:
-        self._writer.close()
+        self._line.close()
         await asyncio.to_thread(offspring.kill, self.pid, str(self._place))
         await self._process.wait()
         await self._output.end()
         shutil.rmtree(self._place, ignore_errors=True)
-
-    async def _send(self, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
-        self._writer.write(frames.packed(header, blobs))
-        await self._writer.drain()
 
     async def _ending(self) -> str:
         with contextlib.suppress(TimeoutError):
@@ -187,7 +181,7 @@ class Life:
                 int(each["status"]),
                 str(each["phrase"]),
                 tuple((str(name), str(value)) for name, value in each["headers"]),
-                body,
+                bytes(body),  # a view would hold the answers of the whole batch as long as its slowest client
             )
             for each, body in zip(frame.header["replies"], frame.blobs, strict=True)
         ]
@@ -215,5 +209,5 @@ async def _spawn(line: socket.socket, output: IO[bytes], place: Path, spec: Spec
         cwd=place,
         env=reduced(os.environ, place, spec.hidden, spec.passed, strict=spec.strict) | {offspring.MARK: str(place)},
         pass_fds=(line.fileno(),),
-        process_group=0,  # so that what the handler starts ends with it
+        start_new_session=True,  # so that what the handler starts ends with it
     )

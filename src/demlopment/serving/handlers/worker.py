@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from demlopment.serving.calls import Bytes
 from demlopment.serving.handlers import encoding, envelopes, frames, legacy, loader
 from demlopment.serving.handlers.context import Context
 from demlopment.serving.handlers.encoding import PredictionError
@@ -58,7 +59,7 @@ class Service:
             handle = envelopes.wrapped(order["envelope"], handle, strict=order["strict"])
         return cls(handle, context)
 
-    def answer(self, requests: Sequence[Mapping[str, Any]], blobs: Sequence[bytes], send: Send) -> None:
+    def answer(self, requests: Sequence[Mapping[str, Any]], blobs: Sequence[Bytes], send: Send) -> None:
         """Answer one batch on the line."""
         context = self.context
         started = time.perf_counter()
@@ -113,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="One worker of a Python handler; started by its supervisor.")
     parser.add_argument("--line", type=int, required=True, help="file descriptor of the line to the supervisor")
     with socket.socket(fileno=parser.parse_args().line) as line:
+        frames.widen(line)
         order = frames.receive_blocking(line)
         if order is not None:
             _confine(order.header)
@@ -125,7 +127,8 @@ def _serve(line: socket.socket, order: Mapping[str, Any]) -> None:
 
     def send(header: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
         with lock:
-            line.sendall(frames.packed(header, blobs))
+            for piece in frames.packed(header, blobs):
+                line.sendall(piece)
 
     started = time.perf_counter()
     try:
