@@ -4,14 +4,16 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import command_line, endpoint, monitoring, soak
+from benchmarks import command_line, endpoint, handlers, monitoring, soak
 
 parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks")
 parser.add_argument(
-    "names", nargs="*", help="command_line, monitoring, endpoint (8 minutes), or soak; all but the last if none"
+    "names",
+    nargs="*",
+    help="command_line, monitoring, endpoint (8 minutes), handlers (6 minutes), or soak; all but the last if none",
 )
-parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the endpoint's benchmark")
-parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each load of the endpoint's benchmark")
+parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
+parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
 parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="of the soak")
 options = parser.parse_args()
 
@@ -19,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "command_line": command_line.run,
     "monitoring": monitoring.run,
     "endpoint": lambda: endpoint.run(options.rounds, options.seconds),
+    "handlers": lambda: handlers.run(options.rounds, options.seconds),
     "soak": lambda: soak.run(options.minutes),
 }
 unknown = sorted(set(options.names) - set(BENCHMARKS))

@@ -51,13 +51,34 @@ class Contestant:
     start: Callable[[Material, int, Path], AbstractContextManager[Running]]  # with one of them, in an empty folder
 
 
+@dataclass(frozen=True)
+class Ports:
+    """A server that has started, ours or TorchServe: base URLs."""
+
+    inference: str
+    management: str
+    metrics: str
+    ready_seconds: float  # from the start to the line that says so; 0 where there is none
+    process: "subprocess.Popen[str]"
+
+
 @contextlib.contextmanager
 def ours(material: Material, batch: int, folder: Path, **more: str) -> Iterator[Running]:
     """With journal, metrics and a two-arm split; `more` are settings of the endpoint."""
     home = shutil.copytree(material.home, folder / "home")
-    settings = {"ENDPOINT__MAX_BATCH": str(batch), "ENDPOINT__PROCESSES": str(PROCESSES), "ENDPOINT__ENABLE_MODEL_API": "true"}
+    with endpoint(home, folder, MAX_BATCH=str(batch), **more) as ports:
+        plan = json.dumps({"control": CHAMPION, "treatment": CHALLENGER, "share": 0.5}).encode()
+        ask(f"{ports.management}/models/{MODEL}/traffic", plan, method="PUT")
+        target = Target(f"{ports.inference}/predictions/{MODEL}", material.picture, "image/png")
+        yield Running(target, ports.ready_seconds, ports.process.pid, ports.management, ports.metrics)
+
+
+@contextlib.contextmanager
+def endpoint(home: Path, folder: Path, **more: str) -> Iterator[Ports]:
+    """Ours, serving what the home names; `more` are settings of the endpoint."""
+    settings = {"ENDPOINT__PROCESSES": str(PROCESSES), "ENDPOINT__ENABLE_MODEL_API": "true", "HOME": str(home)}
     settings |= {f"ENDPOINT__{name}": value for name, value in more.items()}
-    settings |= {f"ENDPOINT__{port}_PORT": "0" for port in ("INFERENCE", "MANAGEMENT", "METRICS")} | {"HOME": str(home)}
+    settings |= {f"ENDPOINT__{port}_PORT": "0" for port in ("INFERENCE", "MANAGEMENT", "METRICS")}
     command = [sys.executable, "-m", "demlopment", "serve", "--until-stdin-closes"]
     with _launched(command, folder, {f"DEMLOPMENT_{name}": value for name, value in settings.items()}) as process:
         assert process.stdout is not None
@@ -66,35 +87,42 @@ def ours(material: Material, batch: int, folder: Path, **more: str) -> Iterator[
         ready_seconds = time.perf_counter() - began
         if not line:
             raise MissingError(_last_words(folder))
-        addresses = json.loads(line)
-        plan = json.dumps({"control": CHAMPION, "treatment": CHALLENGER, "share": 0.5}).encode()
-        ask(f"{addresses['management']}/models/{MODEL}/traffic", plan, method="PUT")
-        target = Target(f"{addresses['inference']}/predictions/{MODEL}", material.picture, "image/png")
-        yield Running(target, ready_seconds, process.pid, addresses["management"], addresses["metrics"])
+        urls = json.loads(line)
+        yield Ports(urls["inference"], urls["management"], urls["metrics"], ready_seconds, process)
 
 
 @contextlib.contextmanager
 def torchserve(material: Material, batch: int, folder: Path) -> Iterator[Running]:
     """The very archive that we serve, whose handler runs ONNX Runtime."""
+    version = {"defaultVersion": True, "marName": f"{MODEL}-{CHAMPION}.mar", "minWorkers": PROCESSES, "maxWorkers": PROCESSES}
+    # Its documentation calls for a delay of some milliseconds; a lone request waits all of it, unless batches are of one.
+    models = {MODEL: {CHAMPION: version | {"batchSize": batch, "maxBatchDelay": 2 if batch > 1 else 0, "responseTimeout": 60}}}
+    lines = {"load_models": f"{MODEL}={MODEL}-{CHAMPION}.mar", "models": json.dumps(models)}
+    with real_torchserve(material.store, folder, **lines) as ports:
+        target = Target(f"{ports.inference}/predictions/{MODEL}", material.picture, "image/png")
+        yield Running(target, _answering(target, ports.process, folder), ports.process.pid)
+
+
+@contextlib.contextmanager
+def real_torchserve(store: Path, folder: Path, **more: str) -> Iterator[Ports]:
+    """TorchServe itself on the archives in `store`, started and perhaps not yet ready; `more` goes into its properties."""
     programs = _installed("torchserve")
     if shutil.which("java") is None:
         raise MissingError("TorchServe needs Java 11 or newer: apt-get install default-jre-headless.")
     inference, management, metrics, grpc, grpc_management = _free_ports(5)
-    version = {"defaultVersion": True, "marName": f"{MODEL}-{CHAMPION}.mar", "minWorkers": PROCESSES, "maxWorkers": PROCESSES}
-    # Its documentation calls for a delay of some milliseconds; a lone request waits all of it, unless batches are of one.
-    models = {MODEL: {CHAMPION: version | {"batchSize": batch, "maxBatchDelay": 2 if batch > 1 else 0, "responseTimeout": 60}}}
+    urls = [f"http://127.0.0.1:{port}" for port in (inference, management, metrics)]
     lines = {
-        "inference_address": f"http://127.0.0.1:{inference}",
-        "management_address": f"http://127.0.0.1:{management}",
-        "metrics_address": f"http://127.0.0.1:{metrics}",
+        "inference_address": urls[0],
+        "management_address": urls[1],
+        "metrics_address": urls[2],
         "grpc_inference_port": grpc,
         "grpc_management_port": grpc_management,
-        "model_store": material.store,
-        "load_models": f"{MODEL}={MODEL}-{CHAMPION}.mar",
-        "models": json.dumps(models),
+        "model_store": store,
         "job_queue_size": 1000,
         "metrics_mode": "prometheus",
         "disable_token_authorization": "true",
+        "enable_model_api": "true",
+        **more,
     }
     config = folder / "config.properties"
     config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
@@ -105,9 +133,8 @@ def torchserve(material: Material, batch: int, folder: Path) -> Iterator[Running
         "TEMP": str(folder),
     }
     command = [str(programs / "torchserve"), "--start", "--foreground", "--ncs", "--ts-config", str(config)]
-    target = Target(f"http://127.0.0.1:{inference}/predictions/{MODEL}", material.picture, "image/png")
     with _launched(command, folder, environment) as process:
-        yield Running(target, _answering(target, process, folder), process.pid)
+        yield Ports(urls[0], urls[1], urls[2], 0.0, process)
 
 
 @contextlib.contextmanager
@@ -153,6 +180,11 @@ def ask(url: str, body: bytes | None = None, *, method: str = "POST", content_ty
     headers = {} if body is None else {"content-type": content_type}
     answer = httpx2.request(method, url, content=body, headers=headers, timeout=30, trust_env=False)
     return answer.raise_for_status().content
+
+
+def answering(url: str, process: "subprocess.Popen[str]", folder: Path) -> None:
+    """Wait until a page is there. Raises MissingError if it never is."""
+    _until_it_answers(lambda: ask(url, method="GET"), process, folder)
 
 
 def serving(running: Running) -> list[int]:
@@ -229,10 +261,15 @@ def _launched(command: list[str], folder: Path, environment: Mapping[str, str]) 
 
 def _answering(target: Target, process: "subprocess.Popen[str]", folder: Path) -> float:
     """Wait for the first answer; how long it took. Raises MissingError if there is none."""
+    body = target.body.read_bytes()
+    return _until_it_answers(lambda: ask(target.url, body, content_type=target.content_type), process, folder)
+
+
+def _until_it_answers(once: Callable[[], bytes], process: "subprocess.Popen[str]", folder: Path) -> float:
     began = time.perf_counter()
     while time.perf_counter() - began < START_SECONDS and process.poll() is None:
         with contextlib.suppress(httpx2.HTTPError):
-            ask(target.url, target.body.read_bytes(), content_type=target.content_type)
+            once()
             return time.perf_counter() - began
         time.sleep(0.05)
     raise MissingError(f"It does not answer: {_last_words(folder)}")
