@@ -21,6 +21,7 @@ from demlopment.serving.calls import Bytes
 PREFIX = struct.Struct("!II")
 MAX_FRAME = 1 << 30  # bytes; a frame of our own is smaller, and only garbage on the line announces more
 KERNEL_BYTES = 1 << 20  # that lie between the two ends, where the machine allows it; docs/lab-notes.md compares sizes
+ENCODER = json.JSONEncoder(check_circular=False)
 AHEAD_BYTES = 65_536  # that are read before somebody asks for them
 JOINED_BYTES = 65_536  # of blobs: so many cost less to copy than to send in a list
 
@@ -49,6 +50,8 @@ class Line(asyncio.BufferedProtocol):
         self._limit = MAX_FRAME
         self._news: asyncio.Future[None] | None = None  # somebody waits for a frame
         self._paused = self._over = False
+        self._unsent: list[Bytes] = []  # of this round of the loop
+        self._unsent_bytes = 0
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -76,9 +79,18 @@ class Line(asyncio.BufferedProtocol):
         return _unpacked(content, self._header)
 
     def write(self, header: Mapping[str, Any], blobs: Sequence[Bytes] = ()) -> None:
-        """Send without waiting; a line that has ended swallows it."""
-        if not self._transport.is_closing():
-            self._transport.writelines(packed(header, blobs))
+        """Send without waiting; a line that has ended swallows it.
+
+        What is small leaves at the end of this round of the loop, with whatever else is sent by then: each write wakes the
+        other process, which costs both of them more than all the rest of a frame.
+        """
+        pieces = packed(header, blobs)
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += pieces
+        self._unsent_bytes += sum(map(len, pieces))
+        if self._unsent_bytes > JOINED_BYTES:
+            self._flush()
 
     async def send(self, header: Mapping[str, Any], blobs: Sequence[Bytes] = ()) -> None:
         """Send, and wait while the other end does not read. Raises ConnectionError if the line has ended."""
@@ -89,6 +101,7 @@ class Line(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Hang up, after what has been written."""
+        self._flush()
         self._transport.close()
 
     # What asyncio calls.
@@ -146,6 +159,11 @@ class Line(asyncio.BufferedProtocol):
                 self._begin = self._end = 0
         return self._filled == len(self._content)
 
+    def _flush(self) -> None:
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        if unsent and not self._transport.is_closing():
+            self._transport.writelines(unsent)
+
     def _keep_ahead(self, begin: int) -> None:
         """Move half a prefix to the front, so that there is room behind it."""
         rest = self._ahead[begin : self._end]
@@ -168,7 +186,7 @@ def packed(header: Mapping[str, Any], blobs: Sequence[Bytes] = ()) -> list[Bytes
     """A frame's bytes, in one piece or several. The header is JSON; its key `blobs` is ours."""
     lengths = [len(blob) for blob in blobs]
     size = sum(lengths)
-    text = json.dumps({**header, "blobs": lengths}).encode()
+    text = ENCODER.encode({**header, "blobs": lengths}).encode()
     head = PREFIX.pack(len(text), size) + text
     return [b"".join((head, *blobs))] if size <= JOINED_BYTES else [head, *blobs]
 
@@ -192,7 +210,7 @@ def _sizes(prefix: bytearray, limit: int) -> tuple[int, int]:
 
 def _unpacked(content: bytearray, header: int) -> Frame:
     try:
-        values = json.loads(content[:header])
+        values = json.loads(content[:header].decode())
         lengths = values.pop("blobs")
         ends = [header]
         for length in lengths:

@@ -98,19 +98,19 @@ class Waiting:
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
-        self._changed = asyncio.Condition()
+        self._watching: list[asyncio.Future[None]] = []  # whoever waits for a job
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     async def add(self, job: Job) -> None:
         self._jobs.append(job)
-        await self._tell()
+        self._tell()
 
     async def put_back(self, jobs: Sequence[Job]) -> None:
         """Return jobs that were taken: they are next."""
         self._jobs.extendleft(reversed([job for job in jobs if job.wanted]))
-        await self._tell()
+        self._tell()
 
     def discard(self, job: Job) -> None:
         """Forget a job that nobody wants any more, if it still waits."""
@@ -123,13 +123,14 @@ class Waiting:
         Nothing is taken before the last moment, so a cancelled call loses no job.
         """
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._jobs)
-                if delay and not self._jobs[0].alone:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(delay):
-                            await self._changed.wait_for(lambda: len(self._jobs) >= size)
-                batch = self._next(size)
+            while not self._jobs:
+                await self._change()
+            if delay and not self._jobs[0].alone:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        while len(self._jobs) < size:
+                            await self._change()
+            batch = self._next(size)
             if batch:  # another worker may have been quicker
                 return batch
 
@@ -145,6 +146,13 @@ class Waiting:
             batch.append(self._jobs.popleft())
         return batch
 
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+    async def _change(self) -> None:
+        watching = asyncio.get_running_loop().create_future()
+        self._watching.append(watching)
+        await watching
+
+    def _tell(self) -> None:
+        watching, self._watching = self._watching, []
+        for each in watching:
+            if not each.done():
+                each.set_result(None)

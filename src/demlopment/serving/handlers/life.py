@@ -120,16 +120,14 @@ class Life:
         ]
         blobs = [each.content for call in calls for each in call.fields]
         try:
-            async with asyncio.timeout(self._spec.response_timeout):
+            async with asyncio.timeout(self._spec.response_timeout) as patience:
                 await self._line.send({"requests": requests}, blobs)
-            while True:
-                async with asyncio.timeout(self._spec.response_timeout):
-                    frame = await self._line.receive(limit)
-                if frame is None:
-                    raise WorkerDiedError(await self._ending())
-                if frame.header.get("said") != "part":
-                    return self._outcome(frame, len(calls))
-                on_part(self._replies(frame, len(calls)))
+                while (frame := await self._line.receive(limit)) is not None:
+                    if frame.header.get("said") != "part":
+                        return self._outcome(frame, len(calls))
+                    on_part(self._replies(frame, len(calls)))
+                    patience.reschedule(asyncio.get_running_loop().time() + self._spec.response_timeout)
+            raise WorkerDiedError(await self._ending())
         except TimeoutError:
             raise WorkerDiedError(f"did not answer within {self._spec.response_timeout:g} s") from None
         except UNINTELLIGIBLE as broken:
