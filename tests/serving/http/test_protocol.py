@@ -156,6 +156,24 @@ def test_a_client_that_hangs_up_is_not_waited_for() -> None:
     assert heard == ["b'half'", "gone"]
 
 
+def test_an_app_that_waits_for_a_body_is_not_woken_for_each_packet() -> None:
+    parts: list[int] = []
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message = await receive()
+            parts.append(len(message["body"]))
+            more = message["more_body"]
+        await wire.reply(send, scope, Answer(200, b"<ok>"), "id")
+
+    received = said(counting, b"POST / HTTP/1.1\r\nContent-Length: 900000\r\n\r\n", *([b"x" * 30_000] * 30))
+
+    assert answers(received) == [b"ok"]
+    assert sum(parts) == 900_000
+    assert len(parts) <= 3  # what came before it waited, and the rest
+
+
 @pytest.mark.parametrize("nonsense", [b"\x00\xff" * 50, b"GET / HTTP/1.1\r\nA : b\r\n\r\n", b"BREW / HTCPCP/1.0\r\n\r\n"])
 def test_nonsense_is_answered_like_every_other_error_behind_what_was_asked_before(nonsense: bytes) -> None:
     received = said(echo, GET + nonsense)

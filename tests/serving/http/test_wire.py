@@ -127,6 +127,27 @@ def test_work_whose_client_has_gone_is_cancelled_and_work_that_is_done_is_not() 
     assert (whole, ended) == ("whole", ["cancelled"])
 
 
+def test_whoever_cancels_a_request_itself_is_not_told_of_a_client_that_has_gone() -> None:
+    leave = asyncio.Event()
+
+    async def gone() -> wire.Message:
+        await leave.wait()
+        return {"type": "http.disconnect"}
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        request = asyncio.ensure_future(wire.unless_gone(gone, forever()))
+        await asyncio.sleep(0)
+        request.cancel()
+        leave.set()
+        await request
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(scenario())
+
+
 def test_only_cross_origin_headers_with_a_value_are_sent() -> None:
     assert wire.cors("", "", "") == ()
     assert wire.cors("*", "", "x-a") == (

@@ -15,6 +15,7 @@ from demlopment.serving.http.wire import App, ClientGoneError, Message, Scope
 PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HIGH_WATER = 65_536  # bytes of a body that wait for the app before the client is told to wait
+AT_ONCE = 1 << 20  # bytes for which a waiting app is woken before the body is whole: once a packet costs more than the copy
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +89,11 @@ class Exchange:
             return  # answered without waiting for it
         self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._size > HIGH_WATER:
-            self._connection.pause_reading()
-        self._stir()
+        if self._wake is None:
+            if self._size > HIGH_WATER:
+                self._connection.pause_reading()
+        elif self._size > AT_ONCE:
+            self._stir()
 
     def end(self) -> None:
         """All of the body has arrived."""

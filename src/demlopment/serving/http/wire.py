@@ -196,17 +196,26 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
     Raises ClientGoneError in that case, and whatever `work` raises.
     """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(receive))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGoneError
-        return working.result()
-    finally:
-        for task in (working, leaving):
+    task, leaving = asyncio.current_task(), asyncio.ensure_future(_until_gone(receive))
+    assert task is not None, "a coroutine of asyncio runs in a task"
+    gone = over = False
+
+    def cancel(_: "asyncio.Task[None]") -> None:
+        nonlocal gone
+        if not over:
+            gone = True
             task.cancel()
-        # Whoever runs the work is told before the connection is forgotten.
-        await asyncio.wait((working, leaving))
+
+    leaving.add_done_callback(cancel)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and not task.uncancel():  # otherwise somebody else cancels us too
+            raise ClientGoneError from None
+        raise
+    finally:
+        over = True
+        leaving.cancel()
 
 
 async def reply(
