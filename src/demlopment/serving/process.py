@@ -21,7 +21,7 @@ import uvloop
 
 from demlopment.errors import DemlopmentError
 from demlopment.home import Home
-from demlopment.serving import state
+from demlopment.serving import heap, state
 from demlopment.serving.batching import Batching
 from demlopment.serving.control import Line
 from demlopment.serving.engine import Engine
@@ -173,6 +173,7 @@ def _options() -> argparse.Namespace:
 
 if __name__ == "__main__":
     try:
+        heap.keep()
         uvloop.run(run(_options()))
     except DemlopmentError as error:
         sys.exit(str(error))

@@ -20,7 +20,7 @@ import uvloop
 from demlopment import home as homes
 from demlopment.errors import SettingsError
 from demlopment.home import Home
-from demlopment.serving import addresses, state, tally
+from demlopment.serving import addresses, heap, state, tally
 from demlopment.serving.addresses import Addresses
 from demlopment.serving.configuration import startup
 from demlopment.serving.configuration.properties import Configuration
@@ -71,6 +71,7 @@ def serve(
     terms = Terms.of(settings, configured.presets)
     with home.locked("serve"):
         startup.prepare(home, settings, configured.snapshot, terms, _say)
+        heap.keep()
         uvloop.run(_serve(home, settings, terms, leash=leash, ready=ready))
 
 
