@@ -260,7 +260,7 @@ def _notes(found: Foreign) -> tuple[str, ...]:
     notes = [f"{found.path.name}: {key} of its model-config.yaml is not supported and has no effect." for key in found.ignored]
     if found.uninstalled:
         notes.append(
-            f"{found.path.name}: the packages in its {found.uninstalled} are not installed, unless endpoint.allow_requirements is on."
+            f"{found.path.name}: the packages in its {found.uninstalled} stay uninstalled: endpoint.allow_requirements is off."
         )
     return tuple(notes)
 

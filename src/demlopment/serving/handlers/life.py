@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from demlopment.serving.calls import Call, Reply
 from demlopment.serving.handlers import offspring
