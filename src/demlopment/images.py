@@ -143,17 +143,19 @@ def _light_on_dark(grey: Grey) -> Grey:
     border = b"".join((grey[0].tobytes(), grey[-1].tobytes(), grey[:, 0].tobytes(), grey[:, -1].tobytes()))
     paper = _median(border)
     darkest, lightest = (int(value) for value in cv2.minMaxLoc(grey)[:2])
+    if paper == 0:
+        return _stretched(grey.copy(), lightest)  # never the caller's own array
     background = np.full_like(grey, paper)
     if paper - darkest > lightest - paper:
         return _stretched(np.asarray(cv2.subtract(background, grey), np.uint8), paper - darkest)
-    if paper == 0:
-        return _stretched(grey.copy(), lightest)  # never the caller's own array
     return _stretched(np.asarray(cv2.subtract(grey, background), np.uint8), lightest - paper)
 
 
 def _median(values: bytes) -> int:
     """The middle one. Below some hundred, sorting in Python is quicker than setting NumPy to work."""
     middle = len(values) // 2
+    if values.count(values[0]) > middle:  # as paper is
+        return values[0]
     if len(values) <= 256:  # the rim of MNIST's pictures has 112
         return sorted(values)[middle]
     return int(np.partition(np.frombuffer(values, np.uint8), middle)[middle])
