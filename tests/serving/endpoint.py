@@ -198,6 +198,7 @@ class Load:
     def __init__(self, endpoint: Running, clients: int, path: str = "/predictions/digits") -> None:
         self.acknowledged: dict[str, int] = {}  # request id -> the client that sent it
         self.failures: list[tuple[int, str]] = []  # (client, what it saw)
+        self.failed_at: list[float] = []  # of each, time.monotonic
         self._endpoint, self._path = endpoint, path
         self._done = Event()
         self._progress = Condition()
@@ -228,11 +229,15 @@ class Load:
                 try:
                     answer = http.post(self._path, content=digit(number % 50), headers={"x-request-id": request_id})
                 except httpx2.TransportError as error:
-                    self.failures.append((client, type(error).__name__))
+                    self._fail(client, type(error).__name__)
                     continue
                 if answer.status_code == 200:
                     with self._progress:
                         self.acknowledged[request_id] = client
                         self._progress.notify_all()
                 else:
-                    self.failures.append((client, f"{answer.status_code} {answer.text}"))
+                    self._fail(client, f"{answer.status_code} {answer.text}")
+
+    def _fail(self, client: int, seen: str) -> None:
+        self.failed_at.append(time.monotonic())
+        self.failures.append((client, seen))

@@ -48,6 +48,7 @@ def test_a_killed_serving_process_loses_no_acknowledged_prediction_and_is_replac
         victim, survivor = endpoint.pids()
         with Load(endpoint, clients=8) as load:
             load.wait_for(200)
+            killed = time.monotonic()
             os.kill(victim, signal.SIGKILL)
             healed = eventually(lambda: len(set(endpoint.pids()) - {victim}) == 2)
             load.wait_for(200)
@@ -58,7 +59,10 @@ def test_a_killed_serving_process_loses_no_acknowledged_prediction_and_is_replac
     assert survivor in pids
     assert len(load.acknowledged) >= 400
     assert set(load.acknowledged) <= kept
-    assert len(load.failures) <= 8, f"more than the connections of the killed process: {load.failures}"
+    clients = [client for client, _ in load.failures]
+    assert len(set(clients)) == len(clients), f"a connection that was not the killed process's failed: {load.failures}"
+    # Not a measurement: whose connection is cut learns it at once, and a second is what the endpoint promises.
+    assert max(load.failed_at, default=killed) - killed < 1
 
 
 def test_what_a_killed_process_had_counted_stays_counted(tmp_path: Path) -> None:

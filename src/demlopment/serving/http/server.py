@@ -54,8 +54,12 @@ class Server:
         if self._started:
             self._started = False
             self._listen_if_there_is_room()
-            await self._accept_the_last()
+            while self._take():
+                pass
+        # At once: what the kernel completes between the last look and this is reset, so nothing is waited for here.
         self._listener.close()
+        if self._greetings:
+            await asyncio.wait(self._greetings, timeout=LINGER_SECONDS)
         await self._until_idle(LINGER_SECONDS)
         for connection in list(self._connections):
             connection.shutdown()
@@ -92,15 +96,8 @@ class Server:
         longest = max(self._connections, key=lambda each: each.idle(now), default=None)
         return longest if longest is not None and longest.idle(now) >= self._limits.evict_seconds else None
 
-    async def _accept_the_last(self) -> None:
-        """Connections that the kernel has completed and nobody has accepted would be reset when the socket closes."""
-        while self._take():
-            pass
-        if self._greetings:
-            await asyncio.wait(self._greetings, timeout=LINGER_SECONDS)
-
     def _take(self) -> bool:
-        """Accept one connection; False if there is none to be had."""
+        """Accept one connection, which would be reset if the socket closed before; False if there is none to be had."""
         try:
             accepted, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
