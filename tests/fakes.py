@@ -1,6 +1,6 @@
 """Fakes and made-up records that tests share. Only append."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -249,6 +249,9 @@ class MemoryStore:
 
     def batches(self, table: str, names: Iterable[str]) -> set[str]:
         return {name for name in names if (table, name) in self.appended}
+
+    def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
+        return ()
 
 
 class ListNarrator:

@@ -126,11 +126,15 @@ def hold(file: IO[bytes]) -> None:
 def sweep(partials: Iterable[Path]) -> None:
     """Remove those files that nobody is writing any more. Only what has our `ending` is ours; folders stay."""
     for partial in partials:
-        if (writer := WRITER.search(partial.name)) and partial.is_file():
-            # The process of that number may be another one by now: in a container ours has the same at every start.
-            alive = writer[2] is not None and _started(int(writer[1])) == writer[2]
-            if not alive and not _held(partial):
-                partial.unlink(missing_ok=True)
+        if partial.is_file() and abandoned(partial) and not _held(partial):
+            partial.unlink(missing_ok=True)
+
+
+def abandoned(partial: Path) -> bool:
+    """Whether the process that gave a file or folder our `ending` has ended; of any other name False."""
+    writer = WRITER.search(partial.name)
+    # The process of that number may be another one by now: in a container ours has the same at every start.
+    return writer is not None and (writer[2] is None or _started(int(writer[1])) != writer[2])
 
 
 def _started(pid: int) -> str:

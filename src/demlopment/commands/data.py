@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from demlopment.commands import snapshots as pinned
 from demlopment.commands.place import home_of, settings_of
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
+for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc):
+    app.command()(command)
 
 
 @app.command("ingest")

@@ -97,8 +97,20 @@ class Lake:
         rows = self._store.read(PINS).drop("sources").sort("version", "name").to_dicts()
         return {row["name"]: Snapshot(**row) for row in rows}
 
+    def named(self, name: str) -> Snapshot:
+        """The pinned snapshot of that name. Raises DataError, with the names there are, if there is none."""
+        pinned = self.snapshots()
+        if name not in pinned:
+            names = ", ".join(pinned) or "none"
+            raise DataError(f"The lake {self._root} has no snapshot {name!r}.", f"Those that it has: {names}.")
+        return pinned[name]
+
     def load(self, snapshot: Snapshot) -> Examples:
-        """The snapshot's rows, one for each picture, sorted by key; the digest is checked.
+        """The snapshot's rows, one for each picture, sorted by key; the digest is checked. Raises as `rows`."""
+        return transform.examples(self.rows(snapshot), self._classes)
+
+    def rows(self, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """As `load`, as a table with all columns or with some, which have "key", "label" and "source" among them.
 
         A picture that also came back from production counts as "feedback": it is no longer unseen.
         Raises DataError if the snapshot was never pinned here, or if its rows are no longer what they were.
@@ -107,15 +119,16 @@ class Lake:
             raise DataError(f"The lake {self._root} has no pin {snapshot.name!r} like the given one.", "Pin it first.")
         pins = self._store.read(PINS).filter(pl.col("name") == snapshot.name)
         sources = json.loads(pins["sources"].item())
-        frame = _chosen(self._store.read(EXAMPLES, version=snapshot.version), None if sources is None else set(sources))
+        frame = _chosen(
+            self._store.read(EXAMPLES, version=snapshot.version, columns=columns), None if sources is None else set(sources)
+        )
         if _digest(frame) != snapshot.digest:
             raise DataError(
                 f"The rows of the snapshot {snapshot.name!r} in {self._root} are not those that were pinned.",
                 "The table was altered: restore it from a copy, or ingest again in another home.",
             )
         seen = pl.col("source") != FEEDBACK  # false sorts first
-        one_each = frame.sort("key", seen, "source").unique("key", keep="first", maintain_order=True)
-        return transform.examples(one_each, self._classes)
+        return frame.sort("key", seen, "source").unique("key", keep="first", maintain_order=True)
 
     def quarantine(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""

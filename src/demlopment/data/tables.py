@@ -5,7 +5,7 @@ An address is a folder or a URI such as s3://bucket/lake; the code is the same f
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -70,6 +70,13 @@ class TableStore(Protocol):
 
     def batches(self, table: str, names: Iterable[str]) -> set[str]:
         """Those of the `names` under which a batch was appended to `table`."""
+
+    def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
+        """Delete the files of `table` that neither its newest version nor one of `keep` has, and name them.
+
+        A file that no version has may be one that a writer is about to add, and goes only when it is that old.
+        With `dry_run` they are only named. A store without files, or without that table, has none.
+        """
 
 
 def check_storable(table: str, frame: pl.DataFrame) -> None:
@@ -172,6 +179,23 @@ class DeltaStore:
                 return set()
             delta = DeltaTable(address)
             return {name for name in names if delta.transaction_version(name) is not None}
+
+    def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
+        address = self._address(table)
+        with _explained(address):
+            if not DeltaTable.is_deltatable(address):
+                return ()
+            # What a version had and a later one has not, whatever its age; then also what no version ever had.
+            superseded = self._vacuum(address, keep, 0, everything=False, dry_run=dry_run)
+            abandoned = self._vacuum(address, keep, abandoned_hours, everything=True, dry_run=dry_run)
+            return tuple(sorted({*superseded, *abandoned}))
+
+    def _vacuum(self, address: str, keep: Collection[int], hours: int, *, everything: bool, dry_run: bool) -> list[str]:
+        delta = DeltaTable(address)
+        rules: dict[str, Any] = {"full": everything, "enforce_retention_duration": False, "keep_versions": sorted(keep)}
+        found = delta.vacuum(hours, dry_run=True, **rules)
+        # Deleting nothing would still make two versions.
+        return found if dry_run or not found else delta.vacuum(hours, dry_run=False, **rules)
 
     def _repeated(self, table: str, write: Callable[[], T]) -> T:
         """Write, and look again where another process was quicker."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from demlopment.data import Lake, RawRows, packaged_digits, returned, split, spoiled
 from demlopment.lifecycle.observe import Traffic
+from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.story import Ingested
 from demlopment.records import Snapshot, Split
 from demlopment.settings import Data
@@ -26,7 +27,7 @@ def collect(lake: Lake, settings: Data) -> Collected:
     mixed = spoiled(rows)
     ingested = replace(ingest(lake, mixed), planted=len(mixed.frame) - len(rows.frame))
     # Equal files under one salt are one snapshot, however often they are ingested.
-    snapshot = lake.pin(f"{rows.name}-{rows.sha256[:8]}-{settings.salt}", settings.salt, sources={rows.name})
+    snapshot = lake.pin(f"{rows.name}-{rows.sha256[:8]}-{settings.salt}", settings.salt, sources={rows.name}, commit=commit())
     return Collected(ingested, snapshot, split(lake.load(snapshot), settings.salt))
 
 
@@ -50,7 +51,7 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) ->
 
 def everything(lake: Lake, settings: Data, name: str) -> Collected:
     """Pin and split all that the lake holds; nothing comes in."""
-    snapshot = lake.pin(name, settings.salt)
+    snapshot = lake.pin(name, settings.salt, commit=commit())
     return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, split(lake.load(snapshot), settings.salt))
 
 

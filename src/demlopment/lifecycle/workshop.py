@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from demlopment.home import Home
 from demlopment.intervals import wilson
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
+from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
 from demlopment.records import Examples, Scores, Snapshot, Split, Verdict
@@ -161,15 +161,5 @@ def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, A
         "seed": recipe.seed,
         "epochs": recipe.epochs,
         "examples": examples,
-        "commit": _commit(),
+        "commit": commit(),
     }
-
-
-def _commit() -> str:
-    """The commit of the code that runs, "unknown" outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:  # no git on this machine: the code came as a package or a tarball
-        return "unknown"
-    return found.stdout.strip() or "unknown"

@@ -1,0 +1,101 @@
+"""`demlopment data show`, `diff`, `checkout` and `gc`: look into pinned snapshots, give them away, and tidy up behind them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demlopment.commands.place import home_of, settings_of
+
+SHOWN = 10  # of many names, so that a lake with thousands of writers still fits a screen
+Name = Annotated[str, typer.Argument(help="A snapshot's name, as `demlopment data snapshots` shows it.")]
+
+
+def show(context: typer.Context, name: Name) -> None:
+    """Show what a snapshot holds, and that its rows are still those that were pinned.
+
+    Example: demlopment data show mnist-5k-846f6cad-demlopment-1
+    """
+    from demlopment.data import Lake
+    from demlopment.data.snapshots import contents
+
+    found = contents(Lake(home_of(settings_of(context)).lake), name)
+    snapshot = found.snapshot
+    typer.echo(f"{snapshot.name}: {snapshot.rows} rows, which are those that were pinned.")
+    typer.echo(f"version      {snapshot.version}")
+    typer.echo(f"digest       {snapshot.digest}")
+    typer.echo(f"salt         {snapshot.salt}")
+    typer.echo(f"commit       {snapshot.commit}")
+    typer.echo(f"preparation  {snapshot.preparation}")
+    for kind, counts in (("classes", found.classes), ("writers", found.writers), ("sources", found.sources)):
+        typer.echo(f"{kind:12} {_counted(counts)}")
+    typer.echo(f"files        {_counted(found.origins)}")
+
+
+def diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(help="A snapshot's name.")],
+    after: Annotated[str, typer.Argument(help="The name of the one that it is compared with.")],
+) -> None:
+    """Show which rows came, went or changed their label from one snapshot to another.
+
+    Example: demlopment data diff train-1 train-2
+    """
+    from demlopment.data import Lake
+    from demlopment.data.snapshots import difference
+
+    found = difference(Lake(home_of(settings_of(context)).lake), before, after)
+    typer.echo(f"{len(found.added)} rows added, {len(found.removed)} removed, {len(found.relabelled)} relabelled.")
+    for kind, moved in (("class", found.classes), ("writer", found.writers)):
+        for label, (one, other) in list(moved.items())[:SHOWN]:
+            typer.echo(f"{kind:6} {label}  {one} -> {other}")
+        if len(moved) > SHOWN:
+            typer.echo(f"{kind:6} ... and {len(moved) - SHOWN} more")
+    for key, (first, second) in list(found.relabelled.items())[:SHOWN]:
+        typer.echo(f"row    {key}  {first} -> {second}")
+
+
+def checkout(
+    context: typer.Context,
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", help="A folder that does not exist yet.")],
+    images: Annotated[bool, typer.Option("--images", help="PNG files in a folder for each class, and labels.csv.")] = False,
+) -> None:
+    """Write a snapshot's rows into a folder: as Parquet, or as pictures.
+
+    Example: demlopment data checkout train-1 --to digits --images
+    """
+    from demlopment.data import Lake
+    from demlopment.data.snapshots import checkout
+
+    lake = Lake(home_of(settings_of(context)).lake)
+    folder = checkout(lake, name, to, pictures=images)
+    typer.echo(f"{lake.named(name).rows} rows of {name} are in {folder}.")
+
+
+def gc(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name the files.")] = False,
+) -> None:
+    """Delete the lake's files that neither its newest nor a pinned version has.
+
+    Files of a killed writer go when they are a day old: until then it may be alive.
+
+    Example: demlopment data gc --dry-run
+    """
+    from demlopment.data.garbage import sweep
+
+    home = home_of(settings_of(context))
+    with home.locked("turn"):
+        found = sweep(home.lake, dry_run=dry_run)
+    for table, files in found.items():
+        for file in files if dry_run else ():
+            typer.echo(f"{table}/{file}")
+    count = sum(len(each) for each in found.values())
+    typer.echo(f"{count} files {'would be' if dry_run else 'were'} deleted.")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{name}: {count}" for name, count in list(counts.items())[:SHOWN])
+    return f"{shown} ... of {len(counts)}" if len(counts) > SHOWN else shown

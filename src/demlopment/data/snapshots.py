@@ -1,0 +1,119 @@
+"""What pinned snapshots hold, how two differ, and their rows as files for others. Changes nothing in the lake."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from demlopment import home, images
+from demlopment.data import transform
+from demlopment.data.lake import Lake
+from demlopment.data.sources import FEEDBACK
+from demlopment.errors import DataError
+from demlopment.records import Snapshot
+
+SEEN = ("key", "label", "writer", "source", "origin")
+LISTED = (*SEEN, "licence", "row", "original", "preparation")  # everything but the picture
+UNKNOWN = "unknown"  # a writer whom nobody knows
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One snapshot with its rows counted; a picture counts once."""
+
+    snapshot: Snapshot
+    classes: Mapping[str, int]
+    writers: Mapping[str, int]  # "unknown" for rows whose writer is not known
+    sources: Mapping[str, int]
+    origins: Mapping[str, int]  # SHA-256 of a file, or the request ids of what came back counted together as "requests"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one snapshot has and the other has not, by key; counts are (before, after) where they differ."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    relabelled: Mapping[str, tuple[str, str]]
+    classes: Mapping[str, tuple[int, int]]
+    writers: Mapping[str, tuple[int, int]]
+
+
+def contents(lake: Lake, name: str) -> Contents:
+    """What the snapshot of that name holds, verified. Raises DataError as Lake.rows."""
+    snapshot = lake.named(name)
+    return _counted(snapshot, lake.rows(snapshot, SEEN))
+
+
+def difference(lake: Lake, before: str, after: str) -> Difference:
+    """How the rows of one snapshot differ from those of another. Raises DataError as Lake.rows."""
+    old, new = (lake.rows(lake.named(name), SEEN) for name in (before, after))
+    both = old.join(new, on="key", suffix="_after").filter(pl.col("label") != pl.col("label_after"))
+    changed = {key: (one, other) for key, one, other in both.select("key", "label", "label_after").sort("key").iter_rows()}
+    counted, recounted = _counted(lake.named(before), old), _counted(lake.named(after), new)
+    return Difference(
+        added=tuple(new.join(old, on="key", how="anti")["key"].sort()),
+        removed=tuple(old.join(new, on="key", how="anti")["key"].sort()),
+        relabelled=changed,
+        classes=_moved(counted.classes, recounted.classes),
+        writers=_moved(counted.writers, recounted.writers),
+    )
+
+
+def checkout(lake: Lake, name: str, folder: Path, *, pictures: bool = False) -> Path:
+    """Write a snapshot to a new folder: `examples.parquet`, or `<class>/<key>.png` with `labels.csv`; and `snapshot.json`.
+
+    The folder appears whole or not at all. Raises DataError if it exists and holds something, and as Lake.rows.
+    """
+    snapshot = lake.named(name)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DataError(f"{folder} is already there.", "Name a folder that does not exist yet.")
+    folder = folder.absolute()
+    partial = folder.with_name(f"{folder.name}{home.ending()}")
+    with home.explained(folder):
+        for left in folder.parent.glob("*"):  # not by the folder's name, which may hold a wildcard
+            if left.name.startswith(f"{folder.name}.") and left.is_dir() and home.abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            _write(partial, lake.rows(snapshot), pictures=pictures)
+            (partial / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _write(folder: Path, rows: pl.DataFrame, *, pictures: bool) -> None:
+    if not pictures:
+        rows.write_parquet(folder / "examples.parquet")
+        return
+    for label in rows["label"].unique():
+        (folder / label).mkdir()
+    files = [f"{label}/{key}.png" for label, key in rows.select("label", "key").iter_rows()]
+    for file, picture in zip(files, transform.pixels(rows), strict=True):
+        (folder / file).write_bytes(images.encode_png(picture))
+    rows.select(pl.Series("file", files, pl.String), *LISTED).write_csv(folder / "labels.csv")
+
+
+def _counted(snapshot: Snapshot, rows: pl.DataFrame) -> Contents:
+    origin = pl.when(pl.col("source") == FEEDBACK).then(pl.lit("requests")).otherwise("origin")
+    columns = {
+        "classes": pl.col("label"),
+        "writers": pl.col("writer").fill_null(UNKNOWN),
+        "sources": pl.col("source"),
+        "origins": origin,
+    }
+    counts = {
+        name: dict(rows.select(column.alias("of")).group_by("of").len().sort("of").iter_rows())
+        for name, column in columns.items()
+    }
+    return Contents(snapshot, **counts)
+
+
+def _moved(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    pairs = {name: (before.get(name, 0), after.get(name, 0)) for name in sorted({*before, *after})}
+    return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
