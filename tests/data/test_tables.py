@@ -6,12 +6,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from demlopment.data.tables import DeltaStore, TableStore
+from demlopment.data.tables import FORMAT, DeltaStore, TableStore
 from demlopment.errors import DataError, HomeError
 from tests.fakes import MemoryStore
 
@@ -254,6 +254,59 @@ def test_a_damaged_table_is_named_and_nothing_is_added_to_it(
 
     assert str(tmp_path / "t") in refused.value.problem
     assert "\n" not in refused.value.problem
+
+
+def test_a_file_that_lost_its_middle_is_damage_and_nothing_else_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = DeltaStore(tmp_path)
+    store.insert("t", rows(*(f"{n:0999}" for n in range(99))), by=("key",), note={})
+    (file,) = (tmp_path / "t").glob("*.parquet")
+    data = file.read_bytes()
+    file.write_bytes(data[:100] + data[-2000:])
+
+    with pytest.raises(DataError, match=rf"t is damaged: {file.name} has 2100 bytes, not {len(data)}"):
+        store.read("t")
+
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("description", "found", "remedy"),
+    [
+        (f"demlopment format {FORMAT + 1}", str(FORMAT + 1), "Use a newer release."),
+        (None, "1", "Use the release that wrote it"),
+        ("somebody else's", "somebody else's", "Use the release that wrote it"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["read", "insert", "append", "extend", "version"])
+def test_a_table_of_another_release_is_refused_and_left_as_it_was(
+    tmp_path: Path, description: str | None, found: str, remedy: str, mode: str
+) -> None:
+    write_deltalake(tmp_path / "t", rows("a"), description=description)
+    store = DeltaStore(tmp_path)
+    verbs: dict[str, Callable[[], object]] = {
+        "read": lambda: store.read("t"),
+        "insert": lambda: store.insert("t", rows("b"), by=("key",), note={}),
+        "append": lambda: store.append("t", rows("b"), batch="one"),
+        "extend": lambda: store.extend("t", [rows("b")], since=0, note={}),
+        "version": lambda: store.version("t"),
+    }
+
+    with pytest.raises(DataError) as refused:
+        verbs[mode]()
+
+    assert (
+        refused.value.problem == f"The table {tmp_path}/t has the format {found}, and this release reads and writes {FORMAT}."
+    )
+    assert refused.value.remedy.startswith(remedy)
+    assert DeltaTable(tmp_path / "t").version() == 0
+
+
+def test_old_versions_are_never_forgotten_by_delta_itself(tmp_path: Path) -> None:
+    DeltaStore(tmp_path).insert("t", rows("a"), by=("key",), note={})
+
+    assert DeltaTable(tmp_path / "t").metadata().configuration == {"delta.enableExpiredLogCleanup": "false"}
 
 
 def test_files_of_a_first_write_that_never_finished_are_no_table(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ from demlopment.home import REMEDIES
 
 # Delta has no unsigned and no fixed-size-list type: list<uint8> values from 128 up silently come back as NULL.
 STORABLE = (pl.String, pl.Binary, pl.Boolean, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
+FORMAT = 2  # of the tables' columns: raised by a release that changes them, so that no other takes them for its own
+NUMBERED = "demlopment format "  # stands before the number in a table's description; Delta refuses properties of ours
+# Otherwise Delta forgets versions after 30 days, and with them what was pinned.
+LASTING = {"delta.enableExpiredLogCleanup": "false"}
 UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
 FILE_BYTES = 32_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 40 files
 EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
@@ -128,7 +132,7 @@ class DeltaStore:
     def version(self, table: str) -> int | None:
         address = self._address(table)
         with _explained(address):
-            return DeltaTable(address).version() if DeltaTable.is_deltatable(address) else None
+            return _opened(address).version() if DeltaTable.is_deltatable(address) else None
 
     def read(
         self,
@@ -142,7 +146,7 @@ class DeltaStore:
         with _explained(address):
             if not DeltaTable.is_deltatable(address):
                 raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
-            return self._rows(DeltaTable(address, version=version), table, columns, where)
+            return self._rows(_opened(address, version), table, columns, where)
 
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
         address, passing = self._address(table), Passing(table, frames)
@@ -150,10 +154,10 @@ class DeltaStore:
             return True
         with _explained(address):
             if since is None:
-                write_deltalake(address, passing.first.clear(), mode="ignore")
+                _create(address, passing.first)
             # Of two commits that name one transaction Delta refuses the second, however old the version it began with.
             commit = CommitProperties(custom_metadata=dict(note), app_transactions=[Transaction(EXTENDED, 1)])
-            target = DeltaTable(address, version=since or 0)
+            target = _opened(address, since or 0)
             try:
                 write_deltalake(target, passing.stream(), mode="append", commit_properties=commit, target_file_size=FILE_BYTES)
             except CommitFailedError:
@@ -177,7 +181,7 @@ class DeltaStore:
         with _explained(address):
             if not DeltaTable.is_deltatable(address):
                 return set()
-            delta = DeltaTable(address)
+            delta = _opened(address)
             return {name for name in names if delta.transaction_version(name) is not None}
 
     def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
@@ -191,7 +195,7 @@ class DeltaStore:
             return tuple(sorted({*superseded, *abandoned}))
 
     def _vacuum(self, address: str, keep: Collection[int], hours: int, *, everything: bool, dry_run: bool) -> list[str]:
-        delta = DeltaTable(address)
+        delta = _opened(address)
         rules: dict[str, Any] = {"full": everything, "enforce_retention_duration": False, "keep_versions": sorted(keep)}
         found = delta.vacuum(hours, dry_run=True, **rules)
         # Deleting nothing would still make two versions.
@@ -211,8 +215,8 @@ class DeltaStore:
     def _append(self, table: str, frame: pl.DataFrame, batch: str) -> bool:
         address = self._address(table)
         if not DeltaTable.is_deltatable(address):
-            write_deltalake(address, frame.clear(), mode="ignore")
-        target = DeltaTable(address)
+            _create(address, frame)
+        target = _opened(address)
         if target.transaction_version(batch) is not None:
             return False
         # Of two commits that name one transaction Delta refuses the second, also where both had looked before.
@@ -224,8 +228,8 @@ class DeltaStore:
         address = self._address(table)
         commit = CommitProperties(custom_metadata=dict(note))
         if not DeltaTable.is_deltatable(address):
-            write_deltalake(address, frame.clear(), mode="ignore", commit_properties=commit)
-        target = DeltaTable(address)
+            _create(address, frame)
+        target = _opened(address)
         known = self._rows(target, table, by)
         fresh = frame.join(known, on=list(by), how="anti", maintain_order="left")
         if fresh.is_empty():
@@ -239,18 +243,46 @@ class DeltaStore:
         self, delta: DeltaTable, table: str, columns: Sequence[str | pl.Expr] | None, where: pl.Expr | None = None
     ) -> pl.DataFrame:
         # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
-        files = [uri.rpartition("/")[2] for uri in delta.file_uris()]
-        if "://" in self.root or not files:
-            rows = pl.scan_delta(delta)
-        else:
-            # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
-            rows = pl.scan_parquet([f"{self.root}/{table}/{file}" for file in files], glob=False)
+        files = [] if "://" in self.root else _files(f"{self.root}/{table}", delta)
+        # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
+        rows = pl.scan_parquet(files, glob=False) if files else pl.scan_delta(delta)
         if where is not None:
             rows = rows.filter(where)
         return rows.select(list(columns) if columns else pl.all()).collect()
 
     def _address(self, table: str) -> str:
         return f"{self.root}/{table}"
+
+
+def _create(address: str, frame: pl.DataFrame) -> None:
+    """Make an empty table with the columns of `frame`, unless there is one."""
+    write_deltalake(address, frame.clear(), mode="ignore", description=f"{NUMBERED}{FORMAT}", configuration=LASTING)
+
+
+def _opened(address: str, version: int | None = None) -> DeltaTable:
+    """The table at a version. Raises DataError if its columns are those of another release."""
+    delta = DeltaTable(address, version=version)
+    number = (delta.metadata().description or "").removeprefix(NUMBERED) or "1"  # the first format had no number
+    if number != str(FORMAT):
+        newer = number.isdecimal() and int(number) > FORMAT
+        raise DataError(
+            f"The table {address} has the format {number}, and this release reads and writes {FORMAT}.",
+            "Use a newer release." if newer else "Use the release that wrote it, or move it away and ingest again.",
+        )
+    return delta
+
+
+def _files(folder: str, delta: DeltaTable) -> list[str]:
+    """The files of a table in a folder, each as long as it was written: on another one polars panics, aloud."""
+    written = pl.DataFrame(delta.get_add_actions()).select("path", "size_bytes").rows()
+    for name, size in written:
+        found = Path(f"{folder}/{name}").stat().st_size
+        if found != size:
+            raise DataError(
+                f"The table {folder} is damaged: {name} has {found} bytes, not {size}.",
+                "Restore it from a copy, or move it away and ingest again.",
+            )
+    return [f"{folder}/{name}" for name, _ in written]
 
 
 @contextlib.contextmanager
