@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demlopment import images
+from demlopment.data import packaged_digits
 
 pictures = arrays.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60)))
 
@@ -46,6 +47,35 @@ def test_mnists_own_digits_pass_unchanged() -> None:
 
     assert len(digits) == 500
     assert sum(changed) <= 1
+
+
+@given(
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.sampled_from([-3, -1, 0, 1, 3]),
+    st.sampled_from([0.3, 0.98, 1.0]),
+    st.integers(0, 99),
+)
+@settings(deadline=None)
+def test_what_is_said_to_pass_unchanged_does(right: int, down: int, shift: int, strength: float, seed: int) -> None:
+    picture = np.roll(np.pad(stroke(20), 4), (shift, down), axis=(1, 0))
+    picture[:right] = np.random.default_rng(seed).integers(0, 256, (right, 28))
+    picture = np.asarray(picture * strength, np.uint8)
+
+    said = images.unchanged(picture[None])[0]
+
+    assert not said or np.array_equal(images.prepare(picture), picture)
+
+
+def test_nearly_every_digit_is_said_to_pass_unchanged_and_does() -> None:
+    rows = np.frombuffer(b"".join(packaged_digits().frame["image"]), np.uint8).reshape(-1, 28, 28)
+    digits = np.concatenate([np.roll(rows, shift, axis=axis) for shift, axis in ((0, 1), (1, 1), (-2, 2))])
+
+    said = images.unchanged(digits)
+
+    does = np.array([np.array_equal(images.prepare(digit), digit) for digit in digits])
+    assert (said == does).all()
+    assert 4990 < said.sum() < 5100
 
 
 def test_a_hair_line_on_a_large_scan_does_not_fade_away() -> None:

@@ -59,6 +59,27 @@ def prepare(image: bytes | bytearray | memoryview | npt.NDArray[np.generic]) -> 
     return _centre(scaled if scaled is ink else _stretch(scaled))
 
 
+def unchanged(pictures: Grey) -> npt.NDArray[np.bool_]:
+    """Which of (n, 28, 28) `prepare` certainly gives back as they are: nearly all of MNIST's, told in a twentieth of the time.
+
+    False says nothing: such a picture is to be prepared.
+    """
+    columns, rows = pictures.max(axis=1), pictures.max(axis=2)  # (n, 28) each
+    rim = np.concatenate((pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]), axis=1)
+    on_black = np.count_nonzero(rim == 0, axis=1) > rim.shape[1] // 2  # then the median is 0
+    longer = np.maximum(_extent(columns > INK)[1], _extent(rows > INK)[1])
+    fits = on_black & (rows.max(axis=1, initial=0) >= FULL) & (longer >= BOX - 2) & (longer <= BOX)
+    # Sums of whole numbers below 2 ** 24 are exact in float32, in whatever order they are added.
+    places = np.arange(SIDE, dtype=np.float32)
+    weights = np.stack((np.ones(SIDE * SIDE, np.float32), np.tile(places, SIDE), np.repeat(places, SIDE)), axis=1)
+    mass, right, down = (pictures.reshape(-1, SIDE * SIDE).astype(np.float32) @ weights).astype(np.float64).T
+    for moment, tones in ((right, columns), (down, rows)):
+        start, length = _extent(tones > 0)
+        wanted = np.rint(MIDDLE - moment / np.maximum(mass, 1))
+        fits &= np.minimum(np.maximum(wanted, -start), SIDE - start - length) == 0
+    return np.asarray(fits, np.bool_)
+
+
 def as_input(images: Grey) -> npt.NDArray[np.float32]:
     """Prepared images as a batch for the network: (n, 28, 28) or (28, 28) uint8 -> (n, 1, 28, 28) float32 in 0..1."""
     batch = images.reshape(-1, 1, SIDE, SIDE)
@@ -176,6 +197,12 @@ def _ink_box(ink: Grey) -> tuple[int, int, int, int] | None:
     """Left, top, width and height of the ink, or None for a blank page."""
     x, y, width, height = cv2.boundingRect(cv2.threshold(ink, INK, 255, cv2.THRESH_BINARY)[1])
     return (x, y, width, height) if width else None
+
+
+def _extent(marked: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where the marks of each row (n, 28) begin, and how far they reach."""
+    start, after = marked.argmax(axis=1), SIDE - marked[:, ::-1].argmax(axis=1)
+    return start, np.where(marked.any(axis=1), after - start, 0)
 
 
 def _scale(ink: Grey, box: tuple[int, int, int, int]) -> Grey:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +22,21 @@ def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     `key` is the SHA-256 of the prepared pixels, `original` that of the raw bytes. Preparing leaves 4,999 of the 5,000
     packaged digits as they are. Second come the rows whose picture cannot be read, as they were, with `reasons`.
     """
-    prepared = [_prepared(*row) for row in good.select("image", "format").iter_rows()]
+    given = good["image"].to_list()
+    prepared = _all_prepared(given, good["format"])
     reasons = pl.Series("reasons", [each if isinstance(each, str) else None for each in prepared], pl.String)
     unread = good.with_columns(reasons).filter(reasons.is_not_null())
     pictures = [each for each in prepared if isinstance(each, bytes)]
     read = good.filter(reasons.is_null())
+    raws = [raw for raw, each in zip(given, prepared, strict=True) if isinstance(each, bytes)]
+    originals = [hashlib.sha256(raw).hexdigest() for raw in raws]
+    keys = [
+        original if picture is raw else hashlib.sha256(picture).hexdigest()
+        for original, picture, raw in zip(originals, pictures, raws, strict=True)
+    ]
     curated = read.with_columns(
-        key=pl.Series([hashlib.sha256(picture).hexdigest() for picture in pictures], dtype=pl.String),
-        original=pl.Series([hashlib.sha256(raw).hexdigest() for raw in read["image"]], dtype=pl.String),
+        key=pl.Series(keys, dtype=pl.String),
+        original=pl.Series(originals, dtype=pl.String),
         image=pl.Series(pictures, dtype=pl.Binary),
         preparation=pl.lit(images.VERSION, pl.Int64),
     )
@@ -51,6 +59,15 @@ def pixels(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
     """The column `image` as (n, 28, 28), in memory of its own that may be written to, as torch asks."""
     flat = np.frombuffer(b"".join(frame["image"].to_list()), np.uint8)
     return flat.reshape(-1, images.SIDE, images.SIDE).copy()
+
+
+def _all_prepared(raws: Sequence[bytes], kinds: pl.Series) -> list[bytes | str]:
+    """For each picture its prepared pixels, the very same object where nothing changes, or in words why there are none."""
+    grey = kinds == GREY
+    pictures = np.frombuffer(b"".join(compress(raws, grey)), np.uint8).reshape(-1, images.SIDE, images.SIDE)
+    ready = np.zeros(len(kinds), np.bool_)
+    ready[grey.to_numpy()] = images.unchanged(pictures)
+    return [raw if done else _prepared(raw, kind) for raw, kind, done in zip(raws, kinds, ready.tolist(), strict=True)]
 
 
 def _prepared(raw: bytes, kind: str) -> bytes | str:
