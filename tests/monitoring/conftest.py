@@ -66,7 +66,7 @@ def world() -> World:
     frame = packaged_digits().frame
     rng = np.random.default_rng(0)
     order = rng.permutation(5000)
-    images, labels = pixels(frame)[order], frame["label"].to_numpy()[order]
+    images, labels = pixels(frame)[order], frame["label"].cast(int).to_numpy()[order]
     known = images[:1000].reshape(1000, -1) / 255
     means = np.stack([known[labels[:1000] == digit].mean(axis=0) for digit in range(10)])
     features = rng.standard_normal((784, 32)) / 28
