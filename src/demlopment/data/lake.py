@@ -14,6 +14,7 @@ import polars as pl
 from demlopment import images
 from demlopment.data import contract, transform
 from demlopment.data.intake import KNOWN, NOTHING_KNOWN, Added, Intake
+from demlopment.data.ready import Ready
 from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import DeltaStore, TableStore
 from demlopment.errors import DataError, NotReadyError
@@ -21,6 +22,7 @@ from demlopment.records import Examples, Snapshot
 
 EXAMPLES, QUARANTINE, PINS = "examples", "quarantine", "pins"
 DIGITS = tuple("0123456789")
+LINES = 50_000  # of a digest that are made at once: 10 MB
 ATTEMPTS = 20  # of writers that collide, one always gets through, so as many may write at once
 
 
@@ -50,6 +52,7 @@ class Lake:
     ) -> None:
         self._root = root
         self._store = store(root)
+        self._ready = Ready(root)
         self._classes = classes
 
     def add(self, source: Source, heard: Callable[[int], None] = lambda _: None) -> Added:
@@ -92,10 +95,7 @@ class Lake:
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Every pinned snapshot by its name."""
-        if self._store.version(PINS) is None:
-            return {}
-        rows = self._store.read(PINS).drop("sources").sort("version", "name").to_dicts()
-        return {row["name"]: Snapshot(**row) for row in rows}
+        return {snapshot.name: snapshot for snapshot, _ in self._pinned()}
 
     def named(self, name: str) -> Snapshot:
         """The pinned snapshot of that name. Raises DataError, with the names there are, if there is none."""
@@ -106,8 +106,18 @@ class Lake:
         return pinned[name]
 
     def load(self, snapshot: Snapshot) -> Examples:
-        """The snapshot's rows, one for each picture, sorted by key; the digest is checked. Raises as `rows`."""
-        return transform.examples(self.rows(snapshot), self._classes)
+        """The snapshot's rows, one for each picture, sorted by key; the digest is checked.
+
+        What a folder's lake has given once is kept beside the tables (data/ready.py), and found there the next time.
+        Raises as `rows`.
+        """
+        sources = self._sources(snapshot)
+        meaning = (snapshot, sources and sorted(sources), tuple(self._classes))
+        kept = self._ready.find(*meaning)
+        if kept is None:
+            kept = self._read(snapshot, sources)
+            self._ready.keep(kept, *meaning)
+        return kept
 
     def rows(self, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """As `load`, as a table with all columns or with some, which have "key", "label" and "source" among them.
@@ -115,20 +125,8 @@ class Lake:
         A picture that also came back from production counts as "feedback": it is no longer unseen.
         Raises DataError if the snapshot was never pinned here, or if its rows are no longer what they were.
         """
-        if self.snapshots().get(snapshot.name) != snapshot:
-            raise DataError(f"The lake {self._root} has no pin {snapshot.name!r} like the given one.", "Pin it first.")
-        pins = self._store.read(PINS).filter(pl.col("name") == snapshot.name)
-        sources = json.loads(pins["sources"].item())
-        frame = _chosen(
-            self._store.read(EXAMPLES, version=snapshot.version, columns=columns), None if sources is None else set(sources)
-        )
-        if _digest(frame) != snapshot.digest:
-            raise DataError(
-                f"The rows of the snapshot {snapshot.name!r} in {self._root} are not those that were pinned.",
-                "The table was altered: restore it from a copy, or ingest again in another home.",
-            )
-        seen = pl.col("source") != FEEDBACK  # false sorts first
-        return frame.sort("key", seen, "source").unique("key", keep="first", maintain_order=True)
+        frame = self._whole(snapshot, self._sources(snapshot), columns)
+        return frame[_order(frame)]
 
     def quarantine(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""
@@ -136,6 +134,35 @@ class Lake:
             return ()
         rows = self._store.read(QUARANTINE).sort("source", "origin", "row", nulls_last=True).drop("name", "licence").to_dicts()
         return tuple(Quarantined(**(row | {"reasons": tuple(row["reasons"].split(contract.SEPARATOR))})) for row in rows)
+
+    def _pinned(self) -> list[tuple[Snapshot, Set[str] | None]]:
+        """Every pin with the sources it is limited to (None: it is not)."""
+        if self._store.version(PINS) is None:
+            return []
+        rows = self._store.read(PINS).sort("version", "name").to_dicts()
+        sources = [json.loads(row.pop("sources")) for row in rows]
+        return [(Snapshot(**row), None if each is None else set(each)) for row, each in zip(rows, sources, strict=True)]
+
+    def _sources(self, snapshot: Snapshot) -> Set[str] | None:
+        """What the pin of a snapshot is limited to (None: it is not)."""
+        chosen = [sources for pinned, sources in self._pinned() if pinned == snapshot]
+        if not chosen:
+            raise DataError(f"The lake {self._root} has no pin {snapshot.name!r} like the given one.", "Pin it first.")
+        return chosen[0]
+
+    def _read(self, snapshot: Snapshot, sources: Set[str] | None) -> Examples:
+        """The snapshot's rows from the table."""
+        frame = self._whole(snapshot, sources, ("key", "label", "source", "writer", "image"))
+        return transform.examples(frame, self._classes, _order(frame))
+
+    def _whole(self, snapshot: Snapshot, sources: Set[str] | None, columns: Sequence[str] | None) -> pl.DataFrame:
+        frame = _chosen(self._store.read(EXAMPLES, version=snapshot.version, columns=columns), sources)
+        if _digest(frame) != snapshot.digest:
+            raise DataError(
+                f"The rows of the snapshot {snapshot.name!r} in {self._root} are not those that were pinned.",
+                "The table was altered: restore it from a copy, or ingest again in another home.",
+            )
+        return frame
 
     def _known(self, version: int | None) -> pl.DataFrame:
         return NOTHING_KNOWN if version is None else self._store.read(EXAMPLES, version=version, columns=KNOWN)
@@ -149,9 +176,28 @@ def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
 
 
 def _digest(frame: pl.DataFrame) -> str:
-    """SHA-256 over the sorted lines "key label", each once: the order of rows, files and sources does not matter."""
-    lines = frame.select(pl.format("{} {}\n", "key", "label")).to_series().unique().sort()
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """SHA-256 over the sorted lines "key label", each once: the order of rows, files and sources does not matter.
+
+    The lines are made a part at a time: of 2 million rows all of them would take 400 MB.
+    """
+    ordered = frame.select("key", "label").sort("key", "label")
+    lines = ordered.filter(_first_of("key") | _first_of("label"))
+    digest = hashlib.sha256()
+    for part in lines.iter_slices(LINES):
+        digest.update("".join(part.select(pl.format("{} {}\n", "key", "label")).to_series()).encode())
+    return digest.hexdigest()
+
+
+def _order(frame: pl.DataFrame) -> pl.Series:
+    """Where the one row of each picture stands, by key: only the places are sorted, and each picture is moved once."""
+    seen = pl.col("source") != FEEDBACK  # false sorts first
+    order = frame.select("key", "source", seen=seen, place=pl.row_index()).sort("key", "seen", "source")
+    return order.filter(_first_of("key"))["place"]
+
+
+def _first_of(column: str) -> pl.Expr:
+    """Whether a row's value is another than that of the row before."""
+    return pl.col(column).ne_missing(pl.col(column).shift())
 
 
 def _pin(snapshot: Snapshot, sources: Set[str] | None) -> pl.DataFrame:

@@ -1,0 +1,158 @@
+"""A snapshot that was loaded once is found again without its table, and only if it is whole."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from demlopment.data.lake import EXAMPLES, Lake
+from demlopment.data.ready import FOLDER, Ready
+from demlopment.data.sources import RawRows, returned
+from demlopment.data.tables import DeltaStore
+from demlopment.records import Examples
+from tests.fakes import MemoryStore
+
+SALT = "demlopment-1"
+
+
+class CountedStore(DeltaStore):
+    """Counts how often the examples were read."""
+
+    reads = 0
+
+    def read(
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str | pl.Expr] | None = None,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        self.reads += table == EXAMPLES
+        return super().read(table, version=version, columns=columns, where=where)
+
+
+def same(one: Examples, two: Examples) -> bool:
+    names = ("keys", "images", "labels", "sources", "writers")
+    return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in names)
+
+
+def some(rows: int = 7) -> Examples:
+    rng = np.random.default_rng(rows)
+    return Examples(
+        keys=np.array([f"{number:064x}" for number in range(rows)]),
+        images=rng.integers(0, 256, (rows, 28, 28), np.uint8),
+        labels=rng.integers(0, 10, rows),
+        sources=np.array(["mnist-5k", "Zürich"] * rows)[:rows],
+        writers=np.array(["", "somebody with a long name"] * rows)[:rows],
+    )
+
+
+def test_loading_again_reads_no_table_and_gives_the_same_in_memory_that_may_be_written_to(few: RawRows, tmp_path: Path) -> None:
+    store = CountedStore(tmp_path)
+    lake = Lake(tmp_path, lambda _: store)
+    lake.add(few)
+    pinned = lake.pin("a", SALT)
+    first = lake.load(pinned)
+    reads = store.reads
+
+    again = lake.load(pinned)
+    again.images[0] = 7
+
+    assert store.reads == reads
+    assert not same(first, again)
+    assert same(first, lake.load(pinned))
+    assert [array.dtype.kind for array in vars(again).values()] == [array.dtype.kind for array in vars(first).values()]
+
+
+def test_snapshots_with_the_same_rows_and_other_sources_are_kept_apart(few: RawRows, tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.add(few)
+    before = lake.load(lake.pin("before", SALT))
+    lake.add(returned(before.images[:3], [str(label) for label in before.labels[:3]], ["a", "b", "c"]))
+    after = lake.load(lake.pin("after", SALT))
+
+    again = [lake.load(snapshot) for snapshot in lake.snapshots().values()]
+
+    assert before.keys.tolist() == after.keys.tolist()
+    assert [sorted(set(each.sources)) for each in again] == [["mnist-5k"], ["feedback", "mnist-5k"]]
+
+
+@given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_file_with_any_byte_changed_is_not_there(tmp_path: Path, place: float, change: int) -> None:
+    ready = Ready(tmp_path)
+    ready.keep(some(), "a")
+    (file,) = (tmp_path / FOLDER).iterdir()
+    data = bytearray(file.read_bytes())
+    data[int(place * len(data))] ^= change
+    file.write_bytes(data)
+
+    assert ready.find("a") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data[:100],
+        lambda data: data + b"\0" * 1024,
+        lambda data: b"",
+        lambda data: b"null\n" + data,
+        lambda data: data[:2048] + bytes(1024) + data[3072:],
+        lambda data: data[:2048] + data[3072:4096] + data[2048:3072] + data[4096:],
+    ],
+    ids=["cut", "short", "longer", "empty", "no header", "a page of zeros", "two pages exchanged"],
+)
+def test_a_file_that_is_not_whole_is_not_there_and_is_made_anew(
+    few: RawRows, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    lake = Lake(tmp_path)
+    lake.add(few)
+    pinned = lake.pin("a", SALT)
+    first = lake.load(pinned)
+    (file,) = (tmp_path / FOLDER).iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+
+    again = lake.load(pinned)
+
+    assert same(first, again)
+    assert file.read_bytes() == whole
+
+
+def test_only_what_was_kept_under_the_same_meaning_is_found(tmp_path: Path) -> None:
+    ready, kept = Ready(tmp_path), some()
+    ready.keep(kept, "a", ["b"])
+
+    found, other = ready.find("a", ["b"]), ready.find("a", None)
+
+    assert found is not None
+    assert same(found, kept)
+    assert other is None
+
+
+def test_a_folder_that_cannot_be_written_only_makes_loading_slower(few: RawRows, tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.add(few)
+    pinned = lake.pin("a", SALT)
+    (tmp_path / FOLDER).write_text("a file, where a folder is needed")
+
+    first, again = lake.load(pinned), lake.load(pinned)
+
+    assert same(first, again)
+    assert (tmp_path / FOLDER).is_file()
+
+
+def test_a_lake_that_is_no_folder_here_keeps_nothing(few: RawRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for root in ("s3://bucket/lake", "memory"):
+        lake = Lake(root, MemoryStore)
+        lake.add(few)
+        lake.load(lake.pin("a", SALT))
+
+    assert list(tmp_path.iterdir()) == []
