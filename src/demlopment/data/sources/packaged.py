@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from demlopment.data.contract import PIXELS
-from demlopment.data.sources.port import RawRows
+from demlopment.data.sources.port import RawRows, own_name, unreadable
 from demlopment.errors import DataError
 
 PACKAGED = "mnist-5k"
@@ -46,8 +46,7 @@ def packaged_digits(path: Path | None = None) -> RawRows:
     return RawRows.of(
         [picture.tobytes() for picture in pixels],
         [None if label is None else str(label) for label in labels],
-        # The prefix keeps a file called feedback.csv apart from rows that came back from production.
-        source=PACKAGED if known else f"file:{file.name.split('.')[0]}-{sha256[:8]}",
+        source=PACKAGED if known else own_name(file.name.split(".")[0], sha256),
         licence=MNIST_LICENCE if known else "not stated",
         origins=sha256,
         sha256=sha256,
@@ -68,7 +67,7 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.", "Correct the path, or restore the file.") from error
+        raise unreadable(file, error) from error
 
 
 def _unpack(file: Path, data: bytes) -> bytes:

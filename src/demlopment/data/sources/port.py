@@ -1,12 +1,15 @@
 """What a source is: rows of one origin, good or bad, a batch at a time. Knows no format of a file, and judges no row."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
 from demlopment.data.contract import GREY, RAW, check_columns
+from demlopment.errors import DataError
 
 BATCH = 10_000  # rows that are in memory at once: 8 MB of pixels, and as much again while they are prepared
 
@@ -69,14 +72,52 @@ class RawRows:
         sha256: str = "",
     ) -> "RawRows":
         """Rows in the given order; `origins` is one for all (a file's SHA-256) or one each (request ids)."""
-        columns = {
-            "image": images,
-            "format": [GREY] * len(images),
-            "label": labels,
-            "writer": [None] * len(images),
-            "source": [source] * len(images),
-            "licence": [licence] * len(images),
-            "origin": [origins] * len(images) if isinstance(origins, str) else origins,
-            "row": range(len(images)),
-        }
-        return cls(source, sha256, pl.DataFrame(columns, schema=RAW))
+        frame = raw_frame(images, labels, source=source, licence=licence, origins=origins)
+        return cls(source, sha256, frame)
+
+
+def raw_frame(
+    images: Sequence[bytes | None],
+    labels: Sequence[str | None],
+    *,
+    source: str,
+    licence: str,
+    origins: str | Sequence[str],
+    kind: str = GREY,
+    writers: Sequence[str | None] | None = None,
+    first: int = 0,
+) -> pl.DataFrame:
+    """The columns of contract.RAW for rows that stand in their source from position `first` on."""
+    columns = {
+        "image": images,
+        "format": [kind] * len(images),
+        "label": labels,
+        "writer": [None] * len(images) if writers is None else writers,
+        "source": [source] * len(images),
+        "licence": [licence] * len(images),
+        "origin": [origins] * len(images) if isinstance(origins, str) else origins,
+        "row": range(first, first + len(images)),
+    }
+    return pl.DataFrame(columns, schema=RAW)
+
+
+def own_name(stem: str, sha256: str) -> str:
+    """What a user's own file is called in the lake; the prefix keeps feedback.csv apart from rows that came back."""
+    return f"file:{stem}-{sha256[:8]}"
+
+
+def digest(*paths: Path) -> str:
+    """SHA-256 of a file, or of several in their order. Raises DataError where one cannot be read."""
+    sums = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                sums.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise unreadable(path, error) from error
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """What the operating system said of a path, in our two sentences."""
+    return DataError(f"{path} cannot be read: {error.strerror or error}.", "Correct the path, or restore the file.")
