@@ -89,6 +89,20 @@ def test_a_picture_that_came_back_is_no_longer_unseen(lake: Lake, few: RawRows) 
     assert lake.load(lake.pin("before", SALT, {"mnist-5k"})).sources.tolist() == ["mnist-5k"] * 100
 
 
+def test_a_picture_that_came_back_is_still_its_writers_and_changes_side_for_nobody(lake: Lake, few: RawRows) -> None:
+    written = few.frame.with_columns(writer=pl.format("hsf-{}", pl.col("row") // 5))
+    lake.add(RawRows(few.name, few.sha256, written))
+    before = split(lake.load(lake.pin("before", SALT)), SALT)
+    chosen = before.test.where(np.arange(3))
+
+    lake.add(returned(chosen.images, [str(label) for label in chosen.labels], ["a", "b", "c"]))
+    after = split(lake.load(lake.pin("after", SALT)), SALT)
+
+    assert after.test.keys.tolist() == before.test.keys.tolist()
+    assert after.test.writers.tolist() == before.test.writers.tolist()
+    assert set(after.test.sources.tolist()) == {"mnist-5k", "feedback"}
+
+
 class Killed(BaseException):
     """What a test throws where a process would have died."""
 
