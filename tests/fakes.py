@@ -275,7 +275,7 @@ class MemoryTracker:
 
     def __init__(self) -> None:
         self.runs: dict[str, str] = {}
-        self.versions: set[tuple[str, str]] = set()
+        self.versions: dict[tuple[str, str], str] = {}  # (name, version) -> run
         self.aliases: dict[tuple[str, str], str] = {}
 
     def record(
@@ -286,7 +286,7 @@ class MemoryTracker:
         return run
 
     def register(self, name: str, version: str, run: str) -> None:
-        self.versions.add((name, version))
+        self.versions[name, version] = run
 
     def alias(self, name: str, alias: str, version: str) -> None:
         if (name, version) not in self.versions:
@@ -295,3 +295,6 @@ class MemoryTracker:
 
     def champion(self, name: str) -> str | None:
         return self.aliases.get((name, "champion"))
+
+    def run(self, name: str, version: str) -> str | None:
+        return self.versions.get((name, version))

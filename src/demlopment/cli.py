@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from demlopment import __version__
-from demlopment.commands import data, endpoint, loop, models, traffic
+from demlopment.commands import data, endpoint, lineage, loop, models, traffic
 from demlopment.errors import DemlopmentError
 from demlopment.home import REMEDIES
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130  # what shells, and Typer, call a process that Ctrl-C ended
 
 HELP = "Machine learning in production: data, model, endpoint, monitoring, and the loop that joins them."
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-for command in (loop.demo, loop.train, endpoint.serve, endpoint.predict, loop.monitor, loop.history):
+for command in (loop.demo, loop.train, endpoint.serve, endpoint.predict, loop.monitor, loop.history, lineage.lineage):
     app.command()(command)
 app.command("settings")(loop.show_settings)
 app.add_typer(data.app, name="data")

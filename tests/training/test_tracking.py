@@ -62,6 +62,15 @@ class TrackerConformance:
         with pytest.raises(ArchiveError, match=r"letters 1\.0 is not registered"):
             tracker.alias("letters", "champion", "1.0")
 
+    def test_a_version_leads_back_to_its_newest_run(self, tracker: Tracker, tmp_path: Path) -> None:
+        runs = [recorded(tracker, tmp_path, "1.0") for _ in range(2)]
+        for run in runs:
+            tracker.register("digits", "1.0", run)
+
+        assert tracker.run("digits", "1.0") == runs[-1]
+        assert tracker.run("digits", "2.0") is None
+        assert tracker.run("it's", "1.0") is None
+
     def test_a_version_that_is_registered_again_is_no_error(self, tracker: Tracker, tmp_path: Path) -> None:
         for _ in range(2):
             tracker.register("digits", "1.0", recorded(tracker, tmp_path, "1.0"))

@@ -65,6 +65,16 @@ class Answers:
         """The gaps that ended at or after `since`, likewise."""
         return [Gap(*row) for row in self._chosen(GAPS, pl.col("end") >= since, without).iter_rows()]
 
+    def of_request(self, request_id: str, without: Collection[str] = ()) -> list[Prediction]:
+        """Whatever was answered under that id, likewise: clients may choose one twice."""
+        chosen = self._chosen(PREDICTIONS, pl.col("request_id") == request_id, without)
+        return [_prediction(**row) for row in chosen.iter_rows(named=True)]
+
+    def seen(self, without: Collection[str] = ()) -> list[tuple[str, str, str, str]]:
+        """Model, version, digest and request id of every prediction, likewise."""
+        chosen = self._chosen(PREDICTIONS, pl.lit(True), without)  # noqa: FBT003  polars' way to say "all"
+        return chosen.select("model", "version", "digest", "request_id").rows()
+
     def _append(self, table: str, segment: str, rows: Sequence[tuple[Any, ...]]) -> None:
         frame = pl.DataFrame(rows, schema=COLUMNS[table], orient="row", strict=True)
         places = [pl.lit(segment, pl.String).alias("segment"), pl.int_range(pl.len(), dtype=pl.Int64).alias("row")]

@@ -122,11 +122,23 @@ class Lake:
     def rows(self, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """As `load`, as a table with all columns or with some, which have "key", "label" and "source" among them.
 
-        A picture that also came back from production counts as "feedback": it is no longer unseen.
+        A picture that also came back from production counts as "feedback": it is no longer unseen. Raises as `entries`.
+        """
+        frame = self.entries(snapshot, columns)
+        return frame[_order(frame)]
+
+    def entries(self, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """As `rows`, in no order, and a picture that came from two sources stands there twice.
+
         Raises DataError if the snapshot was never pinned here, or if its rows are no longer what they were.
         """
-        frame = self._whole(snapshot, self._sources(snapshot), columns)
-        return frame[_order(frame)]
+        return self._whole(snapshot, self._sources(snapshot), columns)
+
+    def now(self, where: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
+        """Those rows of the newest version `where` it is true, in no order; none where nothing was ever added."""
+        if self._store.version(EXAMPLES) is None:
+            return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        return self._store.read(EXAMPLES, columns=columns, where=where)
 
     def quarantine(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""

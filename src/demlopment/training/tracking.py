@@ -16,6 +16,7 @@ from demlopment.errors import ArchiveError, HomeError, NotReadyError
 from demlopment.records import Epoch
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 Alias = Literal["champion", "challenger"]
@@ -60,6 +61,10 @@ class Tracker(Protocol):
 
     def champion(self, name: str) -> str | None:
         """The version that is called champion; None before there is one."""
+        ...
+
+    def run(self, name: str, version: str) -> str | None:
+        """The newest run that was registered as that version; None if none was."""
         ...
 
 
@@ -115,10 +120,9 @@ class MlflowTracker:
 
     def alias(self, name: str, alias: Alias, version: str) -> None:
         with self._explained():
-            found = self.client.search_model_versions(f"name = '{name}' and tags.`{VERSION_TAG}` = '{version}'")
-            if not found:
+            newest = self._newest(name, version)
+            if newest is None:
                 raise ArchiveError(f"{name} {version} is not registered in {self.uri}.", "Register it before it gets a name.")
-            newest = max(found, key=lambda entry: int(entry.version))
             self.client.set_registered_model_alias(name, alias, newest.version)
 
     def champion(self, name: str) -> str | None:
@@ -128,6 +132,18 @@ class MlflowTracker:
                 if "champion" in model.aliases:
                     return str(self.client.get_model_version_by_alias(name, "champion").tags[VERSION_TAG])
         return None
+
+    def run(self, name: str, version: str) -> str | None:
+        with self._explained():
+            newest = self._newest(name, version)
+            return None if newest is None else str(newest.run_id)
+
+    def _newest(self, name: str, version: str) -> "ModelVersion | None":
+        # A quotation mark would end the text in MLflow's query, and no model of ours has one.
+        if "'" in name + version:
+            return None
+        found = self.client.search_model_versions(f"name = '{name}' and tags.`{VERSION_TAG}` = '{version}'")
+        return max(found, key=lambda entry: int(entry.version), default=None)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -1,0 +1,186 @@
+"""From an answer back to the files it was learned from, and from a source or a row forward to whom it touched.
+
+Composes the lake, the journal, the model store and the tracker. Changes nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from demlopment import archive
+from demlopment.archive import Card
+from demlopment.data import Answers, Lake, split
+from demlopment.data.sources import FEEDBACK
+from demlopment.errors import ArchiveError, DataError
+from demlopment.home import Home
+from demlopment.lifecycle.compact import journal
+from demlopment.records import Prediction, Snapshot
+from demlopment.serving import recorded
+from demlopment.training import Tracker
+
+COLUMNS = ("key", "label", "source", "writer", "origin")
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The rows of one source that a model learned from."""
+
+    source: str
+    files: tuple[str, ...]  # SHA-256 of each; none for rows that came back from production
+    requests: tuple[str, ...]  # ids of the requests whose pictures came back; none for files
+    rows: int
+
+
+@dataclass(frozen=True)
+class Ancestry:
+    """Where one answer came from; a link that is lost is None, and `missing` says why."""
+
+    request_id: str
+    at: float  # seconds since 1970
+    said: str
+    model: str
+    version: str
+    archive: str | None  # its path
+    run: str | None  # of the tracker
+    commit: str | None  # of the code that trained it
+    snapshot: Snapshot | None
+    taught: tuple[Taught, ...]  # what stood in the training part of the snapshot
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Touched:
+    """A model whose snapshot held a row, and what it has answered."""
+
+    model: str
+    version: str
+    archive: str
+    snapshot: str
+    learned: int  # of the rows, those in the training part; the others judged or calibrated it
+    predictions: int
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Whom a source or a row touched."""
+
+    rows: int  # that the lake holds now
+    snapshots: Mapping[str, int]  # name -> of those rows, how many are in it
+    models: tuple[Touched, ...]
+    predictions: tuple[str, ...]  # ids of the requests that showed one of the pictures
+
+
+def ancestry(home: Home, tracker: Tracker | None, request_id: str) -> tuple[Ancestry, ...]:
+    """Where the answers to that request came from; more than one where a client used an id again.
+
+    Raises DataError if nothing was answered under that id.
+    """
+    answered = _answered(home, request_id)
+    if not answered:
+        raise DataError(
+            f"Neither the journal nor the lake of {home.root} has an answer to the request {request_id!r}.",
+            "Take the id from the answer's header x-request-id, or name the home that gave it.",
+        )
+    lake, cards = Lake(home.lake), dict(_cards(home))
+    return tuple(_ancestry(lake, cards, tracker, each) for each in answered)
+
+
+def descent(home: Home, column: Literal["source", "writer", "key"], value: str) -> Descent:
+    """Whom the rows of a source, of a writer or with a key touched. Raises DataError if the lake holds no such row."""
+    wanted = pl.col(column) == value
+    lake = Lake(home.lake)
+    rows = lake.now(wanted, COLUMNS)
+    held = {name: lake.entries(snapshot, COLUMNS).filter(wanted) for name, snapshot in lake.snapshots().items()}
+    snapshots = {name: frame["key"].n_unique() for name, frame in held.items() if not frame.is_empty()}
+    if rows.is_empty() and not snapshots:
+        raise DataError(
+            f"The lake {home.lake} has no row with the {column} {value!r}.",
+            "`demlopment data show` lists what a snapshot holds.",
+        )
+    keys = set(rows["key"]).union(*(set(held[name]["key"]) for name in snapshots))
+    seen = _seen(home)
+    answered = Counter((model, version) for model, version, _, _ in seen)
+    models = tuple(
+        _touched(lake, card, path, set(held[card.lineage["snapshot"]]["key"]), answered)
+        for path, card in _cards(home)
+        if str(card.lineage.get("snapshot")) in snapshots
+    )
+    return Descent(len(rows), snapshots, models, tuple(asked for _, _, digest, asked in seen if digest in keys))
+
+
+def _ancestry(lake: Lake, cards: Mapping[Path, Card], tracker: Tracker | None, answer: Prediction) -> Ancestry:
+    model, version, missing = answer.model, answer.version, []
+    path, card = next(
+        ((path, card) for path, card in cards.items() if (card.name, card.version) == (model, version)), (None, None)
+    )
+    lineage: Mapping[str, Any] = {} if card is None else card.lineage
+    if card is None:
+        missing.append(f"The model store has no archive of ours that is {model} {version}.")
+    run = None if tracker is None else tracker.run(model, version)
+    if run is None:
+        missing.append(f"No run is registered as {model} {version}.")
+    snapshot = lake.snapshots().get(str(lineage.get("snapshot")))
+    taught: tuple[Taught, ...] = ()
+    if snapshot is None or snapshot.digest != lineage.get("digest"):
+        snapshot = None
+        missing.append("Its snapshot is not in the lake." if card else "So its snapshot is not known.")
+    else:
+        taught = _taught(lake, snapshot)
+    return Ancestry(
+        request_id=answer.request_id,
+        at=answer.at,
+        said=answer.label,
+        model=model,
+        version=version,
+        archive=None if path is None else str(path),
+        run=run,
+        commit=lineage.get("commit"),
+        snapshot=snapshot,
+        taught=taught,
+        missing=tuple(missing),
+    )
+
+
+def _taught(lake: Lake, snapshot: Snapshot) -> tuple[Taught, ...]:
+    keys = split(lake.load(snapshot), snapshot.salt).train.keys
+    rows = lake.entries(snapshot, COLUMNS).filter(pl.col("key").is_in(keys.tolist()))
+    return tuple(
+        _summed(str(source), frame) for (source,), frame in rows.sort("source").group_by("source", maintain_order=True)
+    )
+
+
+def _summed(source: str, rows: pl.DataFrame) -> Taught:
+    origins = tuple(rows["origin"].unique().sort().to_list())
+    returned = source == FEEDBACK
+    return Taught(source, () if returned else origins, origins if returned else (), len(rows))
+
+
+def _touched(lake: Lake, card: Card, path: Path, keys: set[str], answered: Mapping[tuple[str, str], int]) -> Touched:
+    snapshot = lake.named(card.lineage["snapshot"])
+    learned = len(keys.intersection(split(lake.load(snapshot), snapshot.salt).train.keys.tolist()))
+    return Touched(card.name, card.version, str(path), snapshot.name, learned, answered.get((card.name, card.version), 0))
+
+
+def _answered(home: Home, request_id: str) -> list[Prediction]:
+    # The files first, as everywhere: one that goes meanwhile is already in the lake.
+    written = recorded.found_in(journal(home))
+    ours = [each for each in written.predictions if each.request_id == request_id]
+    return ours + Answers(home.lake).of_request(request_id, written.segments)
+
+
+def _seen(home: Home) -> list[tuple[str, str, str, str]]:
+    written = recorded.found_in(journal(home))
+    ours = [(each.model, each.version, each.digest, each.request_id) for each in written.predictions]
+    return Answers(home.lake).seen(written.segments) + ours
+
+
+def _cards(home: Home) -> Iterator[tuple[Path, Card]]:
+    for path in sorted(home.models.glob("*.mar")):
+        try:
+            yield path, archive.read(path).card
+        except ArchiveError:  # somebody else's, or broken: it says nothing of where it came from
+            continue

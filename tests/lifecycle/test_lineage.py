@@ -1,0 +1,136 @@
+"""Every link from an answer to the files behind it is the one that was made, and a lost link is named."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from demlopment import archive, images
+from demlopment.archive import Archive, Card
+from demlopment.cli import app
+from demlopment.data import Answers, Lake, RawRows, packaged_digits, returned, split
+from demlopment.errors import DataError
+from demlopment.home import Home
+from demlopment.lifecycle.compact import compact
+from demlopment.lifecycle.lineage import ancestry, descent
+from demlopment.records import Prediction, Snapshot
+from demlopment.serving.journal import Journal
+from demlopment.settings import Endpoint
+from tests.fakes import MemoryTracker
+from tests.serving.test_journal import prediction
+
+SALT = "demlopment-1"
+CAME_BACK = np.full((1, 28, 28), np.eye(28, k=1) * 255).astype(np.uint8)  # falls into the training part
+
+
+@pytest.fixture(scope="module")
+def few() -> RawRows:
+    rows = packaged_digits()
+    return RawRows(rows.name, rows.sha256, rows.frame.gather_every(50))
+
+
+def trained(home: Home, version: str, snapshot: Snapshot, tracker: MemoryTracker) -> Path:
+    """An archive that says it learned from that snapshot, and its run."""
+    lineage = {"snapshot": snapshot.name, "digest": snapshot.digest, "commit": f"commit-{version}"}
+    card = Card("digits", version, tuple("0123456789"), images.VERSION, 1.0, {}, lineage)
+    path = archive.write(home.models, Archive(card, b"network", {}, b"sample"))
+    tracker.register("digits", version, tracker.record(f"digits {version}", {}, [], {}, path))
+    return path
+
+
+def answered(home: Home, *answers: Prediction) -> None:
+    journal = Journal(home.endpoint / "journal", name="test")
+    journal.record(list(answers))
+    journal.close()
+
+
+@pytest.fixture
+def world(few: RawRows, tmp_path: Path) -> tuple[Home, MemoryTracker]:
+    """Model 1.0 learned from the packaged digits; 2.0 also from one that came back; each has answered once."""
+    home, tracker = Home(tmp_path), MemoryTracker()
+    lake = Lake(home.lake)
+    lake.add(few)
+    trained(home, "1.0", lake.pin("before", SALT), tracker)
+    lake.add(returned(CAME_BACK, ["1"], ["asked-1"]))
+    trained(home, "2.0", lake.pin("after", SALT), tracker)
+    answered(home, prediction("asked-1"), replace(prediction("asked-2"), version="2.0"))
+    return home, tracker
+
+
+@pytest.mark.parametrize("in_the_lake", [False, True])
+def test_an_answer_leads_back_to_every_link(world: tuple[Home, MemoryTracker], few: RawRows, *, in_the_lake: bool) -> None:
+    home, tracker = world
+    if in_the_lake:
+        compact(home, Answers(home.lake), Endpoint())
+
+    (found,) = ancestry(home, tracker, "asked-2")
+
+    lake = Lake(home.lake)
+    learned = split(lake.load(lake.named("after")), SALT).train
+    assert (found.model, found.version, found.said) == ("digits", "2.0", "7")
+    assert found.archive == str(home.models / "digits-2.0.mar")
+    assert (found.run, found.commit) == (tracker.run("digits", "2.0"), "commit-2.0")
+    assert found.snapshot == lake.named("after")
+    assert found.missing == ()
+    assert {each.source: (each.files, each.requests) for each in found.taught} == {
+        "feedback": ((), ("asked-1",)),
+        "mnist-5k": ((few.sha256,), ()),
+    }
+    assert sum(each.rows for each in found.taught) == len(learned)
+
+
+def test_lost_links_are_named(world: tuple[Home, MemoryTracker]) -> None:
+    home, _ = world
+    (home.models / "digits-1.0.mar").unlink()
+    (home.models / "digits-2.0.mar").write_bytes(b"broken")
+
+    (found,) = ancestry(home, None, "asked-1")
+
+    assert (found.archive, found.run, found.snapshot, found.taught) == (None, None, None, ())
+    assert len(found.missing) == 3
+
+
+def test_a_request_that_nobody_answered_is_refused(world: tuple[Home, MemoryTracker]) -> None:
+    with pytest.raises(DataError, match="'never'"):
+        ancestry(*world, "never")
+
+
+def test_a_source_leads_forward_to_the_models_that_had_it_and_to_no_other(world: tuple[Home, MemoryTracker]) -> None:
+    home, _ = world
+
+    found, packaged = descent(home, "source", "feedback"), descent(home, "source", "mnist-5k")
+
+    assert (found.rows, found.snapshots) == (1, {"after": 1})
+    assert [(each.version, each.learned, each.predictions) for each in found.models] == [("2.0", 1, 1)]
+    assert packaged.snapshots == {"before": 100, "after": 100}
+    assert [each.version for each in packaged.models] == ["1.0", "2.0"]
+
+
+def test_a_row_leads_forward_to_the_requests_that_showed_it(world: tuple[Home, MemoryTracker]) -> None:
+    home, _ = world
+    (key,) = Lake(home.lake).entries(Lake(home.lake).named("after")).filter(source="feedback")["key"]
+    answered(home, replace(prediction("asked-3"), digest=key))
+
+    found = descent(home, "key", key)
+
+    assert (found.rows, found.predictions) == (1, ("asked-3",))
+    with pytest.raises(DataError, match="no row with the key"):
+        descent(home, "key", "0" * 64)
+
+
+def test_the_command_tells_it_in_lines_and_as_json(world: tuple[Home, MemoryTracker], few: RawRows) -> None:
+    home, _ = world
+    before = ["--home", str(home.root), "lineage"]
+
+    told, whole = CliRunner().invoke(app, [*before, "asked-2"]), CliRunner().invoke(app, [*before, "asked-2", "--json"])
+    forward = CliRunner().invoke(app, [*before, "--source", "feedback"])
+    neither = CliRunner().invoke(app, before)
+
+    assert f"file      {few.sha256}" in told.stdout
+    assert "commit      commit-2.0" in told.stdout
+    assert json.loads(whole.stdout)[0]["snapshot"]["name"] == "after"
+    assert "model       digits 2.0  learned from 1 of them in after, and gave 1 answers" in forward.stdout
+    assert neither.exit_code == 2
