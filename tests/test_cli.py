@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from demlopment import archive, cli, images
 from demlopment.archive import Archive, Card
+from demlopment.data import Lake, packaged_digits
 from demlopment.lifecycle.history import History
 from demlopment.records import Verdict
 
@@ -226,3 +227,19 @@ def test_ctrl_c_while_the_command_line_is_being_imported_shows_no_traceback(tmp_
 
     assert stopped.returncode == -signal.SIGINT
     assert stopped.stderr == ""
+
+
+def test_an_audit_of_what_was_pinned_says_that_nothing_leaks_and_one_of_nothing_says_how_to_begin(tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    assert_two_sentences(run("data", "audit", home=home), "snapshot")
+    lake = Lake(home / "lake")
+    lake.add(packaged_digits())
+    lake.pin("mine", "demlopment-1")
+
+    audited = run("data", "audit", "mine", home=home)
+
+    assert audited.stdout.splitlines()[-1] == (
+        "mine: 0 leaks, 0 of 40 class shares beyond chance; 0 of 5000 rows left out as near-duplicates."
+    )
+    assert audited.returncode == 0
+    assert_two_sentences(run("data", "audit", "other", home=home), "other")

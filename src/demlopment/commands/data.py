@@ -79,6 +79,43 @@ def snapshots(context: typer.Context) -> None:
         typer.echo(f"{snapshot.name}  version {snapshot.version}  {snapshot.rows} rows  {snapshot.digest[:12]}")
 
 
+@app.command("audit")
+def audit(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[SNAPSHOT]", help="[default: the last one pinned]")] = None,
+) -> None:
+    """Look for what stands in two parts of a snapshot's split, and for classes that chance would not spread so.
+
+    Example: demlopment data audit
+    """
+    from demlopment.data import Lake
+    from demlopment.data.leaks import leaks
+    from demlopment.data.splits import left_out, shares, split
+    from demlopment.errors import DataError
+
+    lake = Lake(home_of(settings_of(context)).lake)
+    pinned = lake.snapshots()
+    if not pinned or name not in {None, *pinned}:
+        raise DataError(f"There is no snapshot {name or 'yet'!r}.", "List them with `demlopment data snapshots`.")
+    snapshot = pinned[name] if name else list(pinned.values())[-1]
+    examples = lake.load(snapshot)
+    divided = split(examples, snapshot.salt)
+    found, spread = leaks(divided), shares(divided)
+    for leak in found:
+        typer.echo(str(leak))
+    for share in spread:
+        if share.strange:
+            typer.echo(
+                f"{share.part}: {share.rows} rows of class {share.label}, not {share.expected:.0f} +- {share.tolerance:.0f}"
+            )
+    typer.echo(
+        f"{snapshot.name}: {len(found)} leaks, {sum(share.strange for share in spread)} of {len(spread)} class shares beyond "
+        f"chance; {len(left_out(examples, snapshot.salt))} of {len(examples)} rows left out as near-duplicates."
+    )
+    if found:
+        raise typer.Exit(1)
+
+
 def _show_counts(counts: Mapping[str, int]) -> None:
     for reason, count in counts.items():
         typer.echo(f"{count:6}  {reason}")

@@ -2,7 +2,8 @@
 
 from demlopment.data.answers import Answers
 from demlopment.data.lake import Lake
+from demlopment.data.leaks import refuse_leaks
 from demlopment.data.sources import RawRows, packaged_digits, returned, spoiled
 from demlopment.data.splits import split
 
-__all__ = ["Answers", "Lake", "RawRows", "packaged_digits", "returned", "split", "spoiled"]
+__all__ = ["Answers", "Lake", "RawRows", "packaged_digits", "refuse_leaks", "returned", "split", "spoiled"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from demlopment.data import Lake, RawRows, packaged_digits, returned, split, spoiled
+from demlopment.data import Lake, RawRows, packaged_digits, refuse_leaks, returned, split, spoiled
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.story import Ingested
@@ -28,7 +28,7 @@ def collect(lake: Lake, settings: Data) -> Collected:
     ingested = replace(ingest(lake, mixed), planted=len(mixed.frame) - len(rows.frame))
     # Equal files under one salt are one snapshot, however often they are ingested.
     snapshot = lake.pin(f"{rows.name}-{rows.sha256[:8]}-{settings.salt}", settings.salt, sources={rows.name}, commit=commit())
-    return Collected(ingested, snapshot, split(lake.load(snapshot), settings.salt))
+    return Collected(ingested, snapshot, divided(lake, snapshot))
 
 
 def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) -> Collected:
@@ -52,7 +52,14 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) ->
 def everything(lake: Lake, settings: Data, name: str) -> Collected:
     """Pin and split all that the lake holds; nothing comes in."""
     snapshot = lake.pin(name, settings.salt, commit=commit())
-    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, split(lake.load(snapshot), settings.salt))
+    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, divided(lake, snapshot))
+
+
+def divided(lake: Lake, snapshot: Snapshot) -> Split:
+    """The snapshot's rows in four parts, looked through for leaks. Raises DataError naming the rows if anything leaks."""
+    found = split(lake.load(snapshot), snapshot.salt)
+    refuse_leaks(found, snapshot.name)
+    return found
 
 
 def ingest(lake: Lake, rows: RawRows) -> Ingested:

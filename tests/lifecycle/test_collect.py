@@ -1,0 +1,31 @@
+"""What a turn learns from is looked through before anything is fitted to it."""
+
+import numpy as np
+import pytest
+
+from demlopment.data import Lake
+from demlopment.errors import DataError
+from demlopment.lifecycle import collect
+from demlopment.records import Examples, Split
+from demlopment.settings import Data
+from tests.fakes import MemoryStore
+
+
+def torn(examples: Examples, _: str) -> Split:
+    """A split that somebody made with too little care: the first row stands in two parts."""
+    return Split(*(examples.where(np.array(rows)) for rows in ([0, 1, 2], [3], [0, 4], [5])))
+
+
+def test_a_snapshot_whose_split_leaks_is_not_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake("memory", MemoryStore)
+    collect.collect(lake, Data())
+    monkeypatch.setattr(collect, "split", torn)
+
+    with pytest.raises(DataError, match=r"leaks .same pixels: [0-9a-f]{12} and [0-9a-f]{12} in train and test"):
+        collect.everything(lake, Data(), "all")
+
+
+def test_the_packaged_digits_are_all_in_the_parts_they_were_in() -> None:
+    split = collect.collect(Lake("memory", MemoryStore), Data()).split
+
+    assert [len(split.train), len(split.validation), len(split.test), len(split.stream)] == [2801, 488, 736, 975]
