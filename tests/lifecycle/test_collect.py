@@ -5,7 +5,7 @@ import pytest
 
 from demlopment.data import Lake
 from demlopment.errors import DataError
-from demlopment.lifecycle import collect
+from demlopment.lifecycle import collect, loop
 from demlopment.records import Examples, Split
 from demlopment.settings import Data
 from tests.fakes import MemoryStore
@@ -29,3 +29,15 @@ def test_the_packaged_digits_are_all_in_the_parts_they_were_in() -> None:
     split = collect.collect(Lake("memory", MemoryStore), Data()).split
 
     assert [len(split.train), len(split.validation), len(split.test), len(split.stream)] == [2801, 488, 736, 975]
+
+
+def test_digits_that_are_as_expected_are_not_remarked_upon() -> None:
+    assert collect.collect(Lake("memory", MemoryStore), Data(unexpected="stop")).unexpected == ()
+
+
+def test_what_is_not_expected_is_told_or_stops_as_the_settings_say() -> None:
+    found = collect.collect(Lake("memory", MemoryStore), Data(most_ink=0.1))
+
+    assert loop.warned(found) == "; warning: the mean ink is 0.131, expected 0.03 to 0.1"
+    with pytest.raises(DataError, match=r"is not as expected: the mean ink is 0\.\d+, expected 0.03 to 0.1"):
+        collect.collect(Lake("memory", MemoryStore), Data(most_ink=0.1, unexpected="stop"))

@@ -1,9 +1,21 @@
 """From raw rows to a pinned snapshot in four parts: sources, contract, transform, lake, splits."""
 
 from demlopment.data.answers import Answers
-from demlopment.data.lake import Lake
+from demlopment.data.expectations import expectations
+from demlopment.data.lake import DIGITS, Lake
 from demlopment.data.leaks import refuse_leaks
 from demlopment.data.sources import RawRows, packaged_digits, returned, spoiled
 from demlopment.data.splits import split
 
-__all__ = ["Answers", "Lake", "RawRows", "packaged_digits", "refuse_leaks", "returned", "split", "spoiled"]
+__all__ = [
+    "DIGITS",
+    "Answers",
+    "Lake",
+    "RawRows",
+    "expectations",
+    "packaged_digits",
+    "refuse_leaks",
+    "returned",
+    "split",
+    "spoiled",
+]

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from demlopment.data import Lake, RawRows, packaged_digits, refuse_leaks, returned, split, spoiled
+from demlopment.data import DIGITS, Lake, RawRows, expectations, packaged_digits, refuse_leaks, returned, split, spoiled
+from demlopment.errors import DataError
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.story import Ingested
@@ -19,6 +20,7 @@ class Collected:
     ingested: Ingested
     snapshot: Snapshot
     split: Split
+    unexpected: tuple[str, ...] = ()  # what is not as the settings expect it, in words
 
 
 def collect(lake: Lake, settings: Data) -> Collected:
@@ -28,7 +30,7 @@ def collect(lake: Lake, settings: Data) -> Collected:
     ingested = replace(ingest(lake, mixed), planted=len(mixed.frame) - len(rows.frame))
     # Equal files under one salt are one snapshot, however often they are ingested.
     snapshot = lake.pin(f"{rows.name}-{rows.sha256[:8]}-{settings.salt}", settings.salt, sources={rows.name}, commit=commit())
-    return Collected(ingested, snapshot, divided(lake, snapshot))
+    return Collected(ingested, snapshot, *divided(lake, snapshot, settings))
 
 
 def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) -> Collected:
@@ -52,14 +54,25 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) ->
 def everything(lake: Lake, settings: Data, name: str) -> Collected:
     """Pin and split all that the lake holds; nothing comes in."""
     snapshot = lake.pin(name, settings.salt, commit=commit())
-    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, divided(lake, snapshot))
+    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, *divided(lake, snapshot, settings))
 
 
-def divided(lake: Lake, snapshot: Snapshot) -> Split:
-    """The snapshot's rows in four parts, looked through for leaks. Raises DataError naming the rows if anything leaks."""
-    found = split(lake.load(snapshot), snapshot.salt)
+def divided(lake: Lake, snapshot: Snapshot, settings: Data) -> tuple[Split, tuple[str, ...]]:
+    """The snapshot's rows in four parts, and what of them is not as the settings expect it.
+
+    Raises DataError naming the rows if anything leaks between the parts, or the figures if the settings say to stop.
+    """
+    examples = lake.load(snapshot)
+    found = split(examples, snapshot.salt)
     refuse_leaks(found, snapshot.name)
-    return found
+    used = sum(map(len, (found.train, found.validation, found.test, found.stream)))
+    unexpected = tuple(str(each) for each in expectations(examples, used, len(DIGITS), settings) if not each.met)
+    if unexpected and settings.unexpected == "stop":
+        raise DataError(
+            f"The snapshot {snapshot.name!r} is not as expected: {'; '.join(unexpected)}.",
+            "Correct its source, or the setting under data that expects something else.",
+        )
+    return found, unexpected
 
 
 def ingest(lake: Lake, rows: RawRows) -> Ingested:

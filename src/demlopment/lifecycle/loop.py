@@ -111,9 +111,14 @@ def ingest(lake: Lake, settings: Settings, telling: Telling) -> Collected:
         step.sentence = (
             f"{ingested.added} digits added, {ingested.known} known, {ingested.rejected} in quarantine "
             f"({ingested.planted} planted); {len(split.train)} to train, {len(split.validation)} to validate, "
-            f"{len(split.test)} to test, {len(split.stream)} for production"
+            f"{len(split.test)} to test, {len(split.stream)} for production{warned(collected)}"
         )
     return collected
+
+
+def warned(collected: Collected) -> str:
+    """What is not as the settings expect it, as the end of a sentence; nothing where all is."""
+    return "".join(f"; warning: {each}" for each in collected.unexpected)
 
 
 def open_with_a_weak_champion(workshop: Workshop, first: Collected, telling: Telling) -> Candidate:
@@ -205,7 +210,7 @@ def ingest_what_came_back(
         ingested = second.ingested
         step.sentence = (
             f"{ingested.added} labelled pictures added, {ingested.known} known; "
-            f"{len(second.split.train)} digits to train now, {len(second.split.test)} to test"
+            f"{len(second.split.train)} digits to train now, {len(second.split.test)} to test{warned(second)}"
         )
     return second
 
