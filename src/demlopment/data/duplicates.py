@@ -1,6 +1,6 @@
 """Pictures that show the same writing twice: a copy with noise, other brightness, or saved once more. Knows no labels.
 
-Two pictures are near-duplicates if they are closer than any two different ones of MNIST are; docs/lab-notes.md has the
+Two pictures are near-duplicates if they are closer than any two of MNIST were found to be; docs/lab-notes.md has the
 measurement. Whole numbers throughout, so that what is found depends on neither the machine nor the other rows.
 """
 
@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from demlopment.data.contract import PIXELS
 from demlopment.images import SIDE
 
-# Between pictures of length 1: the nearest of MNIST's 1.8 billion pairs are two 1s at 0.129; 99 % of copies with noise of
+# Between pictures of length 1: the nearest pair found among MNIST's 60,000 is two 1s at 0.129; 99 % of copies with noise of
 # 8 grey levels and 94 % of those that were saved as a JPEG of quality 90 are nearer than this.
 NEAREST = 0.12
 BANDS, BITS = 8, 40  # copies agree in all bits of some band (99.9 % do); of MNIST's pairs one in 4,000 do, and are compared
