@@ -250,6 +250,15 @@ class MemoryStore:
     def batches(self, table: str, names: Iterable[str]) -> set[str]:
         return {name for name in names if (table, name) in self.appended}
 
+    def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
+        with self._lock:
+            versions = self.tables.get(table, [])
+            kept = [frame.filter(pl.col(column).is_in(sorted(values)).fill_null(value=False).not_()) for frame in versions[-1:]]
+            removed = sum(len(frame) for frame in versions[-1:]) - sum(len(frame) for frame in kept)
+            if removed:
+                versions.extend(kept)
+            return removed
+
     def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
         return ()
 

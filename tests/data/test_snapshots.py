@@ -79,7 +79,7 @@ def test_a_name_that_was_never_pinned_is_answered_with_those_that_were(lake: Lak
 
 
 def test_parquet_of_a_checkout_holds_the_rows_of_the_snapshot(lake: Lake, tmp_path: Path) -> None:
-    folder = checkout(lake, "after", tmp_path / "new" / "out")
+    folder = checkout(lake, lake.named("after"), tmp_path / "new" / "out")
 
     rows = pl.read_parquet(folder / "examples.parquet")
     assert rows["key"].to_list() == lake.load(lake.named("after")).keys.tolist()
@@ -87,7 +87,7 @@ def test_parquet_of_a_checkout_holds_the_rows_of_the_snapshot(lake: Lake, tmp_pa
 
 
 def test_pictures_of_a_checkout_are_the_pixels_of_the_snapshot(lake: Lake, tmp_path: Path) -> None:
-    folder = checkout(lake, "after", tmp_path / "out", pictures=True)
+    folder = checkout(lake, lake.named("after"), tmp_path / "out", pictures=True)
 
     loaded = lake.load(lake.named("after"))
     listed = pl.read_csv(folder / "labels.csv", schema_overrides={"label": pl.String, "writer": pl.String})
@@ -101,7 +101,7 @@ def test_a_folder_that_holds_something_is_left_as_it_was(lake: Lake, tmp_path: P
     (tmp_path / "mine").write_text("mine")
 
     with pytest.raises(DataError, match="already there"):
-        checkout(lake, "after", tmp_path)
+        checkout(lake, lake.named("after"), tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -114,7 +114,8 @@ def test_a_checkout_that_is_killed_leaves_no_folder_and_the_next_one_tidies_up(f
         "import os, signal; from pathlib import Path; from demlopment import images\n"
         "from demlopment.data.lake import Lake; from demlopment.data.snapshots import checkout\n"
         "images.encode_png = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"checkout(Lake({str(tmp_path / 'var' / 'lake')!r}), 'all', Path({str(tmp_path / 'out')!r}), pictures=True)"
+        f"lake = Lake({str(tmp_path / 'var' / 'lake')!r}); checkout(lake, lake.named('all'),"
+        f" Path({str(tmp_path / 'out')!r}), pictures=True)"
     )
     killed = subprocess.run([sys.executable, "-c", dies], env=os.environ, check=False)
     half = sorted(path.name for path in tmp_path.iterdir())

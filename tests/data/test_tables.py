@@ -116,6 +116,22 @@ class TestEveryTableStore:
         assert store.read("t", version=old)["key"].to_list() == ["a"]
         assert sorted(store.read("t", columns=("key",))["key"]) == ["a", "b"]
 
+    def test_removed_rows_are_in_no_newer_version_and_nothing_else_is_touched(self, store: TableStore) -> None:
+        store.insert("t", rows("a", "it's", "c"), by=("key",), note={})
+        store.append("t", rows("d"), batch="one")
+        before = store.version("t")
+
+        removed, again = (store.remove("t", "key", {"it's", "d", "never"}, note={}) for _ in range(2))
+        after = store.version("t")
+        nothing = store.remove("t", "key", set(), note={}), store.remove("none", "key", {"a"}, note={})
+
+        assert (removed, again, nothing) == (2, 0, (0, 0))
+        assert sorted(store.read("t")["key"]) == ["a", "c"]
+        assert sorted(store.read("t", version=before)["key"]) == ["a", "c", "d", "it's"]
+        assert store.version("t") == after
+        assert store.batches("t", ["one"]) == {"one"}
+        assert store.version("none") is None
+
     def test_a_version_that_never_was_is_refused(self, store: TableStore) -> None:
         store.insert("t", rows("a"), by=("key",), note={})
 

@@ -11,7 +11,7 @@ from demlopment.commands import snapshots as pinned
 from demlopment.commands.place import home_of, settings_of
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
-for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc):
+for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget):
     app.command()(command)
 
 

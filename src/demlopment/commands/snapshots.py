@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -61,6 +61,7 @@ def checkout(
     name: Name,
     to: Annotated[Path, typer.Option("--to", help="A folder that does not exist yet.")],
     images: Annotated[bool, typer.Option("--images", help="PNG files in a folder for each class, and labels.csv.")] = False,
+    rest: Annotated[bool, typer.Option("--rest", help="What is left, if rows of it were forgotten.")] = False,
 ) -> None:
     """Write a snapshot's rows into a folder: as Parquet, or as pictures.
 
@@ -70,8 +71,9 @@ def checkout(
     from demlopment.data.snapshots import checkout
 
     lake = Lake(home_of(settings_of(context)).lake)
-    folder = checkout(lake, name, to, pictures=images)
-    typer.echo(f"{lake.named(name).rows} rows of {name} are in {folder}.")
+    snapshot = lake.rest(name) if rest else lake.named(name)
+    folder = checkout(lake, snapshot, to, pictures=images)
+    typer.echo(f"{snapshot.rows} rows of {name} are in {folder}.")
 
 
 def gc(
@@ -94,6 +96,41 @@ def gc(
             typer.echo(f"{table}/{file}")
     count = sum(len(each) for each in found.values())
     typer.echo(f"{count} files {'would be' if dry_run else 'were'} deleted.")
+
+
+def forget(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Option(help="Forget every row of this source.")] = None,
+    writer: Annotated[str | None, typer.Option(help="Forget every row of this writer.")] = None,
+    row: Annotated[str | None, typer.Option(help="Forget the row with this key.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove rows wherever they live, and say which models learned from them.
+
+    The lake, the quarantine and the journal forget at once; the bytes leave the disk with `demlopment data gc`.
+
+    Example: demlopment data forget --writer ann --yes
+    """
+    columns: dict[Literal["source", "writer", "key"], str | None] = {"source": source, "writer": writer, "key": row}
+    chosen = [(column, value) for column, value in columns.items() if value is not None]
+    if len(chosen) != 1:
+        raise typer.BadParameter("Give one of --source, --writer and --row.")
+    from demlopment.lifecycle.forget import forget
+
+    (column, value) = chosen[0]
+    if not yes:
+        typer.confirm(f"Forget every row with the {column} {value!r}? There is no way back.", abort=True)
+    done = forget(home_of(settings_of(context)), column, value)
+    typer.echo(
+        f"{done.examples} examples, {done.quarantined} rows in quarantine and {done.predictions} predictions were removed."
+    )
+    if done.waiting:
+        typer.echo(f"{done.waiting} files of the journal are still written: stop the endpoint and forget again.")
+    for name in done.snapshots:
+        typer.echo(f"snapshot {name} has lost rows, and can only be had with `demlopment data checkout --rest`.")
+    for path in done.models:
+        typer.echo(f"model {path} learned from such a snapshot, as its reference profile did: train anew, then delete it.")
+    typer.echo("Run `demlopment data gc` now: until then older files of the lake hold what was removed.")
 
 
 def _counted(counts: Mapping[str, int]) -> str:

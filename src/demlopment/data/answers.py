@@ -75,6 +75,10 @@ class Answers:
         chosen = self._chosen(PREDICTIONS, pl.lit(True), without)  # noqa: FBT003  polars' way to say "all"
         return chosen.select("model", "version", "digest", "request_id").rows()
 
+    def forget(self, table: str, request_ids: Collection[str]) -> int:
+        """Remove the rows of those requests from `PREDICTIONS` or `FEEDBACK`, and say how many they were."""
+        return self._store.remove(table, "request_id", request_ids, note={})
+
     def _append(self, table: str, segment: str, rows: Sequence[tuple[Any, ...]]) -> None:
         frame = pl.DataFrame(rows, schema=COLUMNS[table], orient="row", strict=True)
         places = [pl.lit(segment, pl.String).alias("segment"), pl.int_range(pl.len(), dtype=pl.Int64).alias("row")]

@@ -9,7 +9,7 @@ from demlopment.data.tables import DeltaStore
 
 # A writer's files are of no version until it commits. Two million pictures take minutes, a day is beyond any source.
 ABANDONED_HOURS = 24
-TABLES = (lake.EXAMPLES, lake.QUARANTINE, lake.PINS, answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS)
+TABLES = (lake.EXAMPLES, lake.QUARANTINE, lake.PINS, lake.REMAINS, answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS)
 
 
 def sweep(root: Path | str, *, abandoned_hours: int = ABANDONED_HOURS, dry_run: bool = False) -> Mapping[str, tuple[str, ...]]:
@@ -17,7 +17,9 @@ def sweep(root: Path | str, *, abandoned_hours: int = ABANDONED_HOURS, dry_run: 
 
     What a killed writer left goes when it is `abandoned_hours` old: before, its writer may be alive.
     """
-    pinned = {snapshot.version for snapshot in Lake(root).snapshots().values()}
+    pins = Lake(root)
+    rebased = pins.rebased()
+    pinned = {snapshot.version for name, snapshot in pins.snapshots().items() if name not in rebased}
     store = DeltaStore(root)
     found = {
         table: store.prune(

@@ -5,9 +5,10 @@ Every row has a name made of what it is, so adding is idempotent: a run that was
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -21,8 +22,10 @@ from demlopment.errors import DataError, NotReadyError
 from demlopment.records import Examples, Snapshot
 
 EXAMPLES, QUARANTINE, PINS = "examples", "quarantine", "pins"
+REMAINS = "remains"  # what is left of snapshots whose version holds rows that were forgotten since
 DIGITS = tuple("0123456789")
 LINES = 50_000  # of a digest that are made at once: 10 MB
+ENTRY = pl.format("{} {}", "key", "source").alias("entry")
 ATTEMPTS = 20  # of writers that collide, one always gets through, so as many may write at once
 
 
@@ -111,12 +114,14 @@ class Lake:
         What a folder's lake has given once is kept beside the tables (data/ready.py), and found there the next time.
         Raises as `rows`.
         """
-        sources = self._sources(snapshot)
-        meaning = (snapshot, sources and sorted(sources), tuple(self._classes))
-        kept = self._ready.find(*meaning)
+        pins = [(pinned, sources) for pinned, sources in self._pinned() if pinned == snapshot]
+        meaning = (snapshot, [sources and sorted(sources) for _, sources in pins], tuple(self._classes))
+        kept = self._ready.find(*meaning) if pins else None
         if kept is None:
-            kept = self._read(snapshot, sources)
-            self._ready.keep(kept, *meaning)
+            frame = self.entries(snapshot, ("key", "label", "source", "writer", "image"))
+            kept = transform.examples(frame, self._classes, _order(frame))
+            if pins:  # the rest of a snapshot is no pin, and is not kept
+                self._ready.keep(kept, *meaning)
         return kept
 
     def rows(self, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -132,7 +137,71 @@ class Lake:
 
         Raises DataError if the snapshot was never pinned here, or if its rows are no longer what they were.
         """
-        return self._whole(snapshot, self._sources(snapshot), columns)
+        left = self._left(snapshot.name)
+        found = [(pinned, sources) for pinned, sources in self._pinned() if pinned.name == snapshot.name]
+        if not found or (found[0][0] != snapshot and left is None):
+            raise DataError(f"The lake {self._root} has no pin {snapshot.name!r} like the given one.", "Pin it first.")
+        pinned, sources = found[0]
+        frame = self._entries(pinned, sources, left, columns)
+        if _digest(frame) != snapshot.digest:
+            problem = f"The rows of the snapshot {snapshot.name!r} in {self._root} are not those that were pinned"
+            if left is not None and snapshot == pinned:
+                lost = pinned.rows - frame["key"].n_unique()
+                raise DataError(f"{problem}: {lost} were forgotten.", "Pin anew, or ask for the rest of it by name.")
+            raise DataError(f"{problem}.", "The table was altered: restore it from a copy, or ingest again in another home.")
+        if "writer" in frame.columns and frame["key"].n_unique() < len(frame):
+            # A picture that came back is still its writer's, or it would change side.
+            return frame.with_columns(pl.col("writer").min().over("key"))
+        return frame
+
+    def rest(self, name: str) -> Snapshot:
+        """What is left of a snapshot, under a digest of its own; the snapshot itself where nothing of it was forgotten."""
+        pinned, left = self.named(name), self._left(name)
+        if left is None:
+            return pinned
+        frame = self._entries(pinned, None, left, ("key", "label", "source"))
+        return replace(pinned, digest=_digest(frame), rows=frame["key"].n_unique())
+
+    def rebased(self) -> set[str]:
+        """The snapshots that no longer need the version they were pinned at: the newest one has what is left of them."""
+        return set() if self._store.version(REMAINS) is None else set(self._store.read(REMAINS, columns=("name",))["name"])
+
+    def forget(self, column: Literal["source", "writer", "key"], value: str) -> int:
+        """Remove every such row from the examples, and from what older versions pinned; how many the newest one had.
+
+        Cut off anywhere it is simply repeated: the examples go last, so that until then it is known what to forget.
+        The bytes leave the disk with the next `garbage.sweep`.
+        """
+        version = self._store.version(EXAMPLES)
+        if version is None:
+            return 0
+        chosen, columns = pl.col(column) == value, ("key", "source", column)
+        self._ready.clear()
+        rebased = self.rebased()
+        for pinned, sources in self._pinned():
+            name = pinned.name
+            if name in rebased:
+                continue
+            whole = self._store.read(EXAMPLES, version=pinned.version, columns=list(dict.fromkeys(columns)))
+            if whole.filter(chosen).is_empty():
+                continue
+            # Also where the snapshot left that source out: its version's files hold the rows, and must not be kept for it.
+            kept = _chosen(whole.filter(chosen.fill_null(value=False).not_()), sources)
+            self._store.insert(REMAINS, _remains(name, kept), by=("name", "entry"), note={"forgotten": column})
+        gone = self._store.read(EXAMPLES, columns=("key", "source"), where=chosen)
+        self._store.remove(REMAINS, "entry", set(gone.select(ENTRY).to_series()), note={"forgotten": column})
+        removed = self._store.remove(EXAMPLES, column, [value], note={"forgotten": column})
+        self._ready.clear()  # once more, for what was loaded meanwhile
+        return removed
+
+    def reject_no_more(self, names: Collection[str]) -> int:
+        """Remove bad rows from quarantine, by the names that `Lake.rejected` gave them."""
+        return self._store.remove(QUARANTINE, "name", names, note={})
+
+    def rejected(self) -> pl.DataFrame:
+        """The bad rows with their names, as a table; none where nothing was ever rejected."""
+        columns = {"name": pl.String, "image": pl.Binary, "writer": pl.String, "source": pl.String}
+        return pl.DataFrame(schema=columns) if self._store.version(QUARANTINE) is None else self._store.read(QUARANTINE)
 
     def now(self, where: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
         """Those rows of the newest version `where` it is true, in no order; none where nothing was ever added."""
@@ -155,29 +224,18 @@ class Lake:
         sources = [json.loads(row.pop("sources")) for row in rows]
         return [(Snapshot(**row), None if each is None else set(each)) for row, each in zip(rows, sources, strict=True)]
 
-    def _sources(self, snapshot: Snapshot) -> Set[str] | None:
-        """What the pin of a snapshot is limited to (None: it is not)."""
-        chosen = [sources for pinned, sources in self._pinned() if pinned == snapshot]
-        if not chosen:
-            raise DataError(f"The lake {self._root} has no pin {snapshot.name!r} like the given one.", "Pin it first.")
-        return chosen[0]
+    def _left(self, name: str) -> pl.DataFrame | None:
+        """The entries that are left of a snapshot since some were forgotten, None where none were."""
+        if name not in self.rebased():
+            return None
+        return self._store.read(REMAINS, columns=("entry",), where=pl.col("name") == name)
 
-    def _read(self, snapshot: Snapshot, sources: Set[str] | None) -> Examples:
-        """The snapshot's rows from the table."""
-        frame = self._whole(snapshot, sources, ("key", "label", "source", "writer", "image"))
-        return transform.examples(frame, self._classes, _order(frame))
-
-    def _whole(self, snapshot: Snapshot, sources: Set[str] | None, columns: Sequence[str] | None) -> pl.DataFrame:
-        frame = _chosen(self._store.read(EXAMPLES, version=snapshot.version, columns=columns), sources)
-        if _digest(frame) != snapshot.digest:
-            raise DataError(
-                f"The rows of the snapshot {snapshot.name!r} in {self._root} are not those that were pinned.",
-                "The table was altered: restore it from a copy, or ingest again in another home.",
-            )
-        if "writer" in frame.columns and frame["key"].n_unique() < len(frame):
-            # A picture that came back is still its writer's, or it would change side.
-            return frame.with_columns(pl.col("writer").min().over("key"))
-        return frame
+    def _entries(
+        self, pinned: Snapshot, sources: Set[str] | None, left: pl.DataFrame | None, columns: Sequence[str] | None
+    ) -> pl.DataFrame:
+        if left is None:
+            return _chosen(self._store.read(EXAMPLES, version=pinned.version, columns=columns), sources)
+        return self._store.read(EXAMPLES, columns=columns).with_columns(ENTRY).join(left, on="entry", how="semi").drop("entry")
 
     def _known(self, version: int | None) -> pl.DataFrame:
         return NOTHING_KNOWN if version is None else self._store.read(EXAMPLES, version=version, columns=KNOWN)
@@ -188,6 +246,12 @@ class Lake:
 
 def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
     return frame if sources is None else frame.filter(pl.col("source").is_in(sorted(sources)))
+
+
+def _remains(name: str, kept: pl.DataFrame) -> pl.DataFrame:
+    """What is left of a snapshot; an entry without a name says that it is rebased, also where nothing is left."""
+    entries = ["", *kept.select(ENTRY).to_series()]
+    return pl.DataFrame({"name": [name] * len(entries), "entry": entries}, schema={"name": pl.String, "entry": pl.String})
 
 
 def _digest(frame: pl.DataFrame) -> str:

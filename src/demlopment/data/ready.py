@@ -7,6 +7,7 @@ another release or was damaged is not there.
 import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class Ready:
             return _examples(data, shape["rows"], shape["width"]) if whole else None
         except (OSError, ValueError, LookupError, TypeError):  # there is none, or no header of ours
             return None
+
+    def clear(self) -> None:
+        """Remove every copy: rows of them are to be forgotten."""
+        if self._root is not None and (self._root / FOLDER).exists():
+            shutil.rmtree(self._root / FOLDER)
 
     def keep(self, examples: Examples, *meaning: object) -> None:
         """Write them whole, or leave nothing: a disk that is full or read-only only makes the next loading slower."""

@@ -63,12 +63,11 @@ def difference(lake: Lake, before: str, after: str) -> Difference:
     )
 
 
-def checkout(lake: Lake, name: str, folder: Path, *, pictures: bool = False) -> Path:
+def checkout(lake: Lake, snapshot: Snapshot, folder: Path, *, pictures: bool = False) -> Path:
     """Write a snapshot to a new folder: `examples.parquet`, or `<class>/<key>.png` with `labels.csv`; and `snapshot.json`.
 
     The folder appears whole or not at all. Raises DataError if it exists and holds something, and as Lake.rows.
     """
-    snapshot = lake.named(name)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DataError(f"{folder} is already there.", "Name a folder that does not exist yet.")
     folder = folder.absolute()

@@ -33,7 +33,7 @@ ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
 
 
 class TableStore(Protocol):
-    """Named, versioned tables that only grow."""
+    """Named, versioned tables, which grow, and shrink only where rows are removed for good."""
 
     def version(self, table: str) -> int | None:
         """The newest version of `table`, or None where it does not exist."""
@@ -74,6 +74,12 @@ class TableStore(Protocol):
 
     def batches(self, table: str, names: Iterable[str]) -> set[str]:
         """Those of the `names` under which a batch was appended to `table`."""
+
+    def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
+        """Make a version without the rows whose `column` is one of `values`, and return how many those were.
+
+        Older versions keep them until they are pruned. Makes no version, and no table, where there is nothing to remove.
+        """
 
     def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
         """Delete the files of `table` that neither its newest version nor one of `keep` has, and name them.
@@ -183,6 +189,18 @@ class DeltaStore:
                 return set()
             delta = _opened(address)
             return {name for name in names if delta.transaction_version(name) is not None}
+
+    def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
+        if self.version(table) is None or not values:
+            return 0
+        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+        commit = CommitProperties(custom_metadata=dict(note))
+        return self._repeated(
+            table,
+            lambda: int(
+                _opened(self._address(table)).delete(f"{column} IN ({quoted})", commit_properties=commit)["num_deleted_rows"]
+            ),
+        )
 
     def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
         address = self._address(table)

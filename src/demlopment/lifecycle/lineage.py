@@ -48,7 +48,7 @@ class Ancestry:
     run: str | None  # of the tracker
     commit: str | None  # of the code that trained it
     snapshot: Snapshot | None
-    taught: tuple[Taught, ...]  # what stood in the training part of the snapshot
+    taught: tuple[Taught, ...]  # what stands in the training part of the snapshot, less what was forgotten since
     missing: tuple[str, ...]
 
 
@@ -85,7 +85,7 @@ def ancestry(home: Home, tracker: Tracker | None, request_id: str) -> tuple[Ance
             f"Neither the journal nor the lake of {home.root} has an answer to the request {request_id!r}.",
             "Take the id from the answer's header x-request-id, or name the home that gave it.",
         )
-    lake, cards = Lake(home.lake), dict(_cards(home))
+    lake, cards = Lake(home.lake), dict(archives(home))
     return tuple(_ancestry(lake, cards, tracker, each) for each in answered)
 
 
@@ -94,7 +94,7 @@ def descent(home: Home, column: Literal["source", "writer", "key"], value: str) 
     wanted = pl.col(column) == value
     lake = Lake(home.lake)
     rows = lake.now(wanted, COLUMNS)
-    held = {name: lake.entries(snapshot, COLUMNS).filter(wanted) for name, snapshot in lake.snapshots().items()}
+    held = {name: lake.entries(lake.rest(name), COLUMNS).filter(wanted) for name in lake.snapshots()}
     snapshots = {name: frame["key"].n_unique() for name, frame in held.items() if not frame.is_empty()}
     if rows.is_empty() and not snapshots:
         raise DataError(
@@ -102,14 +102,14 @@ def descent(home: Home, column: Literal["source", "writer", "key"], value: str) 
             "`demlopment data show` lists what a snapshot holds.",
         )
     keys = set(rows["key"]).union(*(set(held[name]["key"]) for name in snapshots))
-    seen = _seen(home)
-    answered = Counter((model, version) for model, version, _, _ in seen)
+    answers = seen(home)
+    answered = Counter((model, version) for model, version, _, _ in answers)
     models = tuple(
         _touched(lake, card, path, set(held[card.lineage["snapshot"]]["key"]), answered)
-        for path, card in _cards(home)
+        for path, card in archives(home)
         if str(card.lineage.get("snapshot")) in snapshots
     )
-    return Descent(len(rows), snapshots, models, tuple(asked for _, _, digest, asked in seen if digest in keys))
+    return Descent(len(rows), snapshots, models, tuple(asked for _, _, digest, asked in answers if digest in keys))
 
 
 def _ancestry(lake: Lake, cards: Mapping[Path, Card], tracker: Tracker | None, answer: Prediction) -> Ancestry:
@@ -146,8 +146,9 @@ def _ancestry(lake: Lake, cards: Mapping[Path, Card], tracker: Tracker | None, a
 
 
 def _taught(lake: Lake, snapshot: Snapshot) -> tuple[Taught, ...]:
-    keys = split(lake.load(snapshot), snapshot.salt).train.keys
-    rows = lake.entries(snapshot, COLUMNS).filter(pl.col("key").is_in(keys.tolist()))
+    left = lake.rest(snapshot.name)
+    keys = split(lake.load(left), snapshot.salt).train.keys
+    rows = lake.entries(left, COLUMNS).filter(pl.col("key").is_in(keys.tolist()))
     return tuple(
         _summed(str(source), frame) for (source,), frame in rows.sort("source").group_by("source", maintain_order=True)
     )
@@ -161,7 +162,7 @@ def _summed(source: str, rows: pl.DataFrame) -> Taught:
 
 def _touched(lake: Lake, card: Card, path: Path, keys: set[str], answered: Mapping[tuple[str, str], int]) -> Touched:
     snapshot = lake.named(card.lineage["snapshot"])
-    learned = len(keys.intersection(split(lake.load(snapshot), snapshot.salt).train.keys.tolist()))
+    learned = len(keys.intersection(split(lake.load(lake.rest(snapshot.name)), snapshot.salt).train.keys.tolist()))
     return Touched(card.name, card.version, str(path), snapshot.name, learned, answered.get((card.name, card.version), 0))
 
 
@@ -172,13 +173,14 @@ def _answered(home: Home, request_id: str) -> list[Prediction]:
     return ours + Answers(home.lake).of_request(request_id, written.segments)
 
 
-def _seen(home: Home) -> list[tuple[str, str, str, str]]:
+def seen(home: Home) -> list[tuple[str, str, str, str]]:
     written = recorded.found_in(journal(home))
     ours = [(each.model, each.version, each.digest, each.request_id) for each in written.predictions]
     return Answers(home.lake).seen(written.segments) + ours
 
 
-def _cards(home: Home) -> Iterator[tuple[Path, Card]]:
+def archives(home: Home) -> Iterator[tuple[Path, Card]]:
+    """Every archive of ours in the model store, with its card."""
     for path in sorted(home.models.glob("*.mar")):
         try:
             yield path, archive.read(path).card

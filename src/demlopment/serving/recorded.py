@@ -1,12 +1,13 @@
 """What the journal's files hold, for whoever learns from it. Knows the rows and their older form; knows no lake."""
 
 import hashlib
+import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -88,6 +89,24 @@ def read_segment(path: Path, since: float = 0.0) -> Recorded:
             [Gap(*row) for row in gaps],
             frozenset([path.stem]),
         )
+
+
+def forget(path: Path, table: Literal["predictions", "feedback"], request_ids: Collection[str]) -> int | None:
+    """Remove the rows of those requests from a complete segment, also from its pages, and say how many they were.
+
+    None if the segment is still written or read. Raises DataError if it is damaged.
+    """
+    if not (segments.complete(path) and segments.settle(path)):
+        return None
+    with segments.damage_named(path), closing(sqlite3.connect(path, isolation_level=None)) as file:
+        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+            return 0
+        file.execute("PRAGMA secure_delete = ON")
+        file.execute("BEGIN IMMEDIATE")
+        statement = f"DELETE FROM {table} WHERE request_id = ?"  # noqa: S608  one of two names of ours
+        removed = sum(file.execute(statement, (each,)).rowcount for each in request_ids)
+        file.execute("COMMIT")
+    return removed
 
 
 def together(parts: Sequence[Recorded]) -> Recorded:

@@ -1,0 +1,69 @@
+"""Remove rows everywhere they live, and say who learned from them. Composes the lake, the journal and the model store.
+
+Killed anywhere, it is simply run again: the examples go last, and until then they say what else there is to forget.
+"""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from demlopment.data import Answers, Lake
+from demlopment.data.sources import FEEDBACK
+from demlopment.home import Home
+from demlopment.lifecycle.compact import journal
+from demlopment.lifecycle.lineage import archives, seen
+from demlopment.serving import recorded, segments
+
+COLUMNS = ("key", "original", "source", "writer", "origin")
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was removed, and what still knows of it."""
+
+    examples: int
+    quarantined: int
+    predictions: int
+    waiting: int  # files of the journal that are still written and were left: forget again when they are closed
+    snapshots: tuple[str, ...]  # which have lost rows, now or before
+    models: tuple[str, ...]  # archives that learned from such a snapshot, with their reference profiles: to be retrained
+
+
+def forget(home: Home, column: Literal["source", "writer", "key"], value: str) -> Forgotten:
+    """Remove the rows of a source, of a writer or with a key. What has none of them stays as it is.
+
+    Raises HomeError if the home is being turned or compacted.
+    """
+    lake = Lake(home.lake)
+    with home.locked("turn"), home.locked("compact"):
+        chosen = pl.col(column) == value
+        rows = lake.now(chosen, COLUMNS)
+        gone = set(rows["key"]) - set(lake.now(chosen.fill_null(value=False).not_(), ("key",))["key"])
+        asked = set(rows.filter(pl.col("source") == FEEDBACK)["origin"])
+        if column == "key":
+            gone.add(value)  # production may have shown it, and it never came back
+        quarantined = _forget_rejected(lake, column, value, gone | set(rows["original"]))
+        asked |= {request_id for _, _, digest, request_id in seen(home) if digest in gone}
+        # The labels first: until a prediction goes, it is known which picture a request showed.
+        _forget_answers(home, "feedback", asked)
+        predictions, waiting = _forget_answers(home, "predictions", asked)
+        examples = lake.forget(column, value)
+    lost = tuple(name for name, pinned in lake.snapshots().items() if lake.rest(name) != pinned)
+    models = tuple(str(path) for path, card in archives(home) if card.lineage.get("snapshot") in lost)
+    return Forgotten(examples, quarantined, predictions, waiting, lost, models)
+
+
+def _forget_answers(home: Home, table: Literal["predictions", "feedback"], asked: Collection[str]) -> tuple[int, int]:
+    """How many rows went, and how many files of the journal had to be left."""
+    removed = [recorded.forget(path, table, asked) for path in segments.every(journal(home))]
+    return sum(filter(None, removed)) + Answers(home.lake).forget(table, asked), removed.count(None)
+
+
+def _forget_rejected(lake: Lake, column: str, value: str, digests: Collection[str]) -> int:
+    bad = lake.rejected()
+    same = [image is not None and hashlib.sha256(image).hexdigest() in digests for image in bad["image"]]
+    theirs = pl.lit(False) if column == "key" else (pl.col(column) == value).fill_null(value=False)  # noqa: FBT003  polars' way to say "none"
+    return lake.reject_no_more(bad.filter(pl.Series(same, dtype=pl.Boolean) | theirs)["name"].to_list())

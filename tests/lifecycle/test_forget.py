@@ -1,0 +1,173 @@
+"""What was forgotten is nowhere: in no table, no older version, no journal, after any interruption; all else stays."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from demlopment import images
+from demlopment.cli import app
+from demlopment.data import Answers, Lake, RawRows, packaged_digits, returned
+from demlopment.data.garbage import sweep
+from demlopment.errors import DataError
+from demlopment.home import Home
+from demlopment.lifecycle.compact import compact, everything
+from demlopment.lifecycle.forget import forget
+from demlopment.records import Feedback
+from demlopment.serving.journal import Journal
+from demlopment.settings import Endpoint
+from tests.fakes import MemoryTracker
+from tests.lifecycle.test_lineage import CAME_BACK, SALT, trained
+from tests.serving.test_journal import prediction
+
+PICTURE = images.prepare(CAME_BACK[0])
+
+
+@pytest.fixture(scope="module")
+def few() -> RawRows:
+    rows = packaged_digits()
+    frame = rows.frame.gather_every(50).with_columns(writer=pl.Series(["ann"] * 40 + ["bob"] * 60))
+    return RawRows(rows.name, rows.sha256, frame)
+
+
+@pytest.fixture
+def home(few: RawRows, tmp_path: Path) -> Home:
+    """Two writers, a picture that came back and is in journal and lake, a label that contradicts it, and two models."""
+    home, tracker = Home(tmp_path), MemoryTracker()
+    lake = Lake(home.lake)
+    lake.add(few)
+    trained(home, "1.0", lake.pin("before", SALT), tracker)
+    lake.add(returned(CAME_BACK, ["1"], ["asked"]))
+    lake.add(returned(CAME_BACK, ["2"], ["contradicted"]))
+    lake.pin("packaged", SALT, {few.name})
+    trained(home, "2.0", lake.pin("after", SALT), tracker)
+    shown = replace(prediction("asked"), image=PICTURE, digest=key_of(lake))
+    for name in ("lake", "journal"):
+        journal = Journal(home.endpoint / "journal", name=name)
+        journal.record([shown, prediction(f"other-{name}")], [Feedback("asked", 2.0, "1")])
+        journal.close()
+        if name == "lake":
+            compact(home, Answers(home.lake), Endpoint())
+    return home
+
+
+def key_of(lake: Lake) -> str:
+    (key,) = lake.now(pl.col("source") == "feedback", ("key",))["key"]
+    return str(key)
+
+
+def holders(root: Path, picture: bytes) -> list[str]:
+    """The files that have a picture in them, packed or plain."""
+    found = []
+    for path in filter(Path.is_file, root.rglob("*")):
+        columns = pl.read_parquet(path).select(pl.col(pl.Binary)) if path.suffix == ".parquet" else pl.DataFrame()
+        if picture in path.read_bytes() or any(picture in cell for column in columns for cell in column.drop_nulls()):
+            found.append(str(path.relative_to(root)))
+    return found
+
+
+def test_after_forgetting_and_collecting_no_file_holds_the_picture(home: Home) -> None:
+    picture = PICTURE.tobytes()
+    before = holders(home.root, picture)
+
+    done = forget(home, "source", "feedback")
+    sweep(home.lake)
+
+    assert {name.split("/")[1] for name in before} == {"examples", "quarantine", "predictions", "journal"}
+    assert (done.examples, done.quarantined, done.predictions, done.waiting) == (1, 1, 3, 0)
+    assert holders(home.root, picture) == []
+    left = everything(home, Answers(home.lake))
+    assert [each.request_id for each in left.predictions] == ["other-lake", "other-journal"]
+    assert left.feedback == []
+
+
+def test_snapshots_that_lost_nothing_load_as_they_were_and_the_others_say_what_they_lost(home: Home) -> None:
+    lake = Lake(home.lake)
+    pinned = lake.snapshots()
+    keys = lake.load(pinned["after"]).keys
+
+    done = forget(home, "source", "feedback")
+    sweep(home.lake)
+
+    assert [len(lake.load(pinned[name])) for name in ("before", "packaged")] == [100, 100]
+    with pytest.raises(DataError, match="1 were forgotten"):
+        lake.load(pinned["after"])
+    rest = lake.rest("after")
+    assert (rest.rows, rest.name) == (100, "after")
+    assert rest.digest == pinned["before"].digest
+    assert set(lake.load(rest).keys) < set(keys)
+    assert done.snapshots == ("after",)
+    assert done.models == (str(home.models / "digits-2.0.mar"),)
+
+
+def test_a_writer_leaves_every_snapshot_and_a_row_leaves_one_by_one(home: Home) -> None:
+    lake = Lake(home.lake)
+
+    done = forget(home, "writer", "ann")
+    (key,) = lake.now(pl.col("writer") == "bob", ("key",))["key"].head(1)
+    one = forget(home, "key", key)
+    sweep(home.lake)
+
+    assert (done.examples, one.examples) == (40, 1)
+    assert set(done.snapshots) == {"before", "packaged", "after"}
+    assert {name: lake.rest(name).rows for name in lake.snapshots()} == {"before": 59, "packaged": 59, "after": 60}
+    assert set(lake.load(lake.rest("after")).writers) == {"bob", ""}
+
+
+def test_forgetting_again_or_nobody_changes_nothing(home: Home) -> None:
+    first = forget(home, "writer", "ann")
+
+    again, nobody = forget(home, "writer", "ann"), forget(home, "writer", "eve")
+
+    assert (again.examples, again.predictions) == (nobody.examples, nobody.predictions) == (0, 0)
+    assert again.models == nobody.models == first.models
+
+
+class Killed(BaseException):
+    """What a test throws where a process would have died."""
+
+
+@pytest.mark.parametrize("dies_at", range(1, 7))
+def test_a_run_that_dies_at_any_commit_is_simply_repeated(home: Home, dies_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from demlopment.data.tables import DeltaStore
+
+    commits: list[str] = []
+    for verb in ("insert", "remove"):
+
+        def dying(
+            self: DeltaStore, table: str, *args: object, _whole: object = getattr(DeltaStore, verb), **more: object
+        ) -> object:
+            commits.append(table)
+            if len(commits) == dies_at:
+                raise Killed
+            return _whole(self, table, *args, **more)  # type: ignore[operator]  # a method
+
+        monkeypatch.setattr(DeltaStore, verb, dying)
+
+    with pytest.raises(Killed):
+        forget(home, "source", "feedback")
+    monkeypatch.undo()
+    done = forget(home, "source", "feedback")
+    sweep(home.lake)
+
+    assert done.models == (str(home.models / "digits-2.0.mar"),)
+    assert holders(home.root, PICTURE.tobytes()) == []
+    assert len(Lake(home.lake).load(Lake(home.lake).named("packaged"))) == 100
+
+
+def test_the_command_asks_first_and_then_says_what_to_do(home: Home) -> None:
+    before = ["--home", str(home.root), "data", "forget"]
+
+    asked = CliRunner().invoke(app, [*before, "--writer", "ann"], input="n\n")
+    kept = len(Lake(home.lake).now(pl.col("writer") == "ann", ("key",)))
+    done = CliRunner().invoke(app, [*before, "--writer", "ann", "--yes"])
+    neither = CliRunner().invoke(app, before)
+
+    assert (asked.exit_code, kept) == (1, 40)
+    assert done.stdout.startswith("40 examples, ")
+    assert re.search(r"model .*digits-1\.0\.mar learned from", done.stdout)
+    assert "data gc" in done.stdout
+    assert neither.exit_code == 2
