@@ -1,0 +1,119 @@
+"""Writers at once, writers that are killed, and disks that fill up: real processes, real Delta tables, one outcome."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demlopment.data.lake import Lake
+from demlopment.data.sources import RawRows, spoiled
+from demlopment.errors import HomeError
+from tests.lifecycle.test_full_disk import disk, fill
+
+SALT = "demlopment-1"
+START = """
+import os, signal, sys
+from pathlib import Path
+from demlopment.data import tables
+from demlopment.data.lake import Lake
+from demlopment.data.sources import RawRows, packaged_digits, spoiled
+def some(first, every=25):
+    rows = packaged_digits()
+    return RawRows(rows.name, rows.sha256, rows.frame[first:].gather_every(every))
+lake = Lake(Path(sys.argv[1]))
+"""
+WRITE = "print('ready', flush=True); sys.stdin.readline(); added = lake.add(some({first})); print(added.added, added.known)"
+DIE = """
+def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+tables.FILE_BYTES = 10_000  # so that files are written while rows still come
+whole, insert = tables.DeltaStore.extend, tables.DeltaStore.insert
+points = dict(
+    quarantined=lambda: setattr(tables.DeltaStore, 'insert', lambda *a, **k: (insert(*a, **k), die())),
+    streaming=lambda: setattr(tables.DeltaStore, 'extend', lambda s, t, frames, **k: whole(s, t, broken(frames), **k)),
+    committed=lambda: setattr(tables.DeltaStore, 'extend', lambda *a, **k: (whole(*a, **k), die())),
+)
+def broken(frames):
+    for frame in frames:
+        yield from frame.iter_slices(50)
+        die()
+points[sys.argv[2]]()
+lake.add(spoiled(some(0)))
+"""
+
+__all__ = ["disk"]
+
+
+def script(text: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", START + text, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def held(root: Path) -> list[tuple[str, str, str]]:
+    lake = Lake(root)
+    return sorted(lake.entries(lake.pin("all", SALT)).select("key", "label", "source").rows())
+
+
+def test_processes_that_add_the_same_and_other_rows_at_once_add_each_row_once(digits: RawRows, tmp_path: Path) -> None:
+    firsts = (0, 0, 7)
+    writers = [script(WRITE.format(first=first), tmp_path / "lake") for first in firsts]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+
+    told = [writer.communicate("go\n")[0].split() for writer in writers if writer.stdin is not None]
+
+    alone = Lake(tmp_path / "alone")
+    for first in firsts:
+        alone.add(RawRows(digits.name, digits.sha256, digits.frame[first:].gather_every(25)))
+    assert held(tmp_path / "lake") == held(tmp_path / "alone")
+    assert sum(int(added) for added, _ in told) == 400
+    assert sum(int(known) for _, known in told) == 200
+
+
+@pytest.mark.parametrize("point", ["quarantined", "streaming", "committed"])
+def test_a_writer_that_is_killed_and_repeated_ends_in_the_same_tables(digits: RawRows, tmp_path: Path, point: str) -> None:
+    some = spoiled(RawRows(digits.name, digits.sha256, digits.frame.gather_every(25)))
+    with script(DIE, tmp_path / "lake", point) as killed:
+        killed.communicate()
+
+    again = Lake(tmp_path / "lake").add(some)
+
+    alone = Lake(tmp_path / "alone")
+    alone.add(some)
+    assert killed.returncode == -signal.SIGKILL
+    assert (again.added, again.known) == ((0, 200) if point == "committed" else (200, 0))
+    assert held(tmp_path / "lake") == held(tmp_path / "alone")
+    assert Lake(tmp_path / "lake").quarantine() == alone.quarantine()
+
+
+def test_a_disk_that_fills_up_leaves_the_lake_as_it_was(disk: Path, digits: RawRows, few: RawRows) -> None:
+    lake = Lake(disk / "lake")
+    lake.add(few)
+    before = held(disk / "lake")
+    filled = fill(disk)
+
+    with pytest.raises(HomeError, match=r"examples cannot be written: .*[Nn]o space"):
+        lake.add(digits)
+
+    assert held(disk / "lake") == before
+    filled.unlink()
+    assert lake.add(digits).added == 4900
+
+
+def test_a_limit_on_the_size_of_files_is_named_and_leaves_the_lake_as_it_was(few: RawRows, tmp_path: Path) -> None:
+    Lake(tmp_path / "lake").add(few)
+    before = held(tmp_path / "lake")
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "try: lake.add(some(7))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+
+    with script(limited, tmp_path / "lake") as writer:
+        told, _ = writer.communicate()
+
+    assert told.startswith("HomeError")
+    assert "too large" in told
+    assert held(tmp_path / "lake") == before
