@@ -110,9 +110,19 @@ def replace(path: Path, data: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
+def birth(pid: int) -> str:
+    """When a process started, in ticks since the machine did, or "" if it does not run: numbers are used again."""
+    try:
+        # Its name, in parentheses, may have spaces and parentheses of its own.
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if state == "Z" else fields[18]  # a zombie is dead, only not collected yet
+
+
 def ending() -> str:
     """The ending of a file that this process is writing: it says whose it was if we are killed."""
-    return f".{os.getpid()}-{_started(os.getpid())}{PARTIAL}"
+    return f".{os.getpid()}-{birth(os.getpid())}{PARTIAL}"
 
 
 def hold(file: IO[bytes]) -> None:
@@ -134,16 +144,7 @@ def abandoned(partial: Path) -> bool:
     """Whether the process that gave a file or folder our `ending` has ended; of any other name False."""
     writer = WRITER.search(partial.name)
     # The process of that number may be another one by now: in a container ours has the same at every start.
-    return writer is not None and (writer[2] is None or _started(int(writer[1])) != writer[2])
-
-
-def _started(pid: int) -> str:
-    """When a process started, in ticks since the machine did; nothing for one that does not run."""
-    try:
-        # Its name, in parentheses, may have spaces and parentheses of its own.
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+    return writer is not None and (writer[2] is None or birth(int(writer[1])) != writer[2])
 
 
 def _held(partial: Path) -> bool:

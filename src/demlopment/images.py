@@ -8,18 +8,18 @@ mass in 28 x 28 (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwrit
 import os
 import struct
 
+MAX_PIXELS = 16_000_000  # a 4000 x 4000 scan of one character is already absurd
 # OpenCV reads this once, when it is loaded: formats whose size it alone can tell are refused before they are unpacked.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "16000000")
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+import cv2  # noqa: E402 - after the limit, as the next two
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
 
 VERSION = 1  # raised with every change that alters a single output pixel; archives record it
 
 SIDE = 28
 BOX = 20
-MAX_PIXELS = 16_000_000  # a 4000 x 4000 scan of one character is already absurd
 MIDDLE = SIDE / 2  # where MNIST puts the centre of mass: pixel index 14.0 +- 0.5 in all of the 5,000 packaged digits
 INK = 51  # of 255: fainter than a fifth of the darkest stroke is paper noise, not ink
 FULL = 250  # strokes at least this strong are not stretched; MNIST's own reach 254 or 255

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from demlopment import home
 from demlopment.errors import SettingsError
@@ -30,7 +29,7 @@ def running(place: Home) -> Addresses | None:
     """The endpoint that runs in this home, or None: a note that a killed supervisor left is not believed."""
     try:
         note = json.loads((place.endpoint / NOTE).read_bytes())
-        lives = note["birth"] and _birth(note["pid"]) == note["birth"]
+        lives = note["birth"] and home.birth(note["pid"]) == note["birth"]
         return Addresses(**note["addresses"]) if lives else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # no note, or one that no endpoint wrote
         return None
@@ -45,7 +44,7 @@ def left_behind(place: Home) -> bool:
 def announced(place: Home, addresses: Addresses) -> Iterator[None]:
     """Tell other processes where this one answers, for as long as the block lasts."""
     path = place.endpoint / NOTE
-    note = {"pid": os.getpid(), "birth": _birth(os.getpid()), "addresses": asdict(addresses)}
+    note = {"pid": os.getpid(), "birth": home.birth(os.getpid()), "addresses": asdict(addresses)}
     home.replace(path, (json.dumps(note, indent=2) + "\n").encode())
     try:
         yield
@@ -106,13 +105,3 @@ def _refused(host: str, port: int, setting: str, error: OSError) -> SettingsErro
     return SettingsError(
         f"{host} cannot be listened on ({error.strerror}).", "Set DEMLOPMENT_ENDPOINT__HOST to an own address."
     )
-
-
-def _birth(pid: int) -> str:
-    """When a process started, in the kernel's ticks since boot, or "" if there is none: pids are used again."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    # A zombie is dead, only not collected yet.
-    return "" if after_name[0] == "Z" else after_name[19]

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from demlopment import images
 from demlopment.errors import NotReadyError
 from demlopment.serving import state, tally
 from demlopment.serving.control import Line, LineClosedError
@@ -188,7 +187,6 @@ class Slot:
         }
         limits = {
             "OMP_NUM_THREADS": "1",
-            "OPENCV_IO_MAX_IMAGE_PIXELS": str(images.MAX_PIXELS),
             "OPENCV_LOG_LEVEL": "SILENT",  # a broken picture is told to its sender; a log of them could fill the disk
         }
         return await asyncio.create_subprocess_exec(
