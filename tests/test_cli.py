@@ -18,6 +18,7 @@ from demlopment.archive import Archive, Card
 from demlopment.data import Lake, packaged_digits
 from demlopment.lifecycle.history import History
 from demlopment.records import Verdict
+from tests.data.sources.written import idx_pair
 
 COMMAND = [sys.executable, "-m", "demlopment"]
 
@@ -73,6 +74,17 @@ def test_ingesting_twice_adds_once(tmp_path: Path) -> None:
 
     assert first.stdout.startswith("5000 rows: 5000 added, 0 known, 0 in quarantine")
     assert second.stdout.startswith("5000 rows: 0 added, 5000 known, 0 in quarantine")
+
+
+def test_idx_files_are_told_by_their_content_and_enter_with_the_labels_beside_them(tmp_path: Path) -> None:
+    pictures = idx_pair(tmp_path / "files", 5)
+
+    ingested = run("data", "ingest", "--from", pictures, home=tmp_path / "var")
+    pictures.with_name("train-labels-idx1-ubyte.gz").unlink()
+    alone = run("data", "ingest", "--from", pictures, home=tmp_path / "var")
+
+    assert ingested.stdout.startswith("5 rows: 5 added, 0 known, 0 in quarantine")
+    assert_two_sentences(alone, pictures.name, "labels")
 
 
 def test_bad_rows_of_a_users_file_are_in_quarantine_with_their_reasons(tmp_path: Path) -> None:

@@ -18,18 +18,21 @@ for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.for
 @app.command("ingest")
 def ingest(
     context: typer.Context,
-    source: Annotated[Path | None, typer.Option("--from", help="A file like mnist_5k.csv.gz [default: that file].")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="IDX pictures, or a file like mnist_5k.csv.gz [default: that file]."),
+    ] = None,
 ) -> None:
     """Add a source's good rows to the lake, and its bad ones to quarantine with their reasons.
 
-    Example: demlopment data ingest --from digits.csv.gz
+    Example: demlopment data ingest --from train-images-idx3-ubyte.gz
     """
-    from demlopment.data import Lake, packaged_digits
+    from demlopment.data import Lake, opened
 
     settings = settings_of(context)
     home = home_of(settings)
     with home.locked("turn"):
-        added = Lake(home.lake).add(packaged_digits(source or settings.data.source))
+        added = Lake(home.lake).add(opened(source or settings.data.source))
     typer.echo(f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine.")
     _show_counts(added.quarantined)
 
@@ -91,13 +94,9 @@ def audit(
     from demlopment.data import Lake
     from demlopment.data.leaks import leaks
     from demlopment.data.splits import left_out, shares, split
-    from demlopment.errors import DataError
 
     lake = Lake(home_of(settings_of(context)).lake)
-    pinned = lake.snapshots()
-    if not pinned or name not in {None, *pinned}:
-        raise DataError(f"There is no snapshot {name or 'yet'!r}.", "List them with `demlopment data snapshots`.")
-    snapshot = pinned[name] if name else list(pinned.values())[-1]
+    snapshot = lake.named(name or next(reversed(lake.snapshots()), ""))
     examples = lake.load(snapshot)
     divided = split(examples, snapshot.salt)
     found, spread = leaks(divided), shares(divided)

@@ -4,7 +4,7 @@ from demlopment.data.answers import Answers
 from demlopment.data.expectations import expectations
 from demlopment.data.lake import DIGITS, Lake
 from demlopment.data.leaks import refuse_leaks
-from demlopment.data.sources import RawRows, packaged_digits, returned, spoiled
+from demlopment.data.sources import RawRows, opened, packaged_digits, returned, spoiled
 from demlopment.data.splits import split
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Lake",
     "RawRows",
     "expectations",
+    "opened",
     "packaged_digits",
     "refuse_leaks",
     "returned",

@@ -104,8 +104,8 @@ class Lake:
         """The pinned snapshot of that name. Raises DataError, with the names there are, if there is none."""
         pinned = self.snapshots()
         if name not in pinned:
-            names = ", ".join(pinned) or "none"
-            raise DataError(f"The lake {self._root} has no snapshot {name!r}.", f"Those that it has: {names}.")
+            known = f"Those that it has: {', '.join(pinned)}." if pinned else "It has none yet: run `demlopment train`."
+            raise DataError(f"The lake {self._root} has no snapshot {name!r}.", known)
         return pinned[name]
 
     def load(self, snapshot: Snapshot) -> Examples:

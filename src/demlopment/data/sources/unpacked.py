@@ -12,6 +12,7 @@ from demlopment.errors import DataError
 
 GZIP_SIGNATURE = b"\x1f\x8b"
 AGAIN = "Copy or download it again."
+PIECE = 1 << 20  # bytes
 
 
 class Unpacked:
@@ -45,6 +46,10 @@ class Unpacked:
             raise unreadable(self.path, error) from error
         self.position += size - left
         return b"".join(pieces)
+
+    def rest(self) -> bytes:
+        """Everything that is left. Raises DataError where the file is broken."""
+        return b"".join(iter(lambda: self.upto(PIECE), b""))
 
     def end(self) -> None:
         """Raise DataError unless everything has been read; gzip's checksum is looked at here."""
