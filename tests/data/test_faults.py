@@ -16,7 +16,7 @@ SALT = "demlopment-1"
 START = """
 import os, signal, sys
 from pathlib import Path
-from demlopment.data import tables
+from demlopment.data import delta
 from demlopment.data.lake import Lake
 from demlopment.data.sources import RawRows, packaged_digits, spoiled
 def some(first, every=25):
@@ -27,12 +27,12 @@ lake = Lake(Path(sys.argv[1]))
 WRITE = "print('ready', flush=True); sys.stdin.readline(); added = lake.add(some({first})); print(added.added, added.known)"
 DIE = """
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-tables.FILE_BYTES = 10_000  # so that files are written while rows still come
-whole, insert = tables.DeltaStore.extend, tables.DeltaStore.insert
+delta.FILE_BYTES = 10_000  # so that files are written while rows still come
+whole, insert = delta.DeltaStore.extend, delta.DeltaStore.insert
 points = dict(
-    quarantined=lambda: setattr(tables.DeltaStore, 'insert', lambda *a, **k: (insert(*a, **k), die())),
-    streaming=lambda: setattr(tables.DeltaStore, 'extend', lambda s, t, frames, **k: whole(s, t, broken(frames), **k)),
-    committed=lambda: setattr(tables.DeltaStore, 'extend', lambda *a, **k: (whole(*a, **k), die())),
+    quarantined=lambda: setattr(delta.DeltaStore, 'insert', lambda *a, **k: (insert(*a, **k), die())),
+    streaming=lambda: setattr(delta.DeltaStore, 'extend', lambda s, t, frames, **k: whole(s, t, broken(frames), **k)),
+    committed=lambda: setattr(delta.DeltaStore, 'extend', lambda *a, **k: (whole(*a, **k), die())),
 )
 def broken(frames):
     for frame in frames:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from demlopment.data.delta import DeltaStore
 from demlopment.data.garbage import ABANDONED_HOURS, sweep
 from demlopment.data.lake import Lake
 from demlopment.data.sources import RawRows
-from demlopment.data.tables import DeltaStore
 from tests.test_cli import run
 
 SALT = "demlopment-1"
@@ -87,3 +87,19 @@ def test_the_command_names_the_files_first(few: RawRows, tmp_path: Path) -> None
     assert named.stdout == f"examples/{name}\n1 files would be deleted.\n"
     assert done.stdout == "1 files were deleted.\n"
     assert name not in files(tmp_path / "lake")
+
+
+def test_the_copies_that_loading_keeps_go_and_are_made_again(few: RawRows, tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.add(few)
+    pinned = lake.pin("all", SALT)
+    lake.load(pinned)
+
+    named = sweep(tmp_path, dry_run=True)
+    swept = sweep(tmp_path)
+    again = lake.load(pinned)
+
+    assert named == swept
+    assert [len(files) for files in swept.values()] == [1]
+    assert len(again) == 100
+    assert sweep(tmp_path, dry_run=True) == swept

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
 from demlopment.data.sources import RawRows, returned, spoiled
 from demlopment.data.splits import split
-from demlopment.data.tables import DeltaStore
 from demlopment.errors import DataError
 from tests.fakes import MemoryStore
 

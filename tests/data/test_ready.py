@@ -1,7 +1,8 @@
 """A snapshot that was loaded once is found again without its table, and only if it is whole."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import EXAMPLES, Lake
 from demlopment.data.ready import FOLDER, Ready
 from demlopment.data.sources import RawRows, returned
-from demlopment.data.tables import DeltaStore
 from demlopment.records import Examples
 from tests.fakes import MemoryStore
 
@@ -24,16 +25,9 @@ class CountedStore(DeltaStore):
 
     reads = 0
 
-    def read(
-        self,
-        table: str,
-        *,
-        version: int | None = None,
-        columns: Sequence[str | pl.Expr] | None = None,
-        where: pl.Expr | None = None,
-    ) -> pl.DataFrame:
+    def read(self, table: str, **asked: Any) -> pl.DataFrame:
         self.reads += table == EXAMPLES
-        return super().read(table, version=version, columns=columns, where=where)
+        return super().read(table, **asked)
 
 
 def same(one: Examples, two: Examples) -> bool:

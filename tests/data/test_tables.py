@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from demlopment.data.tables import FORMAT, DeltaStore, TableStore
+from demlopment.data.delta import FORMAT, DeltaStore
+from demlopment.data.tables import TableStore
 from demlopment.errors import DataError, HomeError
 from tests.fakes import MemoryStore
 

@@ -132,7 +132,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("dies_at", range(1, 7))
 def test_a_run_that_dies_at_any_commit_is_simply_repeated(home: Home, dies_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from demlopment.data.tables import DeltaStore
+    from demlopment.data.delta import DeltaStore
 
     commits: list[str] = []
     for verb in ("insert", "remove"):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from demlopment.data.tables import DeltaStore, TableStore
+from demlopment.data.delta import DeltaStore
+from demlopment.data.tables import TableStore
 from demlopment.images import SIDE
 from demlopment.records import Feedback, Gap, Prediction
 

@@ -3,28 +3,28 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from demlopment.data import answers, lake
+from demlopment.data import answers, lake, ready, remains
+from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
-from demlopment.data.tables import DeltaStore
+from demlopment.data.ready import Ready
 
 # A writer's files are of no version until it commits. Two million pictures take minutes, a day is beyond any source.
 ABANDONED_HOURS = 24
-TABLES = (lake.EXAMPLES, lake.QUARANTINE, lake.PINS, lake.REMAINS, answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS)
+TABLES = (lake.EXAMPLES, lake.QUARANTINE, lake.PINS, remains.REMAINS, answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS)
 
 
 def sweep(root: Path | str, *, abandoned_hours: int = ABANDONED_HOURS, dry_run: bool = False) -> Mapping[str, tuple[str, ...]]:
     """Delete, table by table, the files that neither the newest nor a pinned version has; only name them if `dry_run`.
 
-    What a killed writer left goes when it is `abandoned_hours` old: before, its writer may be alive.
+    What a killed writer left goes when it is `abandoned_hours` old: before, its writer may be alive. The copies that
+    loading keeps go too: each snapshot of a turn leaves one, and the next loading makes it again.
     """
-    pins = Lake(root)
-    rebased = pins.rebased()
-    pinned = {snapshot.version for name, snapshot in pins.snapshots().items() if name not in rebased}
-    store = DeltaStore(root)
+    needed, store = Lake(root).needed(), DeltaStore(root)
     found = {
         table: store.prune(
-            table, keep=pinned if table == lake.EXAMPLES else (), abandoned_hours=abandoned_hours, dry_run=dry_run
+            table, keep=needed if table == lake.EXAMPLES else (), abandoned_hours=abandoned_hours, dry_run=dry_run
         )
         for table in TABLES
     }
+    found[ready.FOLDER] = Ready(root).clear(dry_run=dry_run)
     return {table: files for table, files in found.items() if files}

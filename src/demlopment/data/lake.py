@@ -14,19 +14,18 @@ import polars as pl
 
 from demlopment import images
 from demlopment.data import contract, transform
+from demlopment.data.delta import DeltaStore
 from demlopment.data.intake import KNOWN, NOTHING_KNOWN, Added, Intake
 from demlopment.data.ready import Ready
+from demlopment.data.remains import Remains, left
 from demlopment.data.sources import FEEDBACK, Source
-from demlopment.data.tables import DeltaStore, TableStore
+from demlopment.data.tables import ATTEMPTS, TableStore
 from demlopment.errors import DataError, NotReadyError
 from demlopment.records import Examples, Snapshot
 
 EXAMPLES, QUARANTINE, PINS = "examples", "quarantine", "pins"
-REMAINS = "remains"  # what is left of snapshots whose version holds rows that were forgotten since
 DIGITS = tuple("0123456789")
 LINES = 50_000  # of a digest that are made at once: 10 MB
-ENTRY = pl.format("{} {}", "key", "source").alias("entry")
-ATTEMPTS = 20  # of writers that collide, one always gets through, so as many may write at once
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Lake:
     ) -> None:
         self._root = root
         self._store = store(root)
-        self._ready = Ready(root)
+        self._ready, self._remains = Ready(root), Remains(self._store)
         self._classes = classes
 
     def add(self, source: Source, heard: Callable[[int], None] = lambda _: None) -> Added:
@@ -137,15 +136,15 @@ class Lake:
 
         Raises DataError if the snapshot was never pinned here, or if its rows are no longer what they were.
         """
-        left = self._left(snapshot.name)
+        entries = self._remains.of(snapshot.name)
         found = [(pinned, sources) for pinned, sources in self._pinned() if pinned.name == snapshot.name]
-        if not found or (found[0][0] != snapshot and left is None):
+        if not found or (found[0][0] != snapshot and entries is None):
             raise DataError(f"The lake {self._root} has no pin {snapshot.name!r} like the given one.", "Pin it first.")
         pinned, sources = found[0]
-        frame = self._entries(pinned, sources, left, columns)
+        frame = self._entries(pinned, sources, entries, columns)
         if _digest(frame) != snapshot.digest:
             problem = f"The rows of the snapshot {snapshot.name!r} in {self._root} are not those that were pinned"
-            if left is not None and snapshot == pinned:
+            if entries is not None and snapshot == pinned:
                 lost = pinned.rows - frame["key"].n_unique()
                 raise DataError(f"{problem}: {lost} were forgotten.", "Pin anew, or ask for the rest of it by name.")
             raise DataError(f"{problem}.", "The table was altered: restore it from a copy, or ingest again in another home.")
@@ -156,15 +155,16 @@ class Lake:
 
     def rest(self, name: str) -> Snapshot:
         """What is left of a snapshot, under a digest of its own; the snapshot itself where nothing of it was forgotten."""
-        pinned, left = self.named(name), self._left(name)
-        if left is None:
+        pinned, entries = self.named(name), self._remains.of(name)
+        if entries is None:
             return pinned
-        frame = self._entries(pinned, None, left, ("key", "label", "source"))
+        frame = self._entries(pinned, None, entries, ("key", "label", "source"))
         return replace(pinned, digest=_digest(frame), rows=frame["key"].n_unique())
 
-    def rebased(self) -> set[str]:
-        """The snapshots that no longer need the version they were pinned at: the newest one has what is left of them."""
-        return set() if self._store.version(REMAINS) is None else set(self._store.read(REMAINS, columns=("name",))["name"])
+    def needed(self) -> set[int]:
+        """The versions of `examples` that snapshots still need: of the others the newest has what is left of them."""
+        rebased = self._remains.names()
+        return {snapshot.version for name, snapshot in self.snapshots().items() if name not in rebased}
 
     def forget(self, column: Literal["source", "writer", "key"], value: str) -> int:
         """Remove every such row from the examples, and from what older versions pinned; how many the newest one had.
@@ -175,21 +175,19 @@ class Lake:
         version = self._store.version(EXAMPLES)
         if version is None:
             return 0
-        chosen, columns = pl.col(column) == value, ("key", "source", column)
+        chosen, columns = pl.col(column) == value, list(dict.fromkeys(("key", "source", column)))
+        rebased = self._remains.names()
         self._ready.clear()
-        rebased = self.rebased()
         for pinned, sources in self._pinned():
-            name = pinned.name
-            if name in rebased:
+            if pinned.name in rebased:
                 continue
-            whole = self._store.read(EXAMPLES, version=pinned.version, columns=list(dict.fromkeys(columns)))
+            whole = self._store.read(EXAMPLES, version=pinned.version, columns=columns)
             if whole.filter(chosen).is_empty():
                 continue
             # Also where the snapshot left that source out: its version's files hold the rows, and must not be kept for it.
             kept = _chosen(whole.filter(chosen.fill_null(value=False).not_()), sources)
-            self._store.insert(REMAINS, _remains(name, kept), by=("name", "entry"), note={"forgotten": column})
-        gone = self._store.read(EXAMPLES, columns=("key", "source"), where=chosen)
-        self._store.remove(REMAINS, "entry", set(gone.select(ENTRY).to_series()), note={"forgotten": column})
+            self._remains.record(pinned.name, kept, column)
+        self._remains.drop(self._store.read(EXAMPLES, columns=("key", "source"), where=chosen), column)
         removed = self._store.remove(EXAMPLES, column, [value], note={"forgotten": column})
         self._ready.clear()  # once more, for what was loaded meanwhile
         return removed
@@ -224,18 +222,12 @@ class Lake:
         sources = [json.loads(row.pop("sources")) for row in rows]
         return [(Snapshot(**row), None if each is None else set(each)) for row, each in zip(rows, sources, strict=True)]
 
-    def _left(self, name: str) -> pl.DataFrame | None:
-        """The entries that are left of a snapshot since some were forgotten, None where none were."""
-        if name not in self.rebased():
-            return None
-        return self._store.read(REMAINS, columns=("entry",), where=pl.col("name") == name)
-
     def _entries(
-        self, pinned: Snapshot, sources: Set[str] | None, left: pl.DataFrame | None, columns: Sequence[str] | None
+        self, pinned: Snapshot, sources: Set[str] | None, entries: pl.DataFrame | None, columns: Sequence[str] | None
     ) -> pl.DataFrame:
-        if left is None:
+        if entries is None:
             return _chosen(self._store.read(EXAMPLES, version=pinned.version, columns=columns), sources)
-        return self._store.read(EXAMPLES, columns=columns).with_columns(ENTRY).join(left, on="entry", how="semi").drop("entry")
+        return left(self._store.read(EXAMPLES, columns=columns), entries)
 
     def _known(self, version: int | None) -> pl.DataFrame:
         return NOTHING_KNOWN if version is None else self._store.read(EXAMPLES, version=version, columns=KNOWN)
@@ -246,12 +238,6 @@ class Lake:
 
 def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
     return frame if sources is None else frame.filter(pl.col("source").is_in(sorted(sources)))
-
-
-def _remains(name: str, kept: pl.DataFrame) -> pl.DataFrame:
-    """What is left of a snapshot; an entry without a name says that it is rebased, also where nothing is left."""
-    entries = ["", *kept.select(ENTRY).to_series()]
-    return pl.DataFrame({"name": [name] * len(entries), "entry": entries}, schema={"name": pl.String, "entry": pl.String})
 
 
 def _digest(frame: pl.DataFrame) -> str:

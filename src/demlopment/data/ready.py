@@ -7,7 +7,6 @@ another release or was damaged is not there.
 import contextlib
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,10 +45,14 @@ class Ready:
         except (OSError, ValueError, LookupError, TypeError):  # there is none, or no header of ours
             return None
 
-    def clear(self) -> None:
-        """Remove every copy: rows of them are to be forgotten."""
-        if self._root is not None and (self._root / FOLDER).exists():
-            shutil.rmtree(self._root / FOLDER)
+    def clear(self, *, dry_run: bool = False) -> tuple[str, ...]:
+        """Remove every copy, and name them; with `dry_run` they are only named."""
+        if self._root is None:
+            return ()
+        files = sorted((self._root / FOLDER).glob("*"))
+        for file in () if dry_run else files:
+            file.unlink(missing_ok=True)  # whoever has it open reads on
+        return tuple(file.name for file in files)
 
     def keep(self, examples: Examples, *meaning: object) -> None:
         """Write them whole, or leave nothing: a disk that is full or read-only only makes the next loading slower."""

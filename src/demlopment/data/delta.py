@@ -1,0 +1,256 @@
+"""The tables' port on Delta Lake. Knows nothing of what the columns mean.
+
+An address is a folder or a URI such as s3://bucket/lake; the code is the same for both.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+from polars.io.plugins import register_io_source
+
+from demlopment.data.tables import ATTEMPTS, check_storable
+from demlopment.errors import DataError, HomeError, NotReadyError
+from demlopment.home import REMEDIES
+
+FORMAT = 2  # of the tables' columns: raised by a release that changes them, so that no other takes them for its own
+NUMBERED = "demlopment format "  # stands before the number in a table's description; Delta refuses properties of ours
+# Otherwise Delta forgets versions after 30 days, and with them what was pinned.
+LASTING = {"delta.enableExpiredLogCleanup": "false"}
+UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
+FILE_BYTES = 32_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 40 files
+EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
+T = TypeVar("T")
+ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
+
+
+class Passing:
+    """Frames on their way into a table, one at a time; what they raise is kept, because Delta makes it words of its own."""
+
+    def __init__(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
+        self._table, self._frames = table, iter(frames)
+        self.first = next(self._frames, None)
+        self.failure: BaseException | None = None
+
+    def stream(self) -> Any:
+        """All of them as an Arrow stream."""
+        assert self.first is not None, "the first frame says what the columns are"
+        return register_io_source(lambda *_: self._checked(), schema=self.first.schema).collect_batches(maintain_order=True)
+
+    def _checked(self) -> Iterator[pl.DataFrame]:
+        assert self.first is not None, "the first frame says what the columns are"
+        try:
+            for frame in chain([self.first], self._frames):
+                check_storable(self._table, frame)
+                yield frame
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+
+class DeltaStore:
+    """Delta tables below one address. Safe with several writers: whoever comes second looks again before adding."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = str(root).rstrip("/")
+        unfit = sorted(set(self.root) & set(UNFIT))
+        if "://" not in self.root and unfit:
+            raise DataError(
+                f"The path {self.root} has the character {unfit[0]}, which Delta tables cannot have in theirs.",
+                "Set DEMLOPMENT_HOME to a path without it.",
+            )
+
+    def version(self, table: str) -> int | None:
+        address = self._address(table)
+        with _explained(address):
+            return _opened(address).version() if DeltaTable.is_deltatable(address) else None
+
+    def read(
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str | pl.Expr] | None = None,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        address = self._address(table)
+        with _explained(address):
+            if not DeltaTable.is_deltatable(address):
+                raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
+            return self._rows(_opened(address, version), table, columns, where)
+
+    def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
+        address, passing = self._address(table), Passing(table, frames)
+        if passing.first is None:
+            return True
+        with _explained(address):
+            if since is None:
+                _create(address, passing.first)
+            # Of two commits that name one transaction Delta refuses the second, however old the version it began with.
+            commit = CommitProperties(custom_metadata=dict(note), app_transactions=[Transaction(EXTENDED, 1)])
+            target = _opened(address, since or 0)
+            try:
+                write_deltalake(target, passing.stream(), mode="append", commit_properties=commit, target_file_size=FILE_BYTES)
+            except CommitFailedError:
+                return False
+            except DeltaError:
+                if passing.failure is not None:
+                    raise passing.failure from None
+                raise
+            return True
+
+    def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
+        check_storable(table, frame)
+        return self._repeated(table, lambda: self._merge(table, frame, by, note))
+
+    def append(self, table: str, frame: pl.DataFrame, *, batch: str) -> bool:
+        check_storable(table, frame)
+        return self._repeated(table, lambda: self._append(table, frame, batch))
+
+    def batches(self, table: str, names: Iterable[str]) -> set[str]:
+        address = self._address(table)
+        with _explained(address):
+            if not DeltaTable.is_deltatable(address):
+                return set()
+            delta = _opened(address)
+            return {name for name in names if delta.transaction_version(name) is not None}
+
+    def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
+        if self.version(table) is None or not values:
+            return 0
+        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+        commit = CommitProperties(custom_metadata=dict(note))
+        return self._repeated(
+            table,
+            lambda: int(
+                _opened(self._address(table)).delete(f"{column} IN ({quoted})", commit_properties=commit)["num_deleted_rows"]
+            ),
+        )
+
+    def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
+        address = self._address(table)
+        with _explained(address):
+            if not DeltaTable.is_deltatable(address):
+                return ()
+            # What a version had and a later one has not, whatever its age; then also what no version ever had.
+            superseded = self._vacuum(address, keep, 0, everything=False, dry_run=dry_run)
+            abandoned = self._vacuum(address, keep, abandoned_hours, everything=True, dry_run=dry_run)
+            return tuple(sorted({*superseded, *abandoned}))
+
+    def _vacuum(self, address: str, keep: Collection[int], hours: int, *, everything: bool, dry_run: bool) -> list[str]:
+        delta = _opened(address)
+        rules: dict[str, Any] = {"full": everything, "enforce_retention_duration": False, "keep_versions": sorted(keep)}
+        found = delta.vacuum(hours, dry_run=True, **rules)
+        # Deleting nothing would still make two versions.
+        return found if dry_run or not found else delta.vacuum(hours, dry_run=False, **rules)
+
+    def _repeated(self, table: str, write: Callable[[], T]) -> T:
+        """Write, and look again where another process was quicker."""
+        address = self._address(table)
+        for _ in range(ATTEMPTS):
+            with _explained(address):
+                try:
+                    return write()
+                except CommitFailedError:
+                    continue
+        raise NotReadyError(f"Other processes keep writing to {address}.", "Try again when they are done.")
+
+    def _append(self, table: str, frame: pl.DataFrame, batch: str) -> bool:
+        address = self._address(table)
+        if not DeltaTable.is_deltatable(address):
+            _create(address, frame)
+        target = _opened(address)
+        if target.transaction_version(batch) is not None:
+            return False
+        # Of two commits that name one transaction Delta refuses the second, also where both had looked before.
+        commit = CommitProperties(app_transactions=[Transaction(batch, 1)])
+        write_deltalake(target, frame, mode="append", commit_properties=commit)
+        return True
+
+    def _merge(self, table: str, frame: pl.DataFrame, by: Sequence[str], note: Mapping[str, str]) -> int:
+        address = self._address(table)
+        commit = CommitProperties(custom_metadata=dict(note))
+        if not DeltaTable.is_deltatable(address):
+            _create(address, frame)
+        target = _opened(address)
+        known = self._rows(target, table, by)
+        fresh = frame.join(known, on=list(by), how="anti", maintain_order="left")
+        if fresh.is_empty():
+            return 0
+        # The merge repeats the comparison: it is what makes Delta refuse the commit when somebody else has added rows.
+        same = " AND ".join(f"new.{column} = old.{column}" for column in by)
+        merge = target.merge(fresh, predicate=same, source_alias="new", target_alias="old", commit_properties=commit)
+        return int(merge.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
+
+    def _rows(
+        self, delta: DeltaTable, table: str, columns: Sequence[str | pl.Expr] | None, where: pl.Expr | None = None
+    ) -> pl.DataFrame:
+        # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
+        files = [] if "://" in self.root else _files(f"{self.root}/{table}", delta)
+        # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
+        rows = pl.scan_parquet(files, glob=False) if files else pl.scan_delta(delta)
+        if where is not None:
+            rows = rows.filter(where)
+        return rows.select(list(columns) if columns else pl.all()).collect()
+
+    def _address(self, table: str) -> str:
+        return f"{self.root}/{table}"
+
+
+def _create(address: str, frame: pl.DataFrame) -> None:
+    """Make an empty table with the columns of `frame`, unless there is one."""
+    write_deltalake(address, frame.clear(), mode="ignore", description=f"{NUMBERED}{FORMAT}", configuration=LASTING)
+
+
+def _opened(address: str, version: int | None = None) -> DeltaTable:
+    """The table at a version. Raises DataError if its columns are those of another release."""
+    delta = DeltaTable(address, version=version)
+    number = (delta.metadata().description or "").removeprefix(NUMBERED) or "1"  # the first format had no number
+    if number != str(FORMAT):
+        newer = number.isdecimal() and int(number) > FORMAT
+        raise DataError(
+            f"The table {address} has the format {number}, and this release reads and writes {FORMAT}.",
+            "Use a newer release." if newer else "Use the release that wrote it, or move it away and ingest again.",
+        )
+    return delta
+
+
+def _files(folder: str, delta: DeltaTable) -> list[str]:
+    """The files of a table in a folder, each as long as it was written: on another one polars panics, aloud."""
+    written = pl.DataFrame(delta.get_add_actions()).select("path", "size_bytes").rows()
+    for name, size in written:
+        found = Path(f"{folder}/{name}").stat().st_size
+        if found != size:
+            raise DataError(
+                f"The table {folder} is damaged: {name} has {found} bytes, not {size}.",
+                "Restore it from a copy, or move it away and ingest again.",
+            )
+    return [f"{folder}/{name}" for name, _ in written]
+
+
+@contextlib.contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Name the table in what Delta, polars or the operating system say of it."""
+    try:
+        yield
+    except (DeltaError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # polars panics on a file that was cut short; its PanicException is a BaseException.
+        text = str(error)
+        code = ERRNO.search(text)
+        remedy = REMEDIES.get(int(code[1] or code[2])) if code else None
+        if remedy is not None:
+            raise HomeError(f"{address} cannot be written: {_first_line(text)}.", remedy) from error
+        raise DataError(
+            f"The table {address} is damaged: {_first_line(text)}.",
+            "Restore it from a copy, or move it away and ingest again.",
+        ) from error
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0].rstrip(".")[:200] if text.strip() else "no message"
