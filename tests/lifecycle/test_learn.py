@@ -10,7 +10,7 @@ from demlopment.errors import ArchiveError, DataError
 from demlopment.home import Home
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import crown, learn
-from demlopment.settings import Gate, Settings, Training
+from demlopment.settings import Data, Gate, Settings, Training
 from tests.fakes import ListNarrator
 
 SHORT = Settings.model_construct(training=Training(epochs=2), gate=Gate(minimum_accuracy=0.2))
@@ -39,7 +39,10 @@ def test_an_empty_lake_is_named(tmp_path: Path) -> None:
 
 
 def test_the_first_candidate_is_champion_and_an_equal_one_is_refused(home: Home) -> None:
-    first, second = (learn(home, SHORT, ListNarrator()) for _ in range(2))
+    narrator = ListNarrator()
+    wary = SHORT.model_copy(update={"data": Data(least_class_share=0.2)})
+
+    first, second = learn(home, SHORT, narrator), learn(home, wary, narrator)
 
     assert [(verdict.decision, verdict.subject, verdict.against) for verdict in (first, second)] == [
         ("promote", "digits 1.0", ""),
@@ -47,6 +50,8 @@ def test_the_first_candidate_is_champion_and_an_equal_one_is_refused(home: Home)
     ]
     assert served(home) == ("1.0", ["1.0"])
     assert len(History(home.history).entries()) == 2
+    warned = ["Warning: the share of the rarest class is 0.1, expected 0.2 to 1." in said for _, said in narrator.heard]
+    assert warned.count(True) == 1, "only of the second, which expected more"
 
 
 def test_a_better_one_is_challenger_and_answers_nobody_until_it_is_crowned(home: Home) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.rows import chosen
 
 if TYPE_CHECKING:
     from demlopment.home import Home
@@ -22,15 +23,16 @@ def lineage(
     context: typer.Context,
     request_id: Annotated[str | None, typer.Argument(help="Of an answer, from its header x-request-id.")] = None,
     source: Annotated[str | None, typer.Option(help="Instead: whom did the rows of this source touch?")] = None,
+    writer: Annotated[str | None, typer.Option(help="Instead: whom did the rows of this writer touch?")] = None,
     row: Annotated[str | None, typer.Option(help="Instead: whom did the row with this key touch?")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    """Trace an answer back to the files it was learned from, or a source or row forward to whom it touched.
+    """Trace an answer back to the files it was learned from, or rows forward to whom they touched.
 
     Example: demlopment lineage --source feedback
     """
-    if sum(each is not None for each in (request_id, source, row)) != 1:
-        raise typer.BadParameter("Give a request id, or --source, or --row.")
+    if (request_id is not None) == bool(source or writer or row):
+        raise typer.BadParameter("Give a request id, or one of --source, --writer and --row.")
     from demlopment.lifecycle.lineage import ancestry, descent
 
     settings = settings_of(context)
@@ -39,7 +41,7 @@ def lineage(
         found = ancestry(home, _tracker(home, settings), request_id)
         typer.echo(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n\n".join(map(_told, found)))
     else:
-        touched = descent(home, "key", row) if row is not None else descent(home, "source", str(source))
+        touched = descent(home, *chosen(source, writer, row))
         typer.echo(json.dumps(asdict(touched), indent=2) if as_json else described(touched))
 
 

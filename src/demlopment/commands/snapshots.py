@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.rows import chosen
 
 SHOWN = 10  # of many names, so that a lake with thousands of writers still fits a screen
 Name = Annotated[str, typer.Argument(help="A snapshot's name, as `demlopment data snapshots` shows it.")]
@@ -111,13 +112,9 @@ def forget(
 
     Example: demlopment data forget --writer ann --yes
     """
-    columns: dict[Literal["source", "writer", "key"], str | None] = {"source": source, "writer": writer, "key": row}
-    chosen = [(column, value) for column, value in columns.items() if value is not None]
-    if len(chosen) != 1:
-        raise typer.BadParameter("Give one of --source, --writer and --row.")
     from demlopment.lifecycle.forget import forget
 
-    (column, value) = chosen[0]
+    column, value = chosen(source, writer, row)
     if not yes:
         typer.confirm(f"Forget every row with the {column} {value!r}? There is no way back.", abort=True)
     done = forget(home_of(settings_of(context)), column, value)

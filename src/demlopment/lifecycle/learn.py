@@ -31,7 +31,7 @@ def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], 
             purpose = "The full recipe on everything in the lake"
             candidate = workshop.develop(purpose, collected.split.train, collected, step.progress)
             verdict = workshop.judge(candidate, scores)
-            step.sentence = verdict.reason
+            step.sentence = " ".join((verdict.reason, *(f"Warning: {each}." for each in collected.unexpected)))
         if verdict.decision == "promote":
             with telling.step("Load it into the endpoint") as step, reached(home, settings.endpoint) as rollout:
                 rollout.bring_up(candidate.archive)

@@ -174,6 +174,7 @@ def _answered(home: Home, request_id: str) -> list[Prediction]:
 
 
 def seen(home: Home) -> list[tuple[str, str, str, str]]:
+    """Model, version, digest of the picture and request id of every answer in the journal and the lake."""
     written = recorded.found_in(journal(home))
     ours = [(each.model, each.version, each.digest, each.request_id) for each in written.predictions]
     return Answers(home.lake).seen(written.segments) + ours

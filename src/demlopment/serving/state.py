@@ -20,6 +20,17 @@ READABLE = (1, 2)
 LARGEST = 2**31 - 1  # a number of TorchServe's
 
 
+# What TorchServe's files call the numbers of a version.
+NUMBERS = {
+    "minWorkers": "min_workers",
+    "maxWorkers": "max_workers",
+    "batchSize": "batch_size",
+    "maxBatchDelay": "max_batch_delay",
+    "responseTimeout": "response_timeout",
+    "startupTimeout": "startup_timeout",
+}
+
+
 @dataclass(frozen=True)
 class Version:
     """One registered version of a model, as the client registered it."""

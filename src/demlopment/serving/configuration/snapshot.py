@@ -5,14 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-WHOLE = {
-    "minWorkers": "min_workers",
-    "maxWorkers": "max_workers",
-    "batchSize": "batch_size",
-    "maxBatchDelay": "max_batch_delay",
-    "responseTimeout": "response_timeout",
-    "startupTimeout": "startup_timeout",
-}
+from demlopment.serving.state import NUMBERS
+
 OTHERS = {"defaultVersion", "marName", "runtimeType"}
 
 
@@ -73,14 +67,14 @@ def models(text: str) -> tuple[Preset, ...]:
 
 
 def _preset(model: str, version: str, said: Mapping[str, Any]) -> Preset:
-    numbers = {ours: said[theirs] for theirs, ours in WHOLE.items() if theirs in said}
+    numbers = {ours: said[theirs] for theirs, ours in NUMBERS.items() if theirs in said}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{model} {version} has the {name} {value!r}")
     file, default = said.get("marName", ""), said.get("defaultVersion", False)
     if not isinstance(file, str) or not isinstance(default, bool):
         raise ValueError(f"{model} {version} has the marName {file!r} and the defaultVersion {default!r}")
-    unknown = tuple(sorted(set(said) - set(WHOLE) - OTHERS))
+    unknown = tuple(sorted(set(said) - set(NUMBERS) - OTHERS))
     return Preset(model, version, default=default, file=file, unknown=unknown, **numbers)
 
 

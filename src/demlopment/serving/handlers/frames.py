@@ -20,7 +20,7 @@ from demlopment.serving.calls import Bytes
 
 PREFIX = struct.Struct("!II")
 MAX_FRAME = 1 << 30  # bytes; a frame of our own is smaller, and only garbage on the line announces more
-KERNEL_BYTES = 1 << 20  # that lie between the two ends, where the machine allows it; docs/lab-notes.md compares sizes
+KERNEL_BYTES = 1 << 20  # that lie between the two ends, where the machine allows it: a body of 1 MB in one go
 ENCODER = json.JSONEncoder(check_circular=False)
 AHEAD_BYTES = 65_536  # that are read before somebody asks for them
 JOINED_BYTES = 65_536  # of blobs: so many cost less to copy than to send in a list

@@ -7,15 +7,10 @@ from typing import Any
 import yaml
 
 from demlopment.errors import ArchiveError
-from demlopment.serving.state import MAX_WORKERS, Version
+from demlopment.serving.state import MAX_WORKERS, NUMBERS, Version
 
 NAMES = {
-    "minWorkers": "min_workers",
-    "maxWorkers": "max_workers",
-    "batchSize": "batch_size",
-    "maxBatchDelay": "max_batch_delay",
-    "responseTimeout": "response_timeout",
-    "startupTimeout": "startup_timeout",
+    **NUMBERS,
     "maxRetryTimeoutInSec": "retry_timeout",
     "clientTimeoutInMills": "client_timeout",
     "jobQueueSize": "queue_size",

@@ -26,7 +26,7 @@ NOBODY: Scope = {"http_version": "1.1", "method": "GET", "path": "", "headers": 
 class HttpConnection(asyncio.Protocol):
     """Runs `app` for one request after the other, and calls `closed` once, when it is gone and the last app has returned.
 
-    A task costs a fifth of what a small answer does (docs/lab-notes.md), so `direct` may take a request that is whole.
+    Without a task a small answer takes a quarter less (docs/lab-notes.md), so `direct` may take a request that is whole.
 
     `deadline` is when `expire` is due, of the loop's clock: a look at it now and then costs less than a timer a request.
     """
