@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from demlopment import archive, cli, images
 from demlopment.archive import Archive, Card
 from demlopment.data import Lake, packaged_digits
+from demlopment.errors import DataError
 from demlopment.lifecycle.history import History
 from demlopment.records import Verdict
 from tests.data.sources.written import idx_pair
@@ -255,3 +256,22 @@ def test_an_audit_of_what_was_pinned_says_that_nothing_leaks_and_one_of_nothing_
     )
     assert audited.returncode == 0
     assert_two_sentences(run("data", "audit", "other", home=home), "other")
+
+
+@pytest.mark.parametrize("terminated", [[], [signal.SIGTERM]], ids=["Ctrl-C", "a polite kill"])
+def test_an_interruption_that_a_library_made_an_error_of_its_own_is_one(
+    terminated: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        error = DataError("The table is damaged.", "Restore it.")
+        raise error from (None if terminated else KeyboardInterrupt())
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(cli, "TERMINATED", terminated)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "Interrupted. Run the same command again: what was finished is kept.\n"

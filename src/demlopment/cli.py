@@ -20,6 +20,8 @@ from demlopment.home import REMEDIES
 # Set before a command imports the library that would phone home; a value that the user has set is kept.
 SILENCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 INTERRUPTED = 130  # what shells, and Typer, call a process that Ctrl-C ended
+REPEATABLE = "Interrupted. Run the same command again: what was finished is kept."
+TERMINATED: list[int] = []  # signals that asked this process to end
 
 HELP = "Machine learning in production: data, model, endpoint, monitoring, and the loop that joins them."
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -40,16 +42,28 @@ def main() -> None:
         app()
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:
-            typer.echo("Interrupted. Run the same command again: what was finished is kept.", err=True)
+            typer.echo(REPEATABLE, err=True)
         raise
-    except DemlopmentError as error:
-        _fail(error.problem, error.remedy)
-    except OSError as error:
-        if error.errno not in REMEDIES:
-            _unexpected(error)
-        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror}.", REMEDIES[error.errno])
     except Exception as error:  # noqa: BLE001  # the last place before a person, who must not meet a traceback
-        _unexpected(error)
+        _end(error)
+
+
+def _end(error: Exception) -> NoReturn:
+    if _interrupted(error):
+        typer.echo(REPEATABLE, err=True)
+        sys.exit(INTERRUPTED)
+    if isinstance(error, DemlopmentError):
+        _fail(error.problem, error.remedy)
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror}.", REMEDIES[error.errno])
+    _unexpected(error)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an interruption is behind it: a library in whose middle one arrives makes an error of its own of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None or bool(TERMINATED)
 
 
 def _unexpected(error: Exception) -> NoReturn:
@@ -59,7 +73,8 @@ def _unexpected(error: Exception) -> NoReturn:
     )
 
 
-def _interrupt(*_: object) -> None:
+def _interrupt(number: int, _: object) -> None:
+    TERMINATED.append(number)
     raise KeyboardInterrupt
 
 

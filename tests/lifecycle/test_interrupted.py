@@ -80,7 +80,7 @@ def test_a_stopped_demo_leaves_no_process_and_no_traceback(home: Path, step: str
     if number == signal.SIGKILL:
         assert demo.returncode == -signal.SIGKILL
     else:
-        assert demo.returncode == 130
+        assert demo.returncode == 130, errors
         assert "Interrupted. Run the same command again" in errors
 
 
