@@ -53,7 +53,7 @@ class App:
                 loop.call_soon(self._flush)
             self._waiting.append((body, future))
             label = await future
-        await wire.reply(send, scope, Answer(200, label.encode()), wire.request_id(dict(scope["headers"])))
+        await wire.reply(send, Answer(200, label.encode()), wire.request_id(dict(scope["headers"])))
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -5,11 +5,16 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.guard import sitecustomize as guard
 
 pytest_plugins = "pytester"
+
+# How long an example takes is the machine's business: a deadline would be a timed test.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ mass in 28 x 28 (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwrit
 
 import os
 import struct
+from collections.abc import Sequence
 
 MAX_PIXELS = 16_000_000  # a 4000 x 4000 scan of one character is already absurd
 # OpenCV reads this once, when it is loaded: formats whose size it alone can tell are refused before they are unpacked.
@@ -78,6 +79,11 @@ def unchanged(pictures: Grey) -> npt.NDArray[np.bool_]:
         wanted = np.rint(MIDDLE - moment / np.maximum(mass, 1))
         fits &= np.minimum(np.maximum(wanted, -start), SIDE - start - length) == 0
     return np.asarray(fits, np.bool_)
+
+
+def stacked(prepared: Sequence[Grey]) -> Grey:
+    """Prepared images (28, 28) as one batch (n, 28, 28), read only; np.stack takes four times as long for a few of them."""
+    return np.frombuffer(b"".join(image.data for image in prepared), np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def as_input(images: Grey) -> npt.NDArray[np.float32]:

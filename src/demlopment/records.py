@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -108,9 +108,8 @@ class TrafficPlan:
     unit_header: str = "x-unit-id"  # the request header that sticks to an arm; without it each request is its own unit
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """One acknowledged answer, as the journal keeps it."""
+class Prediction(NamedTuple):
+    """One acknowledged answer, as the journal keeps it; a tuple, because every request makes one."""
 
     request_id: str
     at: float  # seconds since 1970

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -293,9 +293,9 @@ def test_monitoring_reads_the_journal_and_the_lake_as_one(tmp_path: Path) -> Non
 def test_only_labelled_pictures_that_were_kept_come_back_into_the_lake(tmp_path: Path) -> None:
     home, rng = Home(tmp_path), np.random.default_rng(1)
     pictures = rng.integers(0, 256, (3, 28, 28)).astype(np.uint8)
-    rows = [replace(prediction(name), image=image) for name, image in zip("abc", pictures, strict=True)]
+    rows = [prediction(name)._replace(image=image) for name, image in zip("abc", pictures, strict=True)]
     journal = Journal(home.endpoint / "journal", name="x")
-    journal.record([rows[0], replace(rows[1], image=None), rows[2]], [Feedback("a", 2, "3"), Feedback("b", 2, "4")])
+    journal.record([rows[0], rows[1]._replace(image=None), rows[2]], [Feedback("a", 2, "3"), Feedback("b", 2, "4")])
     journal.close()
     traffic = journalled(home, "digits", since=0)
 

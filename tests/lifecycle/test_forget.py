@@ -1,7 +1,6 @@
 """What was forgotten is nowhere: in no table, no older version, no journal, after any interruption; all else stays."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -44,7 +43,7 @@ def home(few: RawRows, tmp_path: Path) -> Home:
     lake.add(returned(CAME_BACK, ["2"], ["contradicted"]))
     lake.pin("packaged", SALT, {few.name})
     trained(home, "2.0", lake.pin("after", SALT), tracker)
-    shown = replace(prediction("asked"), image=PICTURE, digest=key_of(lake))
+    shown = prediction("asked")._replace(image=PICTURE, digest=key_of(lake))
     for name in ("lake", "journal"):
         journal = Journal(home.endpoint / "journal", name=name)
         journal.record([shown, prediction(f"other-{name}")], [Feedback("asked", 2.0, "1")])

@@ -1,7 +1,6 @@
 """Every link from an answer to the files behind it is the one that was made, and a lost link is named."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def world(few: RawRows, tmp_path: Path) -> tuple[Home, MemoryTracker]:
     trained(home, "1.0", lake.pin("before", SALT), tracker)
     lake.add(returned(CAME_BACK, ["1"], ["asked-1"]))
     trained(home, "2.0", lake.pin("after", SALT), tracker)
-    answered(home, prediction("asked-1"), replace(prediction("asked-2"), version="2.0"))
+    answered(home, prediction("asked-1"), prediction("asked-2")._replace(version="2.0"))
     return home, tracker
 
 
@@ -112,7 +111,7 @@ def test_a_source_leads_forward_to_the_models_that_had_it_and_to_no_other(world:
 def test_a_row_leads_forward_to_the_requests_that_showed_it(world: tuple[Home, MemoryTracker]) -> None:
     home, _ = world
     (key,) = Lake(home.lake).entries(Lake(home.lake).named("after")).filter(source="feedback")["key"]
-    answered(home, replace(prediction("asked-3"), digest=key))
+    answered(home, prediction("asked-3")._replace(digest=key))
 
     found = descent(home, "key", key)
 

@@ -1,7 +1,6 @@
 """The alarm fires as rarely as it says when nothing changed, and fires when something did."""
 
 import json
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -297,8 +296,8 @@ def test_label_counts_have_a_place_for_every_class() -> None:
 
 def test_a_window_without_images_is_tested_by_its_answers_and_says_so(reference: dict[str, Any], world: World) -> None:
     window = world.model.predictions(traffic(world, WINDOW))
-    some = [replace(each, image=None) if n % 4 else each for n, each in enumerate(window)]
-    none = [replace(each, image=None) for each in window]
+    some = [each._replace(image=None) if n % 4 else each for n, each in enumerate(window)]
+    none = [each._replace(image=None) for each in window]
 
     whole, partly, blind = (drift(reference, rows, start=0, false_alarm_rate=RATE) for rows in (window, some, none))
 
@@ -310,7 +309,7 @@ def test_a_window_without_images_is_tested_by_its_answers_and_says_so(reference:
 
 def test_a_window_of_which_nothing_can_be_compared_raises_no_alarm(reference: dict[str, Any], world: World) -> None:
     window = [
-        replace(each, image=None, embedding=np.zeros(0, np.float32), probabilities=np.zeros(0, np.float32))
+        each._replace(image=None, embedding=np.zeros(0, np.float32), probabilities=np.zeros(0, np.float32))
         for each in world.model.predictions(traffic(world, WINDOW))
     ]
 

@@ -1,14 +1,12 @@
 """Accuracy from labels of which some are missing, and some are for requests that nobody knows."""
 
-from dataclasses import replace
-
 from demlopment.intervals import wilson
 from demlopment.monitoring.quality import UNKNOWN, WindowAccuracy, accuracy
 from tests.monitoring.conftest import World
 
 
 def test_each_window_counts_the_labels_that_came_back(world: World) -> None:
-    predictions = [replace(answer, label="1") for answer in world.model.predictions(world.images[:5])]
+    predictions = [answer._replace(label="1") for answer in world.model.predictions(world.images[:5])]
 
     readings = accuracy(predictions, {"request-0": "1", "request-1": "7", "request-4": "1"}, 2)
 

@@ -53,7 +53,7 @@ def picture(pixels: bytes) -> npt.NDArray[np.uint8]:
 
 
 def same(one: Prediction, other: Prediction) -> bool:
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one._fields)
 
 
 def file_of(journal: Journal) -> sqlite3.Connection:

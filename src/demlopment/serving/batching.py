@@ -118,7 +118,8 @@ class Batching:
         finally:
             # If a bug of ours ends up here, its clients get an error instead of silence.
             for each in waiting:
-                each.tell(NotReadyError("Prediction failed", ""))
+                if not each.over:
+                    each.tell(NotReadyError("Prediction failed", ""))
 
     def _inferred(self, network: Network, batch: Sequence[Waiting]) -> list[Answered]:
         """The answers to a batch, or to its requests one by one where the network fails: nobody pays for another's picture."""
@@ -140,7 +141,7 @@ class Batching:
         self, network: Network, batch: Sequence[Waiting], prepared: Sequence[images.Grey], started: float
     ) -> Answered:
         decoded = time.perf_counter()
-        probabilities, embeddings = network.run(np.stack(prepared))
+        probabilities, embeddings = network.run(images.stacked(prepared))
         times = Times(started, decoded, inferred=time.perf_counter())
         return Answered(network, batch, self._predictions(batch, prepared, probabilities, embeddings, times), times)
 
@@ -183,7 +184,7 @@ class Batching:
                 probabilities=probabilities[row],
                 embedding=embeddings[row],
                 latency_ms=(times.inferred - each.since) * 1000,
-                digest=hashlib.sha256(prepared[row].tobytes()).hexdigest(),
+                digest=hashlib.sha256(prepared[row].data).hexdigest(),
             )
             for row, (each, best) in enumerate(zip(batch, probabilities.argmax(axis=1).tolist(), strict=True))
         ]

@@ -67,14 +67,14 @@ class Inference:
             return
         self.tally.answered(answer.status)
         try:
-            await wire.reply(send, scope, answer, request_id, closing=self.closing, always=self._always)
+            await wire.reply(send, answer, request_id, closing=self.closing, always=self._always)
         except (DemlopmentError, ClientGoneError):
             return  # half of a stream has left, and the connection ends there: nobody takes it for the whole
 
     def direct(self, asked: Whole) -> bool:
         """Answer a network's prediction for a raw body without a task; whatever else it is, or is wrong, is left to a task."""
         scope = asked.scope
-        target = paths.target(wire.segments(scope["path"]))
+        target = paths.asked(scope["path"])
         if target is None or target.model is None or (target.verb, target.dialect) != ("predict", "torchserve"):
             return False
         headers, body = dict(scope["headers"]), asked.body
@@ -97,7 +97,7 @@ class Inference:
             else:
                 answer = self._predictions.said(outcome, headers, network)
             self.tally.answered(answer.status)
-            asked.finish(wire.opening(scope, answer, request_id, closing=self.closing, always=self._always), answer.body)
+            asked.finish(answer, request_id, closing=self.closing, always=self._always)
 
         self.tally.add("ts_inference_requests_total", target.model, route.asked)
         self.batching.ask(route, request_id, body, told)

@@ -172,10 +172,10 @@ class Journal:
             prediction.version,
             prediction.arm,
             prediction.unit,
-            image.tobytes() if image is not None and keeps_image(prediction.request_id, self.images) else None,
+            image if image is not None and keeps_image(prediction.request_id, self.images) else None,
             prediction.label,
-            prediction.probabilities.tobytes(),
-            prediction.embedding.tobytes(),
+            prediction.probabilities,
+            prediction.embedding,
             prediction.latency_ms,
             prediction.digest,
         )

@@ -64,7 +64,7 @@ class Management:
             return
         self.tally.answered(answer.status)
         request_id = wire.request_id(headers, strict=self.settings.strict)
-        await wire.reply(send, scope, answer, request_id, closing=self.closing, always=self._always)
+        await wire.reply(send, answer, request_id, closing=self.closing, always=self._always)
 
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

@@ -46,7 +46,7 @@ class Metrics:
             return
         self.tally.answered(answer.status)
         request_id = wire.request_id(dict(scope["headers"]), strict=self.strict)
-        await wire.reply(send, scope, answer, request_id, always=self.cors)
+        await wire.reply(send, answer, request_id, always=self.cors)
 
     async def _answer(self, scope: Scope) -> Answer:
         match wire.segments(scope["path"]):

@@ -1,7 +1,10 @@
 """Which model a path of the inference port asks, and what for. Knows TorchServe's paths; knows no model and no HTTP."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
+
+from demlopment.serving.http import wire
 
 Verb = Literal["predict", "explain"]
 # Whose clients use such a path. The last, SageMaker's and the oldest ones, send the query as inputs too.
@@ -24,6 +27,13 @@ class Target(NamedTuple):
         if self.dialect == "query":
             return {}
         return explain if self.dialect != "torchserve" else {**explain, "url_path": self.rest}
+
+
+# Clients ask a few paths again and again. How many are remembered is little: a path may be as long as all headers.
+@lru_cache(maxsize=64)
+def asked(path: str) -> Target | None:
+    """As `target`, for the path itself."""
+    return target(wire.segments(path))
 
 
 def target(parts: Sequence[str]) -> Target | None:

@@ -13,6 +13,7 @@ Series = tuple[str, ...]  # the family's name, then the value of each of its lab
 
 # Seconds: from a lone request on an idle core to a client's usual patience, about three a decade.
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+ANSWERED = {2: "Requests2XX", 4: "Requests4XX"}  # by the first digit of a status
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Tally:
 
     def answered(self, status: int) -> None:
         """One response of any port; TorchServe counts whatever is not 2xx or 4xx as 5xx."""
-        self.add({2: "Requests2XX", 4: "Requests4XX"}.get(status // 100, "Requests5XX"), "Host")
+        self.add(ANSWERED.get(status // 100, "Requests5XX"), "Host")
 
     def as_json(self) -> dict[str, Any]:
         """For a line. Its histograms have the usual bounds: others are counted by the supervisor alone."""

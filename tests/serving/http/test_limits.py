@@ -22,7 +22,7 @@ GET = b"GET / HTTP/1.1\r\n\r\n"
 
 async def yes(scope: Scope, receive: Receive, send: Send) -> None:
     await wire.body(receive, 1000, {})
-    await wire.reply(send, scope, Answer(200, b"yes"), "id")
+    await wire.reply(send, Answer(200, b"yes"), "id")
 
 
 async def much(scope: Scope, receive: Receive, send: Send) -> None:
@@ -213,7 +213,7 @@ def test_answers_that_nobody_reads_stop_the_next_request() -> None:
         nonlocal begun
         begun += 1
         await wire.body(receive, 1000, {})
-        await wire.reply(send, scope, Answer(200, bytes(10_000_000)), "id")
+        await wire.reply(send, Answer(200, bytes(10_000_000)), "id")
 
     async def scenario() -> None:
         listener = listen("127.0.0.1", 0, "inference_port")

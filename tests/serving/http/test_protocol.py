@@ -17,7 +17,7 @@ SECONDS = 20  # a deadline for what must happen at once
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     body = await wire.body(receive, 10_000_000, {})
-    await wire.reply(send, scope, Answer(200, f"<{scope['method']} {scope['path']} {len(body)}>".encode()), "id")
+    await wire.reply(send, Answer(200, f"<{scope['method']} {scope['path']} {len(body)}>".encode()), "id")
 
 
 async def stream(scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +124,7 @@ def test_an_answer_of_unknown_length_is_sent_in_chunks() -> None:
     received = said(stream, GET)
 
     head, _, body = received.partition(b"\r\n\r\n")
-    assert head == b"HTTP/1.1 200 Here it comes\r\na: b\r\ntransfer-encoding: chunked"
+    assert head == b"HTTP/1.1 200 Here it comes\r\na: b\r\ntransfer-encoding: chunked\r\nconnection: keep-alive"
     assert body == b"4\r\none \r\n4\r\ntwo \r\n0\r\n\r\n"
 
 
@@ -165,7 +165,7 @@ def test_an_app_that_waits_for_a_body_is_not_woken_for_each_packet() -> None:
             message = await receive()
             parts.append(len(message["body"]))
             more = message["more_body"]
-        await wire.reply(send, scope, Answer(200, b"<ok>"), "id")
+        await wire.reply(send, Answer(200, b"<ok>"), "id")
 
     received = said(counting, b"POST / HTTP/1.1\r\nContent-Length: 900000\r\n\r\n", *([b"x" * 30_000] * 30))
 
@@ -243,7 +243,7 @@ def test_half_an_answer_does_not_look_whole() -> None:
 
 def test_an_early_answer_ends_the_connection_only_if_it_says_so() -> None:
     async def hasty(scope: Scope, receive: Receive, send: Send) -> None:
-        await wire.reply(send, scope, Answer(200 if scope["path"] == "/" else 404, b"<early>"), "id")
+        await wire.reply(send, Answer(200 if scope["path"] == "/" else 404, b"<early>"), "id")
 
     request = b" HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)
     kept = said(hasty, b"POST /" + request, GET)

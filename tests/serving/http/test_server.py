@@ -22,7 +22,7 @@ class Door:
         await wire.body(receive, 100, {})
         self.asked += 1
         await self.open.wait()
-        await wire.reply(send, scope, Answer(200, b"yes"), "id", closing=self.closing)
+        await wire.reply(send, Answer(200, b"yes"), "id", closing=self.closing)
 
 
 async def answer_on(connection: socket.socket) -> bytes:

@@ -31,7 +31,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     size = len(await wire.body(receive, 1_000_000, {}))
-    await wire.reply(send, scope, Answer(200, f"{scope['scheme']} {size} bytes".encode()), "id")
+    await wire.reply(send, Answer(200, f"{scope['scheme']} {size} bytes".encode()), "id")
 
 
 async def conversation(server: Server, port: int, *clients: ssl.SSLContext | None) -> list[bytes]:

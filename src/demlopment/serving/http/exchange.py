@@ -5,14 +5,13 @@ Status line, headers and body leave in one write: two would be two system calls 
 
 import asyncio
 import logging
-from http import HTTPStatus
 from typing import Protocol
 
 from demlopment.errors import DemlopmentError
 from demlopment.serving.http import wire
-from demlopment.serving.http.wire import App, ClientGoneError, Message, Scope
+from demlopment.serving.http.head import UNKNOWN, head, mould
+from demlopment.serving.http.wire import Answer, App, ClientGoneError, Headers, Message, Scope
 
-PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HIGH_WATER = 65_536  # bytes of a body that wait for the app before the client is told to wait
 AT_ONCE = 1 << 20  # bytes for which a waiting app is woken before the body is whole: once a packet costs more than the copy
@@ -69,7 +68,7 @@ class Exchange:
         self._status = 0
         self._head = b""  # waits for the first part of the body
         self._started = False
-        self._announced = -1  # bytes that the content-length promises and that have not been sent; -1 without one
+        self._announced = UNKNOWN  # bytes that the content-length promises and that have not been sent
 
     async def run(self) -> None:
         """Call the app. An error that it does not answer itself is a 500, and its traceback is logged."""
@@ -133,12 +132,11 @@ class Exchange:
         """What has arrived of it and was not received yet."""
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
-    def finish(self, start: Message, body: bytes) -> None:
+    def finish(self, answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()) -> None:
         """Answer at once, instead of the app; a client that has gone is no error."""
         try:
             if not self.over:
-                self._start(start)
-                self._continue(body, more=False)
+                self._finish(answer, answer_id, always, closing=closing)
         finally:
             if not self.over:
                 self._connection.cut()
@@ -158,7 +156,31 @@ class Exchange:
         assert not self._started, "an answer starts once"
         self._started = True
         self._status = message["status"]
-        self._head = self._opening(message.get("phrase"), message["headers"])
+        self._head, self._announced, self.keep_alive = head(
+            self._status,
+            message.get("phrase"),
+            message["headers"],
+            http_1_1=self.scope["http_version"] == "1.1",
+            keep_alive=self.keep_alive,
+        )
+
+    def _finish(self, answer: Answer, answer_id: str, always: Headers, *, closing: bool) -> None:
+        before, after, self.keep_alive = mould(
+            answer.status,
+            answer.phrase,
+            tuple(answer.headers),
+            len(answer.body),
+            tuple(always),
+            bare=answer.bare,
+            closing=closing,
+            http_1_1=self.scope["http_version"] == "1.1",
+            keep_alive=self.keep_alive,
+        )
+        bodiless = self.scope["method"] == "HEAD" or answer.status in wire.BODILESS
+        self.written = self.over = True
+        named = b"" if answer.bare else answer_id.encode()
+        self._connection.write(b"".join((before, named, after, b"" if bodiless else answer.body)))
+        self._connection.answered()
 
     def _continue(self, body: bytes, *, more: bool) -> None:
         assert self._started, "an answer starts before its body"
@@ -174,27 +196,6 @@ class Exchange:
     def _stir(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
-
-    def _opening(self, phrase: bytes | None, headers: wire.Headers) -> bytes:
-        """The status line and the headers, with what the protocol adds to them."""
-        named = dict(headers)
-        closes = b"close" in named.get(b"connection", b"").lower()
-        self._announced = int(named.get(b"content-length", -1))
-        lines = [b"HTTP/1.1 %d %b" % (self._status, PHRASES.get(self._status, b"") if phrase is None else phrase)]
-        lines += [b": ".join(header) for header in headers]
-        if self._announced < 0 and self._status not in wire.BODILESS:
-            if self.scope["http_version"] == "1.1":
-                lines.append(b"transfer-encoding: chunked")
-            else:
-                self.keep_alive = False  # without a length or chunks, the end of the connection is the end of the body
-        self.keep_alive = self.keep_alive and not closes
-        if not self.keep_alive and not closes:
-            lines.append(b"connection: close")
-        opening = b"\r\n".join((*lines, b"", b""))
-        # A line break inside a header, which may come from a handler, would let it write an answer of its own.
-        if not opening.count(b"\n") == opening.count(b"\r") == len(lines) + 1:
-            raise ValueError("A header of the answer holds a line break.")
-        return opening
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
         if self.scope["method"] == "HEAD" or self._status in wire.BODILESS:
@@ -213,6 +214,6 @@ class Exchange:
         if self.written:
             self._connection.cut()  # half an answer cannot be made whole, and must not look whole
             return
-        self._started, self._announced, self._head = False, -1, b""
+        self._started, self._announced, self._head = False, UNKNOWN, b""
         error = DemlopmentError("The endpoint failed to answer this request.", "Its log says why.")
-        await wire.reply(self.send, self.scope, wire.failure(error), wire.request_id(dict(self.scope["headers"])))
+        await wire.reply(self.send, wire.failure(error), wire.request_id(dict(self.scope["headers"])))

@@ -9,7 +9,7 @@ def saying(error: RequestError) -> App:
     """An app whose answer is `error`."""
 
     async def refusal(scope: Scope, receive: Receive, send: Send) -> None:
-        await wire.reply(send, scope, wire.failure(error), wire.request_id({}))
+        await wire.reply(send, wire.failure(error), wire.request_id({}))
 
     return refusal
 

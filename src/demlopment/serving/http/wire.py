@@ -53,8 +53,8 @@ class Whole(Protocol):
 
     @property
     def body(self) -> bytes: ...
-    def finish(self, start: Message, body: bytes) -> None:
-        """Give all of the answer, once."""
+    def finish(self, answer: "Answer", answer_id: str, *, closing: bool = False, always: Headers = ()) -> None:
+        """Give all of the answer, once, with the headers of `opening`."""
         ...
 
 
@@ -218,11 +218,9 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         leaving.cancel()
 
 
-async def reply(
-    send: Send, scope: Scope, answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()
-) -> None:
+async def reply(send: Send, answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()) -> None:
     """Send `answer` as `opening` begins it. Raises what the rest of a stream raises, when half of the answer has left."""
-    start = opening(scope, answer, answer_id, closing=closing, always=always)
+    start = opening(answer, answer_id, closing=closing, always=always)
     if answer.rest is not None:
         await _stream(send, start, answer.body, answer.rest)
         return
@@ -230,10 +228,10 @@ async def reply(
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def opening(scope: Scope, answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()) -> Message:
+def opening(answer: Answer, answer_id: str, *, closing: bool = False, always: Headers = ()) -> Message:
     """The message that starts `answer`, with the headers that every response of TorchServe carries, and with `always`.
 
-    An error ends the connection.
+    An error ends the connection. Of one that goes on the connection itself tells.
     """
     headers = list(answer.headers)
     if answer.rest is None and answer.status not in BODILESS:
@@ -242,8 +240,6 @@ def opening(scope: Scope, answer: Answer, answer_id: str, *, closing: bool = Fal
         headers += ((b"x-request-id", answer_id.encode()), *ALWAYS, *always)
     if closing or answer.status >= 400:
         headers.append((b"connection", b"close"))
-    elif scope["http_version"] == "1.1" and not _asks_to_close(scope["headers"]):
-        headers.append((b"connection", b"keep-alive"))
     start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
     if answer.phrase is not None:
         start["phrase"] = answer.phrase
@@ -289,10 +285,3 @@ def _fresh_id() -> str:
 
 def _too_large(limit: int) -> bytes:
     raise RequestError(f"The body is longer than {limit} bytes.", status=413)
-
-
-def _asks_to_close(headers: Headers) -> bool:
-    for name, value in headers:
-        if name == b"connection":
-            return b"close" in value.lower()
-    return False
