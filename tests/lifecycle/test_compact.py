@@ -214,10 +214,10 @@ def test_a_file_goes_by_what_the_lake_holds_and_not_by_its_mark(tmp_path: Path) 
 def test_a_damaged_file_is_named_when_all_others_are_in_the_lake(tmp_path: Path) -> None:
     home, answers = Home(tmp_path), Answers("memory", MemoryStore)
     closed(home, "a")
-    bad = home.endpoint / "journal" / "1-bad.sqlite"
+    bad = home.endpoint / "journal" / "1-bad.journal"
     bad.write_bytes(b"this is no database, however long it is " * 100)
 
-    with pytest.raises(DataError, match=r"1-bad\.sqlite is damaged"):
+    with pytest.raises(DataError, match=r"1-bad\.journal is damaged"):
         compact(home, answers, RULES)
 
     assert [row.request_id for row in answers.predictions(since=0)] == ["a"]

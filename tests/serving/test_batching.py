@@ -19,7 +19,7 @@ from demlopment.serving.slot import Slot
 from demlopment.serving.state import State, Version
 from demlopment.serving.tally import Tally
 from tests.serving.endpoint import CLASSES, digit, expected, packed
-from tests.serving.test_journal import file_of
+from tests.serving.test_journal import full_disk
 
 
 class Watched:
@@ -151,11 +151,11 @@ def test_a_bug_in_one_answer_leaves_the_others_of_its_batch_answered(tmp_path: P
 def test_an_answer_that_cannot_be_journalled_is_not_given(tmp_path: Path) -> None:
     chosen, _ = network(tmp_path)
     journal = Journal(tmp_path / "journal", name="x")
-    file_of(journal).execute("PRAGMA query_only = 1")  # as a disk that does not write any more
     tally = Tally()
 
     route = Route(chosen, "direct", "u", "default")
-    answers = asyncio.run(asked_together(Batching(journal, tally, max_batch=64), [route], [digit(1)]))
+    with full_disk(journal):
+        answers = asyncio.run(asked_together(Batching(journal, tally, max_batch=64), [route], [digit(1)]))
 
     journal.close()
     assert isinstance(answers[0], NotReadyError)
@@ -165,11 +165,11 @@ def test_an_answer_that_cannot_be_journalled_is_not_given(tmp_path: Path) -> Non
 def test_a_journal_that_serves_gives_the_answer_and_counts_that_it_has_no_record(tmp_path: Path) -> None:
     chosen, _ = network(tmp_path)
     journal = Journal(tmp_path / "journal", name="x", full="serve")
-    file_of(journal).execute("PRAGMA query_only = 1")  # as a disk that does not write any more
     tally = Tally()
 
     route = Route(chosen, "direct", "u", "default")
-    answers = asyncio.run(asked_together(Batching(journal, tally, max_batch=64), [route] * 3, [digit(1)] * 3))
+    with full_disk(journal):
+        answers = asyncio.run(asked_together(Batching(journal, tally, max_batch=64), [route] * 3, [digit(1)] * 3))
 
     journal.close()
     assert all(isinstance(answer, Prediction) for answer in answers)

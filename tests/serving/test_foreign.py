@@ -16,7 +16,7 @@ from demlopment.serving.calls import Call, Field, Reply
 from demlopment.serving.http.server import Server
 from demlopment.serving.inference import Inference
 from tests.serving.local import Said, app, ask, asked, coded
-from tests.serving.test_journal import file_of
+from tests.serving.test_journal import full_disk
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -243,10 +243,9 @@ def test_neither_explanations_nor_errors_are_journalled(local: Inference, handle
 
 
 def test_an_answer_that_cannot_be_journalled_is_not_given_and_its_stream_ends(local: Inference, handlers: FakeHandlers) -> None:
-    file_of(local.journal).execute("PRAGMA query_only = 1")  # as a disk that does not write any more
-
-    whole = ask(local, "POST", "/predictions/echo", b"x")
-    stream = ask(local, "POST", "/predictions/stream", b"x")
+    with full_disk(local.journal):
+        whole = ask(local, "POST", "/predictions/echo", b"x")
+        stream = ask(local, "POST", "/predictions/stream", b"x")
 
     assert (whole.status, stream.status) == (503, 503)
     assert handlers.closed

@@ -1,12 +1,11 @@
 import hashlib
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +17,11 @@ from hypothesis import strategies as st
 
 from demlopment.errors import DataError, HomeError, NotReadyError
 from demlopment.records import Arm, Feedback, Gap, Prediction
-from demlopment.serving import join, read, segments
+from demlopment.serving import join, layout, read, segments
 from demlopment.serving import journal as journals
-from demlopment.serving.journal import TABLES, Journal, keeps_image
-from demlopment.serving.recorded import found_in
+from demlopment.serving.journal import Journal, keeps_image
+from demlopment.serving.layout import Entry
+from demlopment.serving.recorded import forget, found_in
 
 TIMES = st.floats(0, 4e9)
 ARMS: Sequence[Arm] = ("control", "treatment", "direct")
@@ -56,10 +56,20 @@ def same(one: Prediction, other: Prediction) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one._fields)
 
 
-def file_of(journal: Journal) -> sqlite3.Connection:
-    """What the journal writes to, to make a disk of it that is full."""
+@contextmanager
+def full_disk(journal: Journal) -> Iterator[None]:
+    """What is written to the journal's file meets a disk without room."""
     assert journal._segment is not None
-    return journal._segment.file
+    file = journal._segment._file
+    kept, full = os.dup(file), os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, file, inheritable=False)
+    os.close(full)
+    try:
+        yield
+    finally:
+        if journal._segment is not None:
+            os.dup2(kept, file, inheritable=False)
+        os.close(kept)
 
 
 def prediction(request_id: str, at: float = 1.0) -> Prediction:
@@ -112,7 +122,7 @@ def test_a_killed_writer_leaves_every_acknowledged_row(tmp_path: Path) -> None:
     script = """
 import sys; from pathlib import Path
 from tests.serving.test_journal import prediction
-from demlopment.serving.journal import TABLES, Journal
+from demlopment.serving.journal import Journal
 journal = Journal(Path(sys.argv[1]), name="doomed")
 for number in range(10_000):
     journal.record([prediction(f"r{number}")])
@@ -133,8 +143,9 @@ for number in range(10_000):
     assert len(found) <= len(acknowledged) + 1, "at most the row that was being acknowledged is more"
 
 
-def test_a_file_whose_process_died_before_its_first_row_is_empty_not_damaged(tmp_path: Path) -> None:
-    (tmp_path / "1-early.sqlite").touch()
+@pytest.mark.parametrize("start", [b"", layout.FIRST_LINE[:5], layout.FIRST_LINE])
+def test_a_file_whose_process_died_before_its_first_row_is_empty_not_damaged(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "1-early.journal").write_bytes(start)
 
     found = read(tmp_path)
 
@@ -142,7 +153,7 @@ def test_a_file_whose_process_died_before_its_first_row_is_empty_not_damaged(tmp
 
 
 def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "1-gone.sqlite").symlink_to(tmp_path / "moved into the lake")  # listed, and not there any more
+    (tmp_path / "1-gone.journal").symlink_to(tmp_path / "moved into the lake")  # listed, and not there any more
     journal = Journal(tmp_path, name="x")
     journal.record([prediction("a")])
 
@@ -154,21 +165,67 @@ def test_a_file_that_goes_while_the_folder_is_read_is_passed_over(tmp_path: Path
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "1-bad.sqlite").write_bytes(b"this is no database, however long it is " * 100)
+    (tmp_path / "1-bad.journal").write_bytes(b"this is no journal, however long it is " * 100)
 
-    with pytest.raises(DataError, match=r"1-bad\.sqlite"):
+    with pytest.raises(DataError, match=r"1-bad\.journal is damaged: it does not begin"):
+        read(tmp_path)
+
+
+ENTRIES = [Entry([prediction("a"), prediction("b")]), Entry([prediction("c")], [Feedback("a", 2.0, "3")])]
+
+
+@given(st.integers(0, 5000))
+def test_a_file_that_was_cut_off_anywhere_gives_the_whole_entries_before_that(bytes_left: int) -> None:
+    parts = [layout.FIRST_LINE, *map(layout.packed, ENTRIES)]
+    content = b"".join(parts)[:bytes_left]
+
+    found = list(layout.entries(content))
+
+    ends = [sum(map(len, parts[: number + 1])) for number in range(len(parts))][1:]
+    whole = sum(end <= len(content) for end in ends)
+    assert [len(entry.predictions) for entry in found] == [2, 1][:whole]
+
+
+@given(st.data())
+def test_a_byte_that_is_not_what_was_written_is_noticed_unless_it_is_in_the_last_entry(data: st.DataObject) -> None:
+    first, last = map(layout.packed, ENTRIES)
+    content = bytearray(layout.FIRST_LINE + first + last)
+    place = data.draw(st.integers(0, len(layout.FIRST_LINE + first) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+
+    try:
+        found = list(layout.entries(bytes(content)))
+    except ValueError:
+        return
+    # A length that reaches beyond the file looks like an entry that was being written.
+    assert len(layout.FIRST_LINE) <= place < len(layout.FIRST_LINE) + 4
+    assert found == []
+
+
+def test_zeros_behind_the_last_entry_are_what_a_power_cut_leaves(tmp_path: Path) -> None:
+    (tmp_path / "1-x.journal").write_bytes(layout.FIRST_LINE + layout.packed(ENTRIES[0]) + bytes(10_000))
+
+    rows, _ = read(tmp_path)
+
+    assert [row.request_id for row in rows] == ["a", "b"]
+
+
+def test_a_file_of_an_earlier_release_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "1-9000.sqlite").write_bytes(b"SQLite format 3")
+
+    with pytest.raises(DataError, match=r"earlier release: .*1-9000\.sqlite"):
         read(tmp_path)
 
 
 def test_a_full_disk_refuses_whole_batches_and_says_so_until_there_is_room(tmp_path: Path) -> None:
     journal = Journal(tmp_path, name="full")
     journal.record([prediction("before")])
-    file_of(journal).execute("PRAGMA max_page_count = 4")
 
-    with pytest.raises(NotReadyError, match="full"):
-        journal.record([prediction(f"r{number}") for number in range(100)])
-    failing = journal.failing
-    file_of(journal).execute("PRAGMA max_page_count = 100000")
+    with full_disk(journal):
+        with pytest.raises(NotReadyError, match="cannot be written: No space left on device"):
+            journal.record([prediction(f"r{number}") for number in range(100)])
+        journal.probe()
+        failing = journal.failing
     journal.record([prediction("after")])
     journal.close()
 
@@ -195,43 +252,43 @@ def test_rows_written_by_another_connection_are_seen_while_it_is_open(tmp_path: 
 
 
 def test_a_row_that_is_no_picture_is_a_damaged_journal(tmp_path: Path) -> None:
-    file = sqlite3.connect(tmp_path / "1-9000.sqlite")
-    file.executescript(TABLES)
-    file.execute("INSERT INTO predictions VALUES ('a', 1.0, 'digits', '1.0', 'direct', 'u', x'00', '1', x'', x'', 1.0, '')")
-    file.commit()
-    file.close()
+    flat = prediction("a")._replace(image=np.zeros(5, np.uint8))
+    (tmp_path / "1-9000.journal").write_bytes(layout.FIRST_LINE + layout.packed(Entry([flat])))
 
-    with pytest.raises(DataError, match=r"1-9000\.sqlite is damaged"):
+    with pytest.raises(DataError, match=r"1-9000\.journal is damaged"):
         read(tmp_path)
 
 
-def test_a_file_of_the_first_form_is_read_with_the_digest_of_its_image(tmp_path: Path) -> None:
-    image = np.arange(784, dtype=np.uint8).reshape(28, 28)
-    file = sqlite3.connect(tmp_path / "1-9000.sqlite")
-    file.executescript("""
-        CREATE TABLE predictions (request_id TEXT, at REAL, model TEXT, version TEXT, arm TEXT, unit TEXT, image BLOB,
-            label TEXT, probabilities BLOB, embedding BLOB, latency_ms REAL);
-        CREATE TABLE feedback (request_id TEXT, at REAL, label TEXT);
-        PRAGMA user_version = 7;
-    """)
-    row = ("a", 1.0, "digits", "1.0", "direct", "u", image.tobytes(), "1", b"", b"", 2.5)
-    file.execute("INSERT INTO predictions VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
-    file.commit()
-    file.close()
+@pytest.mark.parametrize("table", ["predictions", "feedback"])
+def test_what_is_forgotten_is_in_no_byte_of_a_file_and_all_else_stays(
+    tmp_path: Path, table: Literal["predictions", "feedback"]
+) -> None:
+    journal = Journal(tmp_path, name="x", full="serve")
+    with full_disk(journal):
+        journal.record([prediction("missed", at=7)])
+    journal.record([prediction("kept"), prediction("secret-1")], [Feedback("secret-1", 2.0, "3")])
+    journal.record([prediction("secret-2")], [Feedback("kept", 2.0, "4")])
+    (path,) = segments.every(tmp_path)
+    written = forget(path, table, ["secret-1", "secret-2"])
+    journal.close()
 
-    ((found,), _) = read(tmp_path)
+    removed = forget(path, table, ["secret-1", "secret-2", "unknown"])
 
-    assert found.digest == hashlib.sha256(image.tobytes()).hexdigest()
-    assert (found.request_id, found.latency_ms) == ("a", 2.5)
-    assert np.array_equal(np.asarray(found.image), image)
+    found = found_in(tmp_path)
+    rows, labels = [row.request_id for row in found.predictions], [label.request_id for label in found.feedback]
+    assert written is None, "it is still written"
+    assert removed == (2 if table == "predictions" else 1)
+    assert found.gaps == [Gap(7, 7, 1)]
+    assert rows == (["kept"] if table == "predictions" else ["kept", "secret-1", "secret-2"])
+    assert labels == (["secret-1", "kept"] if table == "predictions" else ["kept"])
+    assert path.read_bytes().count(b"secret") == (1 if table == "predictions" else 2)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_of_a_later_form_is_refused_and_not_called_damaged(tmp_path: Path) -> None:
-    file = sqlite3.connect(tmp_path / "1-9000.sqlite")
-    file.executescript(TABLES + "ALTER TABLE predictions ADD COLUMN mood TEXT;")
-    file.close()
+    (tmp_path / "1-9000.journal").write_bytes(b"demlopment journal 2\nwith moods")
 
-    with pytest.raises(DataError, match=r"1-9000\.sqlite has a form that this version does not know"):
+    with pytest.raises(DataError, match=r"1-9000\.journal has a form that this version does not know"):
         read(tmp_path)
 
 
@@ -286,7 +343,7 @@ def test_a_file_that_is_large_or_old_is_closed_and_nothing_is_missing_meanwhile(
     assert len(segments.every(tmp_path)) == 4
     assert segments.every(tmp_path)[-1] in being_written
     assert all(segments.complete(path) for path in segments.every(tmp_path))
-    assert {path.suffix for path in tmp_path.iterdir()} == {".sqlite"}, "closed files are plain files without company"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".journal"}, "closed files are plain files without company"
 
 
 def test_a_file_without_a_row_is_neither_closed_nor_left_behind(tmp_path: Path) -> None:
@@ -303,19 +360,20 @@ def test_a_file_without_a_row_is_neither_closed_nor_left_behind(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_written_is_never_taken_for_complete_even_without_its_lock(tmp_path: Path) -> None:
+def test_a_file_that_was_never_begun_to_the_end_is_no_segment_and_goes(tmp_path: Path) -> None:
     journal = Journal(tmp_path, name="x")
     journal.record([prediction("a")])
-    (path,) = segments.every(tmp_path)
+    for name in ("1-dead.begun", "2-young.begun", "3-gone.partial", "4-gone.stored"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "1-dead.begun", (0, 0))
 
-    locked = segments.complete(path)
-    path.with_suffix(".lock").unlink()
-    settled = segments.settle(path)
-    journal.record([prediction("b")])
+    listed = segments.every(tmp_path)
+    segments.tidy(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
     journal.close()
 
-    assert (locked, settled) == (False, False)
-    assert len(read(tmp_path)[0]) == 2
+    assert len(listed) == 1
+    assert left == {listed[0].name, "2-young.begun"}
 
 
 def test_a_file_that_somebody_removes_is_said_and_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,13 +396,12 @@ def test_a_journal_that_serves_lets_answers_pass_and_records_the_gap(
     clock = Clock()
     journal = Journal(tmp_path, name="x", full="serve", now=clock)
     first = journal.record([prediction("before", at=1)])
-    file_of(journal).execute("PRAGMA max_page_count = 4")
 
-    during = [journal.record([prediction(f"{at}-{n}", at=at) for n in range(100)]) for at in (2, 3, 4)]
-    with pytest.raises(NotReadyError, match="full"):
-        journal.record(feedback=[Feedback("before", 3.0, "1" * 100_000)])
-    failing = journal.failing
-    file_of(journal).execute("PRAGMA max_page_count = 100000")
+    with full_disk(journal):
+        during = [journal.record([prediction(f"{at}-{n}", at=at) for n in range(100)]) for at in (2, 3, 4)]
+        with pytest.raises(NotReadyError, match="cannot be written"):
+            journal.record(feedback=[Feedback("before", 3.0, "1" * 100_000)])
+        failing = journal.failing
     last = journal.record([prediction("after", at=5)])
     journal.close()
 
@@ -359,9 +416,8 @@ def test_a_journal_that_serves_lets_answers_pass_and_records_the_gap(
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_gap_is_recorded_without_further_traffic(tmp_path: Path, *, closed: bool) -> None:
     journal = Journal(tmp_path, name="x", full="serve")
-    file_of(journal).execute("PRAGMA max_page_count = 4")
-    journal.record([prediction(f"r{n}", at=2) for n in range(100)])
-    file_of(journal).execute("PRAGMA max_page_count = 100000")
+    with full_disk(journal):
+        journal.record([prediction(f"r{n}", at=2) for n in range(100)])
 
     if not closed:
         journal.tend()
@@ -374,11 +430,11 @@ def test_a_gap_is_recorded_without_further_traffic(tmp_path: Path, *, closed: bo
 
 def test_a_gap_that_cannot_be_recorded_is_said_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     journal = Journal(tmp_path, name="x", full="serve")
-    file_of(journal).execute("PRAGMA query_only = 1")  # as a disk that does not write any more
-    journal.record([prediction("a")])
-    capsys.readouterr()
+    with full_disk(journal):
+        journal.record([prediction("a")])
+        capsys.readouterr()
 
-    journal.close()
+        journal.close()
 
     assert "1 answers were not recorded, and neither can this be" in capsys.readouterr().err
 
@@ -392,9 +448,9 @@ def test_beyond_its_limit_a_journal_gives_up_what_is_in_the_lake_and_then_is_ful
 
     def fill(*numbers: int) -> None:
         for number in numbers:
-            journal.record([prediction(f"{number}-{n}", at=number) for n in range(250)])  # about 250 kB
+            journal.record([prediction(f"{number}-{n}", at=number) for n in range(280)])  # about 270 kB
             clock.at += journals.LOOK_SECONDS
-            for thread in journal._closing:  # a file that is being folded counts twice
+            for thread in journal._closing:
                 thread.join()
 
     fill(0, 1, 2)

@@ -53,7 +53,7 @@ def compact(
             if path.stem in held:
                 continue
             try:
-                if not (segments.complete(path) and segments.settle(path)):
+                if not segments.complete(path):
                     waiting += 1
                 elif entries := recorded.read_segment(path):
                     _move(path, entries, answers, step)
@@ -105,4 +105,4 @@ def _retire(folder: Path, rules: Endpoint, now: float, step: Callable[[str], Non
             segments.remove(path)
             step(f"{path.stem} is removed")
     segments.make_room(folder, rules.journal_max_mb * MEGABYTE)
-    segments.forget_removed(folder)
+    segments.tidy(folder)

@@ -1,13 +1,13 @@
 """Every acknowledged prediction and every label that came back, on disk before the client has its answer.
 
-SQLite files in WAL mode: what a committed transaction wrote is in the kernel's hands, so `kill -9` of any process loses
-nothing. segments.py keeps the files, recorded.py reads them. Knows nothing of HTTP, models or the lake.
+What has been written is in the kernel's hands, so `kill -9` of any process loses nothing; a power cut may lose the last
+answers. segments.py keeps the files, layout.py says what lies in them, recorded.py reads them. Knows nothing of HTTP,
+models or the lake.
 """
 
 import contextlib
 import hashlib
 import math
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,22 +18,12 @@ from typing import Literal
 from demlopment import home
 from demlopment.errors import NotReadyError
 from demlopment.records import Feedback, Gap, Prediction
-from demlopment.serving import segments
+from demlopment.serving import layout, segments
+from demlopment.serving.layout import Entry
 from demlopment.serving.segments import Segment
 
 LOOK_SECONDS = 1.0  # between two looks at the folder, which take about 0.1 ms: it outgrows its limit by a second's traffic
 WARN_SECONDS = 60.0  # a log that says it oftener says nothing else
-TABLES = """
-BEGIN;
-CREATE TABLE IF NOT EXISTS predictions (
-    request_id TEXT NOT NULL, at REAL NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL, arm TEXT NOT NULL,
-    unit TEXT NOT NULL, image BLOB, label TEXT NOT NULL, probabilities BLOB NOT NULL, embedding BLOB NOT NULL,
-    latency_ms REAL NOT NULL, digest TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS feedback (request_id TEXT NOT NULL, at REAL NOT NULL, label TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS gaps (start_at REAL NOT NULL, end_at REAL NOT NULL, count INTEGER NOT NULL);
-COMMIT;
-"""
 
 
 class Journal:
@@ -82,7 +72,7 @@ class Journal:
         return self.trouble is not None
 
     def record(self, predictions: Sequence[Prediction] = (), feedback: Sequence[Feedback] = ()) -> bool:
-        """Write all of it in one transaction, or none; whether it was written.
+        """Write all of it in one entry, or none; whether it was written.
 
         Raises NotReadyError if the disk is full or failing. A journal that serves says no instead, where all that is
         lost are predictions, and remembers how many.
@@ -119,14 +109,8 @@ class Journal:
             with contextlib.suppress(NotReadyError):  # the next request is told
                 self._look()
 
-    def fold(self) -> None:
-        """Copy what the write-ahead file holds into the database; for a thread beside the requests, which it does not block."""
-        segment = self._segment
-        if segment is not None:
-            segment.fold()
-
     def close(self) -> None:
-        """Record a gap that is still open, fold the write-ahead file into the database and let go of it."""
+        """Record a gap that is still open, and let go of the file."""
         if self._gap is not None and self._segment is not None:
             with contextlib.suppress(NotReadyError):
                 self._write()
@@ -142,43 +126,20 @@ class Journal:
         self, predictions: Sequence[Prediction] = (), feedback: Sequence[Feedback] = (), *, probing: bool = False
     ) -> None:
         assert self._segment is not None, "_look has begun one or raised"
-        file, gap = self._segment.file, self._gap
+        gaps = () if self._gap is None else (self._gap,)
+        entry = layout.packed(Entry(predictions, feedback, gaps), self._keeps)
         try:
-            file.execute("BEGIN")
-            if gap is not None:
-                file.execute("INSERT INTO gaps VALUES (?,?,?)", (gap.start, gap.end, gap.count))
-            elif probing:
-                ((times,),) = file.execute("PRAGMA user_version").fetchall()
-                file.execute(f"PRAGMA user_version = {(times + 1) % 2**31}")
-            file.executemany("INSERT INTO predictions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", map(self._row, predictions))
-            if feedback:
-                rows = [(each.request_id, each.at, each.label) for each in feedback]
-                file.executemany("INSERT INTO feedback VALUES (?,?,?)", rows)
-            file.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                if file.in_transaction:
-                    file.execute("ROLLBACK")
-            raise NotReadyError(f"The journal cannot be written: {error}.", "Try again when the disk has room.") from error
+            if probing:
+                self._segment.probe()
+            if gaps or not probing:
+                self._segment.append(entry)
+        except OSError as error:
+            problem = f"The journal cannot be written: {error.strerror or error}."
+            raise NotReadyError(problem, "Try again when the disk has room.") from error
         self._gap = None
-        self._segment.rows += len(predictions) + len(feedback) + (gap is not None)
 
-    def _row(self, prediction: Prediction) -> tuple[object, ...]:
-        image = prediction.image
-        return (
-            prediction.request_id,
-            prediction.at,
-            prediction.model,
-            prediction.version,
-            prediction.arm,
-            prediction.unit,
-            image if image is not None and keeps_image(prediction.request_id, self.images) else None,
-            prediction.label,
-            prediction.probabilities,
-            prediction.embedding,
-            prediction.latency_ms,
-            prediction.digest,
-        )
+    def _keeps(self, request_id: str) -> bool:
+        return keeps_image(request_id, self.images)
 
     def _look(self) -> None:
         """Now and then: begin another file when this one has had its time or size, and see to the limit of the folder."""
@@ -204,14 +165,14 @@ class Journal:
     def _due(self, segment: Segment, at: float) -> bool:
         # What is over the limit can only be moved away once it is closed.
         old = at - self._began >= self._segment_seconds
-        return segment.rows > 0 and (old or self._over or segment.size() >= self._segment_bytes)
+        return not segment.empty and (old or self._over or segment.size >= self._segment_bytes)
 
     def _begin(self) -> None:
-        """Write to a file of its own from now on; the one before is closed beside the requests, which takes 15 ms."""
+        """Write to a file of its own from now on; the one before is closed beside the requests: the disk takes its time."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            fresh = Segment(self._folder, self._name, TABLES)
-        except (sqlite3.Error, OSError) as error:
+            fresh = Segment(self._folder, self._name, layout.FIRST_LINE)
+        except OSError as error:
             problem = f"The journal {self._folder} cannot be started: {error}."
             raise NotReadyError(problem, "See to the disk that holds it.") from error
         former, self._segment, self._began = self._segment, fresh, self._now()

@@ -135,7 +135,6 @@ async def _tend(journal: Journal) -> None:
     while True:
         await asyncio.sleep(TEND_SECONDS)
         journal.tend()
-        await asyncio.to_thread(journal.fold)
 
 
 def _journal(launch: Launch) -> Journal:

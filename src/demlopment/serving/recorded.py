@@ -1,35 +1,16 @@
-"""What the journal's files hold, for whoever learns from it. Knows the rows and their older form; knows no lake."""
+"""What the journal's files hold, for whoever learns from it. Knows the rows; knows no lake."""
 
-import hashlib
-import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from demlopment.errors import DataError
-from demlopment.images import SIDE
 from demlopment.records import Feedback, Gap, Prediction
-from demlopment.serving import segments
-
-FIRST_FORM = (
-    "request_id",
-    "at",
-    "model",
-    "version",
-    "arm",
-    "unit",
-    "image",
-    "label",
-    "probabilities",
-    "embedding",
-    "latency_ms",
-)
-FORM = (*FIRST_FORM, "digest")  # the first one kept every image, from which the digest follows
+from demlopment.serving import layout, segments
+from demlopment.serving.layout import Entry
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,39 +54,30 @@ def found_in(folder: Path, since: float = 0.0) -> Recorded:
 
 def read_segment(path: Path, since: float = 0.0) -> Recorded:
     """What one segment holds. Raises DataError if it is damaged, FileNotFoundError if it is gone."""
-    with segments.opened(path) as file:
-        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "feedback" not in tables:  # its process died before the first transaction was complete
-            return Recorded([], [], [], frozenset([path.stem]))
-        form = tuple(name for _, name, *_ in file.execute("PRAGMA table_info(predictions)"))
-        if form not in (FIRST_FORM, FORM):
-            raise DataError(f"The journal {path} has a form that this version does not know.", "Read it with a newer version.")
-        rows = file.execute("SELECT * FROM predictions WHERE at >= ? ORDER BY rowid", (since,)).fetchall()
-        labels = file.execute("SELECT * FROM feedback WHERE at >= ? ORDER BY rowid", (since,)).fetchall()
-        gaps = file.execute("SELECT * FROM gaps WHERE end_at >= ?", (since,)).fetchall() if "gaps" in tables else []
-        return Recorded(
-            [_prediction(*row) for row in rows],
-            [Feedback(*row) for row in labels],
-            [Gap(*row) for row in gaps],
-            frozenset([path.stem]),
-        )
+    found = Recorded([], [], [], frozenset([path.stem]))
+    for entry in _entries(path):
+        found.predictions.extend(each for each in entry.predictions if each.at >= since)
+        found.feedback.extend(each for each in entry.feedback if each.at >= since)
+        found.gaps.extend(each for each in entry.gaps if each.end >= since)
+    return found
 
 
 def forget(path: Path, table: Literal["predictions", "feedback"], request_ids: Collection[str]) -> int | None:
-    """Remove the rows of those requests from a complete segment, also from its pages, and say how many they were.
+    """Remove the rows of those requests from a complete segment, which is written anew, and say how many they were.
 
-    None if the segment is still written or read. Raises DataError if it is damaged.
+    None if the segment is still written, 0 if it is gone. Raises DataError if it is damaged.
     """
-    if not (segments.complete(path) and segments.settle(path)):
-        return None
-    with segments.damage_named(path), closing(sqlite3.connect(path, isolation_level=None)) as file:
-        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
-            return 0
-        file.execute("PRAGMA secure_delete = ON")
-        file.execute("BEGIN IMMEDIATE")
-        statement = f"DELETE FROM {table} WHERE request_id = ?"  # noqa: S608  one of two names of ours
-        removed = sum(file.execute(statement, (each,)).rowcount for each in request_ids)
-        file.execute("COMMIT")
+    asked = set(request_ids)
+    try:
+        if not segments.complete(path):
+            return None
+        before = list(_entries(path))
+    except FileNotFoundError:  # its writer closed it, and nothing was in it
+        return 0
+    after = [_without(each, table, asked) for each in before]
+    removed = sum(len(getattr(entry, table)) for entry in before) - sum(len(getattr(entry, table)) for entry in after)
+    if removed:
+        segments.replace(path, layout.FIRST_LINE + b"".join(map(layout.packed, after)))
     return removed
 
 
@@ -137,19 +109,17 @@ def join(predictions: Iterable[Prediction], feedback: Iterable[Feedback]) -> Joi
     return Joined(labels, unknown)
 
 
-def _prediction(*row: Any) -> Prediction:
-    request_id, at, model, version, arm, unit, image, label, probabilities, embedding, latency_ms, *digest = row
-    return Prediction(
-        request_id=request_id,
-        at=at,
-        model=model,
-        version=version,
-        arm=arm,
-        unit=unit,
-        image=None if image is None else np.frombuffer(image, np.uint8).reshape(SIDE, SIDE),
-        digest=digest[0] if digest else hashlib.sha256(image).hexdigest(),
-        label=label,
-        probabilities=np.frombuffer(probabilities, np.float32),
-        embedding=np.frombuffer(embedding, np.float32),
-        latency_ms=latency_ms,
-    )
+def _entries(path: Path) -> list[Entry]:
+    content = path.read_bytes()
+    with segments.damage_named(path):
+        try:
+            return list(layout.entries(content))
+        except layout.UnknownFormError as unknown:
+            problem = f"The journal {path} has a form that this version does not know."
+            raise DataError(problem, "Read it with a newer version.") from unknown
+
+
+def _without(entry: Entry, table: Literal["predictions", "feedback"], asked: Set[str]) -> Entry:
+    if table == "predictions":
+        return replace(entry, predictions=[each for each in entry.predictions if each.request_id not in asked])
+    return replace(entry, feedback=[each for each in entry.feedback if each.request_id not in asked])

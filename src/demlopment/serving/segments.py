@@ -1,104 +1,124 @@
 """The journal's files: which one is written, which are complete, how large they are together. Knows no row and no lake.
 
-A segment is `<start in nanoseconds>-<writer>.sqlite`. Whoever writes it holds a lock on the file beside it that ends in
-`.lock`; the kernel lets go of it when the writer dies, so a segment that nobody holds is complete. A file beside it that
-ends in `.stored` says that its rows are also in the lake, so that it may go when room is needed.
+A segment is `<start in nanoseconds>-<writer>.journal`. Whoever writes it holds a lock on it; the kernel lets go of it when
+the writer dies, so a segment that nobody holds is complete. A file beside it that ends in `.stored` says that its rows are
+also in the lake, so that it may go when room is needed.
 """
 
 import contextlib
 import fcntl
-import sqlite3
+import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from demlopment.errors import DataError
 
-ENDING, LOCK, STORED = ".sqlite", ".lock", ".stored"
-WRITE_AHEAD = (f"{ENDING}-wal", f"{ENDING}-shm")  # SQLite's own, beside a file that is written
+ENDING, STORED = ".journal", ".stored"
+BEGUN, PARTIAL = ".begun", ".partial"  # what a killed process may leave: no segment yet, and not yet the new form of one
+FORMER = ".sqlite"  # of the segments of earlier releases
+ABANDONED_SECONDS = 60  # a file is begun, locked and named within milliseconds
+ROOM = bytes(65_536)  # a disk that takes this takes the next answers
 
 
 class Segment:
-    """The file that one process writes."""
+    """The file that one process writes, from several of its threads but never from two at once."""
 
-    def __init__(self, folder: Path, writer: str, tables: str) -> None:
-        """Begin an empty file with these tables. Raises sqlite3.Error or OSError, and then leaves nothing behind."""
-        self.rows = 0  # whether anything is in it, and roughly how much
+    def __init__(self, folder: Path, writer: str, start: bytes) -> None:
+        """Begin a file with some bytes. Raises OSError, and then leaves nothing behind."""
+        self.empty = True  # nothing but the start is in it
         # Two lives of one process id differ by their start in nanoseconds.
         self.path = folder / f"{time.time_ns()}-{writer}{ENDING}"
-        self._lock = self.path.with_suffix(LOCK).open("xb")  # held before there is a file that could look abandoned
+        begun = self.path.with_suffix(BEGUN)
+        self._file = os.open(begun, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self.size = 0  # bytes
+        self._torn = False  # half an entry may be behind `size`
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.file = _written(self.path, tables)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._write(start)
+            begun.rename(self.path)  # held before there is a segment that could look abandoned
         except BaseException:
-            remove(self.path)
-            self._lock.close()
+            begun.unlink(missing_ok=True)
+            os.close(self._file)
             raise
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_size for path in (self.path, self.path.with_suffix(WRITE_AHEAD[0])) if path.exists())
+    def append(self, entry: bytes) -> None:
+        """Add an entry, in the hands of the kernel when this returns. Raises OSError, and then none of it is in the file."""
+        self._write(entry)
+        self.empty = False
 
-    def fold(self) -> None:
-        """Copy what has been committed into the database, beside its writer, on a connection of its own."""
-        # Gone, closed or busy by now: whoever closes the segment folds what is left.
-        with contextlib.suppress(sqlite3.Error), closing(_connected(self.path, "rw", timeout=0)) as file:
-            file.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    def probe(self) -> None:
+        """Raise OSError unless the disk has room; the file stays as it is."""
+        self._mend()
+        try:
+            self._put(ROOM)
+        finally:
+            self._mend()
 
     def close(self) -> None:
-        """Fold the write-ahead file into the database and let go of both; an empty file goes altogether."""
-        with contextlib.suppress(sqlite3.Error):  # a reader is in it, or the disk is full: the compactor tries again
-            self.file.execute("PRAGMA busy_timeout = 0")
-            self.file.execute("PRAGMA journal_mode = DELETE")
-        with contextlib.suppress(sqlite3.Error):
-            self.file.close()
-        if self.rows:
-            self.path.with_suffix(LOCK).unlink(missing_ok=True)
-        else:
+        """Have the disk keep the file, for after a power cut, and let go of it; one without an entry goes altogether."""
+        if self.empty:
             remove(self.path)
-        self._lock.close()
+        else:
+            with contextlib.suppress(OSError):  # the kernel has all of it, and goes on trying
+                os.fdatasync(self._file)
+        os.close(self._file)
+
+    def _write(self, content: bytes) -> None:
+        self._mend()
+        try:
+            self._put(content)
+        except BaseException:
+            with contextlib.suppress(OSError):  # then before the next one: it may not follow half of this
+                self._mend()
+            raise
+        self.size, self._torn = self.size + len(content), False
+
+    def _put(self, content: bytes) -> None:
+        self._torn = True
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    def _mend(self) -> None:
+        if self._torn:
+            os.ftruncate(self._file, self.size)
+            self._torn = False
 
 
 def every(folder: Path) -> list[Path]:
-    """All segments, the oldest first."""
-    return sorted(folder.glob(f"*{ENDING}"))
+    """All segments, the oldest first. Raises DataError where an earlier release left some that we cannot read."""
+    former = next(iter(sorted(folder.glob(f"*{FORMER}"))), None)
+    if former is not None:
+        raise DataError(
+            f"The journal has a file of an earlier release: {former}.",
+            "Move it out of the folder, or first run `demlopment data compact` of that release.",
+        )
+    return _listed(folder)
 
 
 def complete(path: Path) -> bool:
-    """Whether nobody writes this segment any more, because its writer has closed it or is dead."""
-    try:
-        with path.with_suffix(LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except BlockingIOError:
-        return False
+    """Whether nobody writes this segment any more, because its writer has closed it or is dead.
+
+    Raises FileNotFoundError if it is gone.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
     return True
 
 
-def settle(path: Path) -> bool:
-    """Make one plain file of a complete segment, whatever a killed writer left beside it; False if somebody is in it.
-
-    SQLite changes the mode of a file only for its sole user: a second proof that nobody writes it. Raises DataError if
-    it is damaged, FileNotFoundError if it is gone.
-    """
-    with damage_named(path), closing(_connected(path, "rw", timeout=0)) as file:
-        try:
-            ((mode,),) = file.execute("PRAGMA journal_mode = DELETE").fetchall()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                return False
-            raise
-    return bool(mode == "delete")
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Read a segment as it is at one moment. Raises DataError if it is damaged, FileNotFoundError if it is gone."""
-    with damage_named(path), closing(_connected(path, "ro", timeout=5)) as file:
-        file.execute("BEGIN")
-        yield file
+def replace(path: Path, content: bytes) -> None:
+    """Give a complete segment another content, at once or not at all."""
+    partial = path.with_suffix(PARTIAL)
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def stored(path: Path) -> float | None:
@@ -120,14 +140,14 @@ def mark_stored(path: Path, *, stored: bool) -> None:
 
 def remove(path: Path) -> None:
     """Delete a segment; cut off half-way it is still a segment, or only its note is left."""
-    for ending in (LOCK, *WRITE_AHEAD, ENDING, STORED):
+    for ending in (PARTIAL, ENDING, STORED):
         path.with_suffix(ending).unlink(missing_ok=True)
 
 
 def make_room(folder: Path, max_bytes: float) -> bool:
     """Delete segments that are in the lake, the oldest first, until the folder holds less; False if that is not enough."""
     excess = size(folder) - max_bytes
-    for path in every(folder):
+    for path in _listed(folder):
         if excess < 0:
             break
         if stored(path) is not None:
@@ -137,11 +157,15 @@ def make_room(folder: Path, max_bytes: float) -> bool:
     return excess < 0
 
 
-def forget_removed(folder: Path) -> None:
-    """Delete the notes about segments that are gone."""
-    for note in folder.glob(f"*{STORED}"):
+def tidy(folder: Path) -> None:
+    """Delete the notes about segments that are gone, and what killed processes had begun."""
+    for note in (*folder.glob(f"*{STORED}"), *folder.glob(f"*{PARTIAL}")):
         if not note.with_suffix(ENDING).exists():
             note.unlink(missing_ok=True)
+    for begun in folder.glob(f"*{BEGUN}"):
+        with contextlib.suppress(FileNotFoundError):  # it has become a segment
+            if time.time() - begun.stat().st_mtime > ABANDONED_SECONDS and complete(begun):
+                begun.unlink()
 
 
 def size(folder: Path) -> int:
@@ -155,30 +179,12 @@ def size(folder: Path) -> int:
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Say which file it is that SQLite, or a row in it, makes trouble with."""
+    """Say which file it is that cannot be read."""
     try:
         yield
-    except (sqlite3.Error, ValueError, TypeError) as error:
-        if not path.exists():
-            raise FileNotFoundError(path) from error
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise DataError(f"The journal {path} is damaged: {error}.", "Move it out of the folder and read again.") from error
 
 
-def _written(path: Path, tables: str) -> sqlite3.Connection:
-    # Written by one thread and closed by another, never by two at once.
-    file = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
-    try:
-        file.execute("PRAGMA journal_mode = WAL")
-        # NORMAL leaves the disk's cache unflushed between checkpoints: a power cut may lose the last answers, a crash none.
-        file.execute("PRAGMA synchronous = NORMAL")
-        # Otherwise every thousandth page would be copied within a request, which then takes 4 ms instead of 0.6; see `fold`.
-        file.execute("PRAGMA wal_autocheckpoint = 0")
-        file.executescript(tables)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _connected(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
+def _listed(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{ENDING}"))
