@@ -29,6 +29,12 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 JPEG_SCAN = b"\xff\xda"  # what a picture's data cannot hold: 0xff is followed by 0 there
 
+PLACES = np.arange(SIDE, dtype=np.float32)
+# Of a flat picture: its mass, and that times the distance from the left and from the top. Sums of whole numbers below
+# 2 ** 24 are exact in float32, in whatever order they are added.
+MOMENTS = np.stack((np.ones(SIDE * SIDE, np.float32), np.tile(PLACES, SIDE), np.repeat(PLACES, SIDE)), axis=1)
+SMALL = 4096  # pixels
+
 Grey = npt.NDArray[np.uint8]
 
 
@@ -70,10 +76,7 @@ def unchanged(pictures: Grey) -> npt.NDArray[np.bool_]:
     on_black = np.count_nonzero(rim == 0, axis=1) > rim.shape[1] // 2  # then the median is 0
     longer = np.maximum(_extent(columns > INK)[1], _extent(rows > INK)[1])
     fits = on_black & (rows.max(axis=1, initial=0) >= FULL) & (longer >= BOX - 2) & (longer <= BOX)
-    # Sums of whole numbers below 2 ** 24 are exact in float32, in whatever order they are added.
-    places = np.arange(SIDE, dtype=np.float32)
-    weights = np.stack((np.ones(SIDE * SIDE, np.float32), np.tile(places, SIDE), np.repeat(places, SIDE)), axis=1)
-    mass, right, down = (pictures.reshape(-1, SIDE * SIDE).astype(np.float32) @ weights).astype(np.float64).T
+    mass, right, down = (pictures.reshape(-1, SIDE * SIDE).astype(np.float32) @ MOMENTS).astype(np.float64).T
     for moment, tones in ((right, columns), (down, rows)):
         start, length = _extent(tones > 0)
         wanted = np.rint(MIDDLE - moment / np.maximum(mass, 1))
@@ -167,8 +170,7 @@ def _on_white(pixels: Grey) -> Grey:
 
 def _light_on_dark(grey: Grey) -> Grey:
     """The paper becomes 0 and the strongest stroke 255, whichever of the two was lighter."""
-    border = b"".join((grey[0].tobytes(), grey[-1].tobytes(), grey[:, 0].tobytes(), grey[:, -1].tobytes()))
-    paper = _median(border)
+    paper = _median(_rim(grey))
     darkest, lightest = (int(value) for value in cv2.minMaxLoc(grey)[:2])
     if paper == 0:
         return _stretched(grey.copy(), lightest)  # never the caller's own array
@@ -176,6 +178,14 @@ def _light_on_dark(grey: Grey) -> Grey:
     if paper - darkest > lightest - paper:
         return _stretched(np.asarray(cv2.subtract(background, grey), np.uint8), paper - darkest)
     return _stretched(np.asarray(cv2.subtract(grey, background), np.uint8), lightest - paper)
+
+
+def _rim(grey: Grey) -> bytes:
+    """The tones around the picture, in no order."""
+    if grey.size > SMALL:
+        return b"".join((grey[0].tobytes(), grey[-1].tobytes(), grey[:, 0].tobytes(), grey[:, -1].tobytes()))
+    pixels, width = grey.tobytes(), grey.shape[1]  # of a small one, slices of bytes take half the time
+    return b"".join((pixels[:width], pixels[-width:], pixels[::width], pixels[width - 1 :: width]))
 
 
 def _median(values: bytes) -> int:
@@ -230,10 +240,12 @@ def _scale(ink: Grey, box: tuple[int, int, int, int]) -> Grey:
 
 def _centre(field: Grey) -> Grey:
     """Shift by whole pixels so that the centre of mass lies in the middle, without pushing ink over the rim."""
-    moments = cv2.moments(field)
+    mass, across, along = (field.reshape(-1).astype(np.float32) @ MOMENTS).tolist()
+    right, down = round(MIDDLE - across / mass), round(MIDDLE - along / mass)
+    if right == 0 and down == 0:
+        return field
     x, y, width, height = cv2.boundingRect(field)
-    right = _shift(moments["m10"] / moments["m00"], x, width)
-    down = _shift(moments["m01"] / moments["m00"], y, height)
+    right, down = _inside(right, x, width), _inside(down, y, height)
     if right == 0 and down == 0:
         return field
     shifted = np.zeros_like(field)
@@ -241,6 +253,6 @@ def _centre(field: Grey) -> Grey:
     return shifted
 
 
-def _shift(mass: float, start: int, length: int) -> int:
-    """Whole pixels from the centre of mass to the middle, limited to what keeps the ink inside the field."""
-    return min(max(round(MIDDLE - mass), -start), SIDE - start - length)
+def _inside(shift: int, start: int, length: int) -> int:
+    """The shift, limited to what keeps the ink inside the field."""
+    return min(max(shift, -start), SIDE - start - length)
