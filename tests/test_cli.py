@@ -19,7 +19,7 @@ from demlopment.data import Lake, packaged_digits
 from demlopment.errors import DataError
 from demlopment.lifecycle.history import History
 from demlopment.records import Verdict
-from tests.data.sources.written import idx_pair
+from tests.data.sources.written import idx_pair, zip_of_pictures
 
 COMMAND = [sys.executable, "-m", "demlopment"]
 
@@ -86,6 +86,18 @@ def test_idx_files_are_told_by_their_content_and_enter_with_the_labels_beside_th
 
     assert ingested.stdout.startswith("5 rows: 5 added, 0 known, 0 in quarantine")
     assert_two_sentences(alone, pictures.name, "labels")
+
+
+def test_a_zip_of_pictures_enters_under_the_name_it_is_given(tmp_path: Path) -> None:
+    packed = zip_of_pictures(tmp_path / "files", 12)
+
+    first = run("data", "ingest", "--from", packed, "--name", "ours", "--licence", "CC0", home=tmp_path / "var")
+    again = run("data", "ingest", "--from", packed.with_name("pictures"), "--name", "ours", home=tmp_path / "var")
+    reserved = run("data", "ingest", "--from", packed, "--name", "feedback", home=tmp_path / "var")
+
+    assert first.stdout.startswith("12 rows: 12 added, 0 known, 0 in quarantine")
+    assert again.stdout.startswith("12 rows: 0 added, 12 known, 0 in quarantine")
+    assert_two_sentences(reserved, "'feedback'")
 
 
 def test_bad_rows_of_a_users_file_are_in_quarantine_with_their_reasons(tmp_path: Path) -> None:

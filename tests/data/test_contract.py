@@ -47,6 +47,7 @@ def test_every_packaged_digit_keeps_the_contract_and_its_place(digits: RawRows) 
         ({"label": "-1"}, "label outside 0 to 9"),
         ({"label": "10"}, "label outside 0 to 9"),
         ({"licence": None}, "licence missing"),
+        ({"format": "large", "image": b"BM"}, "file has more than 32 MB"),
         ({"format": "tiff"}, "format is neither grey nor file"),
         ({"image": b"x", "label": "12"}, "image is 1 bytes, not 784; label outside 0 to 9"),
     ],

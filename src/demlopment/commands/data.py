@@ -20,19 +20,27 @@ def ingest(
     context: typer.Context,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="IDX pictures, or a file like mnist_5k.csv.gz [default: that file]."),
+        typer.Option(
+            "--from", help="A folder or zip of pictures, IDX pictures, or a file like mnist_5k.csv.gz [default: that file]."
+        ),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the source is called in the lake [default: file name and digest].")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Under which licence its rows are [default: not stated].")] = None,
 ) -> None:
     """Add a source's good rows to the lake, and its bad ones to quarantine with their reasons.
 
-    Example: demlopment data ingest --from train-images-idx3-ubyte.gz
+    A folder has a picture a file in folders named after the labels, or a CSV with the columns file and label beside them.
+
+    Example: demlopment data ingest --from digits/ --name our-digits
     """
     from demlopment.data import Lake, opened
 
     settings = settings_of(context)
     home = home_of(settings)
     with home.locked("turn"):
-        added = Lake(home.lake).add(opened(source or settings.data.source))
+        added = Lake(home.lake).add(opened(source or settings.data.source, name=name, licence=licence))
     typer.echo(f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine.")
     _show_counts(added.quarantined)
 

@@ -12,10 +12,12 @@ from demlopment.images import SIDE
 PIXELS = SIDE * SIDE  # bytes of a picture that comes as pixels
 SEPARATOR = "; "  # between the reasons of one row: Delta has no list type that is safe for us
 GREY, FILE = "grey", "file"  # pixels row by row, one byte each; or a PNG, JPEG, BMP or WebP of any size
+LARGE = "large"  # the start of a file that is larger than MAX_FILE; no such row is good
+MAX_FILE = 32_000_000  # bytes: twice what a grey picture of images.MAX_PIXELS has unpacked
 RAW = pl.Schema(
     {
         "image": pl.Binary(),
-        "format": pl.String(),  # GREY or FILE
+        "format": pl.String(),  # GREY or FILE, or LARGE
         "label": pl.String(),  # name of the class
         "writer": pl.String(),  # whose hand it is, None where nobody knows
         "source": pl.String(),  # "mnist-5k", "feedback", ...
@@ -86,7 +88,9 @@ def _reasons(classes: Sequence[str]) -> pl.Expr:
     words = {f"{column}|nullability": pl.lit(f"{column} missing") for column in RAW.names()} | {
         "image_size": pl.format("image is {} bytes, not {}", pl.col("image").bin.size(), pl.lit(PIXELS)),
         "image_shows_something": pl.lit(BLANK),
-        "format_is_known": pl.lit(f"format is neither {GREY} nor {FILE}"),
+        "format_is_known": pl.when(pl.col("format") == LARGE)
+        .then(pl.lit(f"file has more than {MAX_FILE // 1_000_000} MB"))
+        .otherwise(pl.lit(f"format is neither {GREY} nor {FILE}")),
         "label_in_classes": pl.lit(f"label outside {classes[0]} to {classes[-1]}"),
     }
     broken = [pl.when(pl.col(rule) == "invalid").then(reason) for rule, reason in words.items() if rule != "writer|nullability"]

@@ -8,27 +8,26 @@ from pathlib import Path
 import pytest
 
 from demlopment.data.contract import RAW
-from demlopment.data.sources import BATCH, Source, packaged_digits
+from demlopment.data.sources import Source, packaged_digits
+from demlopment.data.sources.folders import pictures
 from demlopment.data.sources.idx import idx
 from demlopment.errors import DataError
-from tests.data.sources.written import idx_pair
+from tests.data.sources.written import csv_digits, folder_of_pictures, idx_pair, zip_of_pictures
 
 Made = Callable[[Path, int], Path]  # writes that many rows below a folder, and gives the path to read
 Opened = Callable[[Path], Source]
-
-
-def csv_digits(folder: Path, count: int) -> Path:
-    path = folder / "own.csv"
-    path.write_text("".join("0," * 300 + "255," * 80 + "0," * 404 + f"{number % 10}\n" for number in range(count)))
-    return path
 
 
 SOURCES = [
     pytest.param(csv_digits, packaged_digits, id="packaged"),
     pytest.param(idx_pair, idx, id="idx"),
     pytest.param(lambda folder, count: idx_pair(folder, count, packed=False), idx, id="idx plain"),
+    pytest.param(folder_of_pictures, pictures, id="folder"),
+    pytest.param(zip_of_pictures, pictures, id="zip"),
 ]
+ONE_FILE = [each for each in SOURCES if each.id != "folder"]
 STREAMED = [each for each in SOURCES if each.id != "packaged"]
+BOUNDED = [each for each in STREAMED if each.id != "zip"]  # of a zip, names and places of all members are in memory
 
 
 @pytest.mark.parametrize(("made", "opened"), SOURCES)
@@ -65,6 +64,11 @@ class TestEverySource:
         assert one.sha256 != other.sha256
         assert one.name != "feedback"
 
+
+@pytest.mark.parametrize(("made", "opened"), ONE_FILE)
+class TestEverySourceThatIsAFile:
+    """What it says of a broken one."""
+
     def test_a_file_cut_short_is_named(self, tmp_path: Path, made: Made, opened: Opened) -> None:
         path = made(tmp_path, 25)
         path.write_bytes(path.read_bytes()[:-40])
@@ -86,15 +90,22 @@ class TestEverySource:
 
 @pytest.mark.parametrize(("made", "opened"), STREAMED)
 class TestEverySourceThatIsStreamed:
-    """Its memory is that of a batch."""
+    """It gives a batch at a time."""
 
-    def test_a_batch_has_at_most_so_many_rows(self, tmp_path: Path, made: Made, opened: Opened) -> None:
-        source = opened(made(tmp_path, BATCH + 7))
+    def test_a_batch_has_at_most_so_many_rows(
+        self, tmp_path: Path, made: Made, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.modules[opened.__module__], "BATCH", 300)
+        source = opened(made(tmp_path, 1007))
 
         sizes = [len(batch) for batch in source.batches()]
 
-        assert sum(sizes) == BATCH + 7
-        assert max(sizes) <= BATCH
+        assert sizes == [300, 300, 300, 107]
+
+
+@pytest.mark.parametrize(("made", "opened"), BOUNDED)
+class TestEverySourceThatHoldsNoList:
+    """Its memory is that of a batch."""
 
     def test_memory_does_not_grow_with_the_rows(
         self, tmp_path: Path, made: Made, opened: Opened, monkeypatch: pytest.MonkeyPatch

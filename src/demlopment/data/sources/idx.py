@@ -17,7 +17,7 @@ import polars as pl
 
 from demlopment import images
 from demlopment.data.contract import FILE, GREY, PIXELS
-from demlopment.data.sources.port import BATCH, digest, own_name, raw_frame, unreadable
+from demlopment.data.sources.port import BATCH, UNSTATED, digest, own_name, raw_frame, unreadable
 from demlopment.data.sources.unpacked import Unpacked, unpacked
 from demlopment.errors import DataError
 
@@ -25,7 +25,6 @@ UBYTE, INT = 0x08, 0x0C  # types of values: whole numbers of one byte without a 
 WIDTHS = {UBYTE: 1, INT: 4}
 EXTENDED = 8  # columns of QMNIST's labels
 CLASS, WRITER = 0, 2  # those that we keep
-UNSTATED = "not stated"
 
 
 @dataclass(frozen=True)

