@@ -51,6 +51,10 @@ class Home:
         return self.root / "history.db"
 
     @property
+    def downloads(self) -> Path:
+        return self.root / "downloads"
+
+    @property
     def report(self) -> Path:
         return self.root / "report"
 

@@ -3,12 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from demlopment.commands import snapshots as pinned
 from demlopment.commands.place import home_of, settings_of
+
+if TYPE_CHECKING:
+    from demlopment.data.sources import Source
+    from demlopment.home import Home
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
 for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget):
@@ -18,6 +22,12 @@ for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.for
 @app.command("ingest")
 def ingest(
     context: typer.Context,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SET]", help="mnist, emnist-balanced, emnist-letters or qmnist, downloaded unless --from has it."
+        ),
+    ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
@@ -34,15 +44,45 @@ def ingest(
     A folder has a picture a file in folders named after the labels, or a CSV with the columns file and label beside them.
 
     Example: demlopment data ingest --from digits/ --name our-digits
+
+    Example: demlopment data ingest mnist
     """
-    from demlopment.data import Lake, opened
+    from demlopment.data import Lake
+    from demlopment.data.sources import opened
 
     settings = settings_of(context)
     home = home_of(settings)
+    if dataset is not None:
+        if name or licence:
+            raise typer.BadParameter("An official set has its own names and licence: leave --name and --licence out.")
+        sources, label = _official(home, dataset, source), True
+    else:
+        sources, label = (opened(source or settings.data.source, name=name, licence=licence),), False
     with home.locked("turn"):
-        added = Lake(home.lake).add(opened(source or settings.data.source, name=name, licence=licence))
-    typer.echo(f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine.")
-    _show_counts(added.quarantined)
+        for each in sources:
+            added = Lake(home.lake).add(each)
+            counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
+            typer.echo(f"{each.name}: {counts}" if label else counts)
+            _show_counts(added.quarantined)
+
+
+def _official(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":
+    """The sources of an official set, with a word about what was fetched, or could not be verified."""
+    from demlopment.data.sources import fetched, given
+
+    told: set[str] = set()
+
+    def tell(file: str, have: int, total: int | None) -> None:
+        share = f"{file}: {have * 10 // total * 10} % of {total / 1e6:.0f} MB" if total else f"{file}: fetching"
+        if share not in told:
+            told.add(share)
+            typer.echo(share, err=True)
+
+    with home.locked("download"):
+        held = fetched(dataset, home.downloads, tell) if source is None else given(dataset, source, home.downloads)
+    for path in held.unverified:
+        typer.echo(f"{path} is not packed as it is published: its checksum was not compared.", err=True)
+    return held.sources
 
 
 @app.command("compact")

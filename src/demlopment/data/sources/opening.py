@@ -4,6 +4,7 @@ from pathlib import Path
 
 from demlopment.data.sources.folders import pictures
 from demlopment.data.sources.idx import idx, is_idx
+from demlopment.data.sources.official import NAMES
 from demlopment.data.sources.packaged import PACKAGED, packaged_digits
 from demlopment.data.sources.port import UNSTATED, Source, unreadable
 from demlopment.data.sources.returned import FEEDBACK
@@ -12,7 +13,7 @@ from demlopment.data.sources.unpacked import unpacked
 from demlopment.data.sources.zips import is_zip
 from demlopment.errors import DataError
 
-RESERVED = {FEEDBACK, PLANTED, PACKAGED}  # names that say more of a row than where it lay
+RESERVED = {FEEDBACK, PLANTED, PACKAGED, *NAMES}  # names that say more of a row than where it lay
 LONGEST = 100  # characters of a name, which every row carries
 
 

@@ -71,8 +71,8 @@ class Zip:
         """As Tree."""
         return name in self._members and not ignored(name)
 
-    def size(self, name: str) -> tuple[int, int]:
-        """Bytes of a member unpacked, and their CRC-32."""
+    def stated(self, name: str) -> tuple[int, int]:
+        """How many bytes a file is said to have, and their CRC-32."""
         return self._members[name].file_size, self._members[name].CRC
 
     @contextmanager
