@@ -103,7 +103,7 @@ def test_a_zip_of_pictures_enters_under_the_name_it_is_given(tmp_path: Path) -> 
 def test_bad_rows_of_a_users_file_are_in_quarantine_with_their_reasons(tmp_path: Path) -> None:
     rows = np.zeros((3, 785), int)
     rows[:, 300:320] = 200
-    rows[:, 0] = range(3)
+    rows[:, 1] = range(3)
     rows[1, 784] = 17
     source = tmp_path / "mine.csv.gz"
     source.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode()))
@@ -219,7 +219,7 @@ def test_a_source_too_small_to_learn_from_is_named(tmp_path: Path) -> None:
     source = tmp_path / "small.csv"
     rows = np.zeros((3, 785), int)
     rows[:, 300:320] = 200
-    rows[:, 0] = range(3)
+    rows[:, 1] = range(3)
     source.write_text("\n".join(",".join(map(str, row)) for row in rows))
 
     result = run("demo", home=tmp_path / "var", DEMLOPMENT_DATA__SOURCE=str(source))

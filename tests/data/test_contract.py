@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demlopment.data.contract import RAW, screen
+from demlopment.data.contract import KEPT, RAW, screen
 from demlopment.data.sources import RawRows
 
 GOOD: dict[str, Any] = {
@@ -19,6 +19,7 @@ GOOD: dict[str, Any] = {
     "licence": "l",
     "origin": "o",
     "row": 0,
+    "fault": None,
 }
 DIGITS = tuple("0123456789")
 
@@ -32,7 +33,7 @@ def test_every_packaged_digit_keeps_the_contract_and_its_place(digits: RawRows) 
 
     assert good.equals(digits.frame)
     assert bad.is_empty()
-    assert bad.columns == [*RAW.names(), "reasons"]
+    assert bad.columns == [*KEPT, "reasons"]
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,11 @@ def test_every_packaged_digit_keeps_the_contract_and_its_place(digits: RawRows) 
         ({"label": "-1"}, "label outside 0 to 9"),
         ({"label": "10"}, "label outside 0 to 9"),
         ({"licence": None}, "licence missing"),
-        ({"format": "large", "image": b"BM"}, "file has more than 32 MB"),
         ({"format": "tiff"}, "format is neither grey nor file"),
+        ({"format": "unread", "image": b"1,x", "fault": "a pixel is no number"}, "a pixel is no number"),
+        ({"format": "unread", "label": None, "fault": "too long"}, "label missing; too long"),
+        ({"fault": "the writer is no text"}, "the writer is no text"),
+        ({"format": "unread"}, "format is neither grey nor file"),
         ({"image": b"x", "label": "12"}, "image is 1 bytes, not 784; label outside 0 to 9"),
     ],
 )
@@ -57,7 +61,7 @@ def test_a_bad_row_goes_aside_with_every_reason(change: dict[str, Any], reason: 
 
     assert good["row"].to_list() == [0, 2]
     assert bad["reasons"].to_list() == [reason]
-    assert bad.drop("reasons").equals(frame(change))
+    assert bad.drop("reasons").equals(frame(change).select(KEPT))
 
 
 def test_the_classes_are_an_argument() -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,8 +31,13 @@ def ingest(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="A folder or zip of pictures, IDX pictures, or a file like mnist_5k.csv.gz [default: that file]."
+            "--from",
+            help="A folder or zip of pictures, IDX, CSV, Parquet, .npz or pen strokes as JSON [default: the packaged digits].",
         ),
+    ] = None,
+    labels: Annotated[
+        Literal["first", "last"] | None,
+        typer.Option(help="Where the label stands in lines without names, if the lines leave it open."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="What the source is called in the lake [default: file name and digest].")
@@ -53,11 +58,11 @@ def ingest(
     settings = settings_of(context)
     home = home_of(settings)
     if dataset is not None:
-        if name or licence:
-            raise typer.BadParameter("An official set has its own names and licence: leave --name and --licence out.")
+        if name or licence or labels:
+            raise typer.BadParameter("An official set says all of that itself: leave --name, --licence and --labels out.")
         sources, label = _official(home, dataset, source), True
     else:
-        sources, label = (opened(source or settings.data.source, name=name, licence=licence),), False
+        sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=labels),), False
     with home.locked("turn"):
         for each in sources:
             added = Lake(home.lake).add(each)

@@ -12,34 +12,36 @@ from demlopment.images import SIDE
 PIXELS = SIDE * SIDE  # bytes of a picture that comes as pixels
 SEPARATOR = "; "  # between the reasons of one row: Delta has no list type that is safe for us
 GREY, FILE = "grey", "file"  # pixels row by row, one byte each; or a PNG, JPEG, BMP or WebP of any size
-LARGE = "large"  # the start of a file that is larger than MAX_FILE; no such row is good
-MAX_FILE = 32_000_000  # bytes: twice what a grey picture of images.MAX_PIXELS has unpacked
+UNREAD = "unread"  # what stood in the source where it found no picture; only with a fault
 RAW = pl.Schema(
     {
         "image": pl.Binary(),
-        "format": pl.String(),  # GREY or FILE, or LARGE
+        "format": pl.String(),  # GREY, FILE or UNREAD
         "label": pl.String(),  # name of the class
         "writer": pl.String(),  # whose hand it is, None where nobody knows
         "source": pl.String(),  # "mnist-5k", "feedback", ...
         "licence": pl.String(),
         "origin": pl.String(),  # SHA-256 of the file, or the request id of a row that came back
         "row": pl.Int64(),  # position in the source
+        "fault": pl.String(),  # why the source could not read the row, without its values, to be counted; None: it could
     }
 )
+KEPT = [name for name in RAW.names() if name != "fault"]  # of a bad row, whose reasons have the fault among them
+NULLABLE = ("writer|nullability", "fault|nullability")
 BLANKS = [bytes([tone]) * PIXELS for tone in range(256)]  # a picture of a single tone shows nothing
 BLANK = "image is blank"
 
 
 def screen(frame: pl.DataFrame, classes: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that keep the contract, and those that break it with a column `reasons`; both in their old order.
+    """The rows that keep the contract, and those that break it with `reasons` in place of `fault`; both in their old order.
 
     A bad row carries every reason, joined by "; ". Raises DataError if the columns are not those of `RAW`.
     """
     check_columns(frame)
     good, failure = _example(tuple(classes)).filter(frame)
     if len(failure) == 0:
-        return frame, frame.clear().with_columns(reasons=pl.lit(None, pl.String))
-    return good.select(RAW.names()), failure.details().select(*RAW.names(), reasons=_reasons(classes))
+        return frame, frame.clear().select(*KEPT, reasons=pl.lit(None, pl.String))
+    return good.select(RAW.names()), failure.details().select(*KEPT, reasons=_reasons(classes))
 
 
 def check_columns(frame: pl.DataFrame) -> None:
@@ -63,6 +65,11 @@ def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
         licence = dy.String(nullable=False)
         origin = dy.String(nullable=False)
         row = dy.Int64(nullable=False)
+        fault = dy.String(nullable=True)
+
+        @dy.rule()
+        def could_be_read(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
+            return pl.col("fault").is_null()
 
         @dy.rule()
         def image_size(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
@@ -74,7 +81,7 @@ def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
 
         @dy.rule()
         def format_is_known(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
-            return pl.col("format").is_in([GREY, FILE])
+            return pl.col("format").is_in([GREY, FILE]) | ((pl.col("format") == UNREAD) & pl.col("fault").is_not_null())
 
         @dy.rule()
         def label_in_classes(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
@@ -86,12 +93,11 @@ def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
 def _reasons(classes: Sequence[str]) -> pl.Expr:
     """Every broken rule of a row in words; the columns named after rules say "invalid" where a rule is broken."""
     words = {f"{column}|nullability": pl.lit(f"{column} missing") for column in RAW.names()} | {
+        "could_be_read": pl.col("fault"),
         "image_size": pl.format("image is {} bytes, not {}", pl.col("image").bin.size(), pl.lit(PIXELS)),
         "image_shows_something": pl.lit(BLANK),
-        "format_is_known": pl.when(pl.col("format") == LARGE)
-        .then(pl.lit(f"file has more than {MAX_FILE // 1_000_000} MB"))
-        .otherwise(pl.lit(f"format is neither {GREY} nor {FILE}")),
+        "format_is_known": pl.lit(f"format is neither {GREY} nor {FILE}"),
         "label_in_classes": pl.lit(f"label outside {classes[0]} to {classes[-1]}"),
     }
-    broken = [pl.when(pl.col(rule) == "invalid").then(reason) for rule, reason in words.items() if rule != "writer|nullability"]
+    broken = [pl.when(pl.col(rule) == "invalid").then(reason) for rule, reason in words.items() if rule not in NULLABLE]
     return pl.concat_str(broken, separator=SEPARATOR, ignore_nulls=True)

@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from demlopment.data import contract
 from demlopment.data.lake import Lake
 from demlopment.data.sources import folders, opened, trees, zips
 from demlopment.data.sources.folders import pictures
@@ -217,7 +216,7 @@ def test_a_file_that_is_too_large_is_in_quarantine_with_its_start(tmp_path: Path
     added = lake.add(pictures(path))
 
     (row,) = lake.quarantine()
-    assert (added.added, row.reasons) == (1, (f"file has more than {contract.MAX_FILE // 1_000_000} MB",))
+    assert (added.added, row.reasons) == (1, (folders.TOO_LARGE,))
     assert (row.image, row.origin) == (large[:64], hashlib.sha256(large).hexdigest())
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import polars as pl
 
 from demlopment import images
-from demlopment.data.contract import FILE, LARGE
+from demlopment.data.contract import FILE, UNREAD
 from demlopment.data.sources.labels import Line, lines, table
 from demlopment.data.sources.port import BATCH, UNSTATED, own_name, raw_frame
-from demlopment.data.sources.trees import Content, Folder, Tree, content
+from demlopment.data.sources.trees import MAX_FILE, Content, Folder, Tree, content
 from demlopment.data.sources.zips import zipped
 from demlopment.errors import DataError
 
+TOO_LARGE = f"file has more than {MAX_FILE // 1_000_000} MB"
 BATCH_BYTES = 32_000_000  # of files that are in memory at once, or one file of MAX_FILE
 
 
@@ -71,8 +72,9 @@ class Pictures:
             source=self.name,
             licence=[row.line.licence or self.licence for row in rows],
             origins=[row.origin for row in rows],
-            kind=[LARGE if row.file and row.file.large else FILE for row in rows],
+            kind=[UNREAD if row.file and row.file.large else FILE for row in rows],
             writers=[row.line.writer for row in rows],
+            faults=[TOO_LARGE if row.file and row.file.large else None for row in rows],
             first=first,
         )
 

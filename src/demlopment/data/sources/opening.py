@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+from demlopment.data.sources.delimited import Side, delimited
 from demlopment.data.sources.folders import pictures
 from demlopment.data.sources.idx import idx, is_idx
+from demlopment.data.sources.npz import is_npz, npz
 from demlopment.data.sources.official import NAMES
-from demlopment.data.sources.packaged import PACKAGED, packaged_digits
-from demlopment.data.sources.port import UNSTATED, Source, unreadable
+from demlopment.data.sources.packaged import PACKAGED, PACKAGED_SHA256, packaged_digits
+from demlopment.data.sources.parquet import is_parquet, parquet
+from demlopment.data.sources.port import UNSTATED, Source
 from demlopment.data.sources.returned import FEEDBACK
 from demlopment.data.sources.spoiled import PLANTED
+from demlopment.data.sources.strokes import is_json, strokes
 from demlopment.data.sources.unpacked import unpacked
 from demlopment.data.sources.zips import is_zip
 from demlopment.errors import DataError
@@ -16,36 +20,40 @@ from demlopment.errors import DataError
 RESERVED = {FEEDBACK, PLANTED, PACKAGED, *NAMES}  # names that say more of a row than where it lay
 LONGEST = 100  # characters of a name, which every row carries
 
+START = 512  # bytes that tell what a file is
 
-def opened(path: Path | None = None, *, name: str | None = None, licence: str | None = None) -> Source:
+
+def opened(
+    path: Path | None = None, *, name: str | None = None, licence: str | None = None, labels: Side | None = None
+) -> Source:
     """The packaged digits, or the rows of a user's path: a folder or a zip of pictures, IDX pictures with their labels
-    beside them, or lines of numbers.
+    beside them, lines of pixels, Parquet, .npz or strokes of a pen.
 
-    `name` is what the source is called in the lake, so that a folder which has grown is still the same source.
+    `name` is what the source is called in the lake, so that a folder which has grown is still the same source; `labels`
+    says in which column the label stands, where lines without names leave that open.
     Raises DataError naming the path if it cannot be read, or is none of these, and for a name that is not to be had.
     """
     if name is not None:
         _check(name)
     if path is None:
         return packaged_digits(name=name, licence=licence)
-    start = b"" if path.is_dir() else _start(path)
-    if path.is_dir() or is_zip(start):
+    if path.is_dir():
         return pictures(path, name=name, licence=licence or UNSTATED)
     with unpacked(path) as file:
-        start = file.upto(4)
-    return (
-        idx(path, name=name, licence=licence or UNSTATED)
-        if is_idx(start)
-        else packaged_digits(path, name=name, licence=licence)
-    )
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(4)
-    except OSError as error:
-        raise unreadable(path, error) from error
+        start = file.upto(START)
+    given = licence or UNSTATED
+    if is_idx(start):
+        return idx(path, name=name, licence=given)
+    if is_parquet(start):
+        return parquet(path, name=name, licence=given)
+    if is_npz(start):
+        return npz(path, name=name, licence=given)
+    if is_zip(start):
+        return pictures(path, name=name, licence=given)
+    if is_json(start):
+        return strokes(path, name=name, licence=given)
+    rows = delimited(path, labels, name=name, licence=given)
+    return packaged_digits(path, name=name, licence=licence) if rows.sha256 == PACKAGED_SHA256 else rows
 
 
 def _check(name: str) -> None:

@@ -13,6 +13,7 @@ from demlopment.errors import DataError
 
 UNSTATED = "not stated"  # a licence that nobody named
 BATCH = 10_000  # rows that are in memory at once: 8 MB of pixels, and as much again while they are prepared
+LEFT_OVER = 4096  # bytes of a row that could not be read which quarantine keeps: the source still has the rest
 
 
 class Source(Protocol):
@@ -86,18 +87,21 @@ def raw_frame(
     origins: str | Sequence[str],
     kind: str | Sequence[str] = GREY,
     writers: Sequence[str | None] | None = None,
+    faults: Sequence[str | None] | None = None,
     first: int = 0,
 ) -> pl.DataFrame:
     """The columns of contract.RAW for rows that stand in their source from position `first` on; one text is for all rows."""
+    unknown = [None] * len(images)
     columns = {
         "image": images,
         "format": _each(kind, len(images)),
         "label": labels,
-        "writer": [None] * len(images) if writers is None else writers,
+        "writer": unknown if writers is None else writers,
         "source": [source] * len(images),
         "licence": _each(licence, len(images)),
         "origin": _each(origins, len(images)),
         "row": range(first, first + len(images)),
+        "fault": unknown if faults is None else faults,
     }
     return pl.DataFrame(columns, schema=RAW)
 

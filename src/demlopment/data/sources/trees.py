@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from demlopment.data.contract import MAX_FILE
 from demlopment.data.sources.port import unreadable
 from demlopment.errors import DataError
 
+MAX_FILE = 32_000_000  # bytes: twice what a grey picture of images.MAX_PIXELS has unpacked
 PIECE = 1 << 20  # bytes read at once
 START = 64  # bytes that are kept of a file that is too large
 LITTER = {"__macosx", "thumbs.db", "desktop.ini"}  # what Windows and macOS leave beside pictures

@@ -1,0 +1,166 @@
+"""Pictures as lines of comma-separated pixels with a label, packed or plain, read a batch at a time. Judges no row.
+
+A first line that names the columns says where the label stands. Without one it stands first (MNIST and EMNIST as CSV)
+or last (mnist_5k.csv.gz), and only what the lines hold tells which.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from demlopment.data.contract import GREY, PIXELS, UNREAD
+from demlopment.data.sources.columns import FORMAT, Columns, columns
+from demlopment.data.sources.lines import lines
+from demlopment.data.sources.pixels import as_pixels
+from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame
+from demlopment.data.sources.unpacked import Unpacked, unpacked
+from demlopment.errors import DataError
+
+Side = Literal["first", "last"]
+LONGEST = 1 << 16  # bytes of a line: 785 numbers of 80 digits
+NUMBER = re.compile(rb"\s*[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?\s*")
+PAPER = (b"0", b"255")  # what a picture's corner nearly always is
+MOST_CLASSES = 62  # EMNIST's digits, capitals and small letters; a larger number is no label
+Numbered = tuple[int, bytes]  # a line with its number, from 1
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A file of lines. Make one with `delimited`."""
+
+    path: Path
+    name: str
+    sha256: str
+    licence: str
+    columns: Columns
+    width: int  # columns of every line
+    header: bool
+    rows: None = None  # only reading all of them would tell
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """As Source. A line without a picture is a bad row; one with another number of columns breaks the file."""
+        with unpacked(self.path) as file:
+            rows, first = _rows(file, header=self.header), 0
+            while batch := list(islice(rows, BATCH)):
+                for number, line in batch:
+                    _check_width(self.path, number, line, self.width)
+                yield self._frame([line for _, line in batch], first)
+                first += len(batch)
+        if not first:
+            raise DataError(f"{self.path} holds no rows.", FORMAT)
+
+    def _frame(self, batch: Sequence[bytes], first: int) -> pl.DataFrame:
+        at = self.columns
+        table = _parsed(batch, self.width, at)
+        pixels, faults = as_pixels(table.select(map(str, at.pixels)).to_numpy())
+        stated = table[str(at.licence)].to_list() if at.licence is not None else [None] * len(batch)
+        return raw_frame(
+            [line[:LEFT_OVER] if fault else row.tobytes() for row, fault, line in zip(pixels, faults, batch, strict=True)],
+            table[str(at.label)].to_list(),
+            source=self.name,
+            licence=[each or self.licence for each in stated],
+            origins=self.sha256,
+            kind=[UNREAD if fault else GREY for fault in faults],
+            writers=table[str(at.writer)].to_list() if at.writer is not None else None,
+            faults=faults,
+            first=first,
+        )
+
+
+def delimited(path: Path, labels: Side | None = None, *, name: str | None = None, licence: str = UNSTATED) -> Delimited:
+    """The rows of a file with a line of names, or with none and the label in the first or the last column.
+
+    Raises DataError naming the file, and the column or the line, if it cannot be read or does not have that form.
+    """
+    sha256 = digest(path)
+    with unpacked(path) as file:
+        first = next(lines(file, LONGEST), b"")
+    header = _has_header(first)
+    names = _fields(first)
+    if header:
+        found = columns(names, path)
+    else:
+        _check_width(path, 1, first, PIXELS + 1)
+        found = _nameless(labels or side(path))
+    return Delimited(path, name or own_name(path.name.split(".")[0], sha256), sha256, licence, found, len(names), header)
+
+
+def side(path: Path) -> Side:
+    """Where the label stands in a file without names. Raises DataError where its first rows leave that open.
+
+    A picture's first and last pixel are paper in every row, and labels are small numbers that differ, or are no paper.
+    """
+    with unpacked(path) as file:
+        ends = [(line.partition(b",")[0], line.rpartition(b",")[2]) for _, line in islice(_rows(file, header=False), BATCH)]
+    first, last = ({each.strip() for each in column} for column in zip(*ends, strict=True)) if ends else (set(), set())
+    if _all_paper(first) and _all_labels(last):
+        return "last"
+    if _all_paper(last) and _all_labels(first):
+        return "first"
+    raise DataError(
+        f"{path} does not tell whether the label stands in the first column or in the last.",
+        "Say so with `--labels first` or `--labels last`, or put a line with the columns' names before the rows.",
+    )
+
+
+def _has_header(line: bytes) -> bool:
+    """Whether the first line has names: text in several columns, not all of it numbers."""
+    try:
+        readable = line.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+    return readable and b"," in line and any(field and not NUMBER.fullmatch(field) for field in line.split(b","))
+
+
+def _all_paper(column: set[bytes]) -> bool:
+    return len(column) == 1 and column <= set(PAPER)
+
+
+def _all_labels(column: set[bytes]) -> bool:
+    small = all(not each or (each.isdigit() and len(each) < 4 and int(each) < MOST_CLASSES) for each in column)
+    return small and not _all_paper(column)
+
+
+def _nameless(labels: Side) -> Columns:
+    places = range(PIXELS + 1)
+    return Columns(tuple(places[1:]), 0) if labels == "first" else Columns(tuple(places[:-1]), PIXELS)
+
+
+def _rows(file: Unpacked, *, header: bool) -> Iterator[Numbered]:
+    """The lines that hold something, after that of the names."""
+    numbered = enumerate(lines(file, LONGEST), start=1)
+    return ((number, line) for number, line in numbered if line and not (header and number == 1))
+
+
+def _fields(line: bytes) -> list[str]:
+    return next(csv.reader([line.decode(errors="replace")]), [])
+
+
+def _check_width(path: Path, number: int, line: bytes, width: int) -> None:
+    """Raise DataError unless a line has so many columns."""
+    if len(line) > LONGEST:
+        raise DataError(f"{path}, line {number}: more than {LONGEST} bytes.", FORMAT)
+    found = line.count(b",") + 1 if b'"' not in line else len(_fields(line))
+    if found != width:
+        raise DataError(f"{path}, line {number}: {found} columns, not {width}.", "Mend the line, or copy the file again.")
+
+
+def _parsed(batch: Sequence[bytes], width: int, at: Columns) -> pl.DataFrame:
+    """The lines as a table, columns named by their position; a pixel that is no number is null."""
+    pixels = set(at.pixels)
+
+    def read(kind: type[pl.DataType]) -> pl.DataFrame:
+        schema = {str(place): kind if place in pixels else pl.String for place in range(width)}
+        return pl.read_csv(text, has_header=False, schema=schema, ignore_errors=True, encoding="utf8-lossy")
+
+    text = b"\n".join(batch)
+    table = read(pl.Int16)
+    if any(table.select(map(str, at.pixels)).null_count().row(0)):
+        table = read(pl.Float32)  # pandas writes 255.0 where one value of the column is missing
+    return table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))

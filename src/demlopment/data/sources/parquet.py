@@ -1,0 +1,186 @@
+"""Parquet files of pictures with labels, as Hugging Face's data sets are, or of columns of pixels. Judges no row.
+
+A picture stands in a column `image`: bytes (of a file, or 784 pixels), {bytes, path}, or a list of 784 numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from demlopment.data.contract import FILE, GREY, PIXELS, UNREAD
+from demlopment.data.sources.columns import Columns, columns
+from demlopment.data.sources.pixels import as_pixels
+from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame, unreadable
+from demlopment.data.sources.unpacked import AGAIN
+from demlopment.errors import DataError
+
+SIGNATURE = b"PAR1"
+FORMAT = f"Give columns `label` and `image`: bytes of a picture, {{bytes, path}}, or {PIXELS} numbers."
+NO_PICTURE = f"image is no list of {PIXELS} numbers"
+# A file of exactly 784 bytes would pass for pixels, were it not for how it starts.
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF")
+TEXT = (pl.String, pl.Categorical, pl.Enum)
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """A file of columns. Make one with `parquet`."""
+
+    path: Path
+    name: str
+    sha256: str
+    licence: str
+    columns: Columns
+    rows: int
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """As Source. At most a few row groups of the file are in memory."""
+        first = 0
+        for table in _tables(self.path):
+            yield self._frame(table, first)
+            first += len(table)
+
+    def _frame(self, table: pl.DataFrame, first: int) -> pl.DataFrame:
+        at = self.columns
+        if at.image is not None:
+            pictures, kinds, faults = _pictures(table.to_series(at.image))
+        else:
+            pictures, kinds, faults = _rows_of(table[:, list(at.pixels)])
+        stated = _texts(table, at.licence)
+        return raw_frame(
+            pictures,
+            _texts(table, at.label),
+            source=self.name,
+            licence=[each or self.licence for each in stated],
+            origins=self.sha256,
+            kind=kinds,
+            writers=_texts(table, at.writer),
+            faults=faults,
+            first=first,
+        )
+
+
+Read = tuple[list[bytes | None], list[str], Sequence[str | None]]  # pictures, formats, faults
+
+
+def parquet(path: Path, *, name: str | None = None, licence: str = UNSTATED) -> Parquet:
+    """The rows of a Parquet file. Raises DataError naming the file, and the column, if it does not have that form."""
+    sha256 = digest(path)
+    with _explained(path):
+        file = pl.scan_parquet(path, glob=False)
+        schema = file.collect_schema()
+        rows = file.select(pl.len()).collect().item()
+    if not rows:
+        raise DataError(f"{path} holds no rows.", FORMAT)
+    found = columns(schema.names(), path, encoded=True)
+    kinds = schema.dtypes()
+    for place in (found.label, found.writer, found.licence):
+        if place is not None and not (kinds[place] in TEXT or kinds[place].is_integer() or kinds[place] == pl.Null):
+            raise _unfit(path, schema.names()[place], kinds[place], "Give whole numbers or text.")
+    if found.image is not None and not _is_picture(kinds[found.image]):
+        raise _unfit(path, schema.names()[found.image], kinds[found.image], FORMAT)
+    for place in found.pixels:
+        if not (kinds[place].is_numeric() or kinds[place] == pl.Null):
+            raise _unfit(path, schema.names()[place], kinds[place], "Give columns of numbers from 0 to 255.")
+    return Parquet(path, name or own_name(path.name.split(".")[0], sha256), sha256, licence, found, rows)
+
+
+def is_parquet(start: bytes) -> bool:
+    """Whether a file that starts so is a Parquet file."""
+    return start.startswith(SIGNATURE)
+
+
+def _tables(path: Path) -> Iterator[pl.DataFrame]:
+    with _explained(path):
+        tables = pl.scan_parquet(path, glob=False).collect_batches(chunk_size=BATCH, lazy=True)
+    while True:
+        with _explained(path):
+            table = next(tables, None)
+        if table is None:
+            return
+        yield table
+
+
+def _is_picture(kind: pl.DataType) -> bool:
+    if isinstance(kind, pl.Struct):
+        return any(field.name == "bytes" and field.dtype == pl.Binary for field in kind.fields)
+    if isinstance(kind, pl.List | pl.Array):
+        inner = kind.inner
+        return isinstance(inner, pl.DataType) and inner != pl.Binary and _is_picture(inner)
+    return kind == pl.Binary or kind.is_numeric()
+
+
+def _pictures(column: pl.Series) -> Read:
+    """The column `image`, whichever way it holds pictures."""
+    if isinstance(column.dtype, pl.Struct):
+        column = column.struct.field("bytes")
+    if column.dtype != pl.Binary:
+        return _listed(column)
+    pictures = column.to_list()
+    kinds = [GREY if each and len(each) == PIXELS and not each.startswith(SIGNATURES) else FILE for each in pictures]
+    return pictures, kinds, [None] * len(pictures)
+
+
+def _listed(column: pl.Series) -> Read:
+    """Lists of numbers, or lists of rows of numbers."""
+    lists = column.to_list()
+    arrays = [_flat(each) for each in lists]
+    pixels, faults = as_pixels(np.stack([np.zeros(PIXELS) if each is None else each for each in arrays]))
+    read = [
+        None if given is None else NO_PICTURE if array is None else fault
+        for given, array, fault in zip(lists, arrays, faults, strict=True)
+    ]
+    return _kept(pixels, read, lists)
+
+
+def _flat(given: Any) -> npt.NDArray[np.float64] | None:
+    """The numbers of a list or a list of lists, a missing one as NaN; None unless they are as many as a picture has."""
+    try:
+        array = np.array(given, np.float64).ravel()
+    except (ValueError, TypeError):
+        return None
+    return array if len(array) == PIXELS else None
+
+
+def _kept(pixels: npt.NDArray[np.uint8], faults: Sequence[str | None], rows: Sequence[object]) -> Read:
+    """Pixels as bytes; of a row that has a fault, the start of its numbers as text."""
+    pictures = [
+        None if given is None else str(given).encode()[:LEFT_OVER] if fault else picture.tobytes()
+        for picture, fault, given in zip(pixels, faults, rows, strict=True)
+    ]
+    return pictures, [UNREAD if fault else GREY for fault in faults], faults
+
+
+def _rows_of(table: pl.DataFrame) -> Read:
+    """Columns of pixels."""
+    pixels, faults = as_pixels(table.to_numpy())
+    rows = [table.row(place) if fault else () for place, fault in enumerate(faults)]
+    return _kept(pixels, faults, rows)
+
+
+def _texts(table: pl.DataFrame, place: int | None) -> list[str | None]:
+    if place is None:
+        return [None] * len(table)
+    return table.to_series(place).cast(pl.String).str.strip_chars().replace("", None).to_list()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say in our words what polars says of a broken file."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as broken:  # a panic is no Exception
+        said = str(broken).partition("\n")[0].rstrip(".")[:200]
+        raise DataError(f"{path} is not a whole Parquet file: {said}.", AGAIN) from broken
+
+
+def _unfit(path: Path, name: str, kind: pl.DataType, wanted: str) -> DataError:
+    return DataError(f"{path} has a column {name[:40]!r} of type {kind}.", wanted)
