@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from demlopment.commands import review
 from demlopment.commands import snapshots as pinned
 from demlopment.commands.place import home_of, settings_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from demlopment.home import Home
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
-for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget):
+for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget, review.doubts):
     app.command()(command)
 
 
