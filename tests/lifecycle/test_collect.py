@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from demlopment.data import Lake
+from demlopment.data.reviews import Review
 from demlopment.errors import DataError
 from demlopment.lifecycle import collect, loop
 from demlopment.records import Examples, Split
@@ -41,3 +42,18 @@ def test_what_is_not_expected_is_told_or_stops_as_the_settings_say() -> None:
     assert loop.warned(found) == "; warning: the mean ink is 0.131, expected 0.03 to 0.1"
     with pytest.raises(DataError, match=r"is not as expected: the mean ink is 0\.\d+, expected 0.03 to 0.1"):
         collect.collect(Lake("memory", MemoryStore), Data(most_ink=0.1, unexpected="stop"))
+
+
+def test_a_turn_after_reviews_learns_from_the_corrected_labels_under_a_name_of_their_own() -> None:
+    lake = Lake("memory", MemoryStore)
+    first = collect.collect(lake, Data())
+    key, label = str(first.split.train.keys[0]), int(first.split.train.labels[0])
+
+    lake.reviews.add([Review(key, str(label), str((label + 1) % 10), "ann", 1.0, "file", 1)])
+    second, third = collect.collect(lake, Data()), collect.collect(lake, Data())
+
+    assert second.snapshot == third.snapshot
+    assert second.snapshot.name == f"{first.snapshot.name}-reviewed-1"
+    assert second.split.train.keys.tolist() == first.split.train.keys.tolist()
+    assert second.split.train.labels[0] == (label + 1) % 10
+    assert lake.load(first.snapshot).labels.tolist() != lake.load(second.snapshot).labels.tolist()

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from demlopment.data import answers, lake, ready, remains
+from demlopment.data import answers, doubted, lake, ready, remains, reviews
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
 from demlopment.data.ready import Ready
 
 # A writer's files are of no version until it commits. Two million pictures take minutes, a day is beyond any source.
 ABANDONED_HOURS = 24
-TABLES = (lake.EXAMPLES, lake.QUARANTINE, lake.PINS, remains.REMAINS, answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS)
+TABLES = (
+    *(lake.EXAMPLES, lake.QUARANTINE, lake.PINS, remains.REMAINS, reviews.REVIEWS, reviews.REVIEWED),
+    *(doubted.DOUBTED, answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS),
+)
 
 
 def sweep(root: Path | str, *, abandoned_hours: int = ABANDONED_HOURS, dry_run: bool = False) -> Mapping[str, tuple[str, ...]]:

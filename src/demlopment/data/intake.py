@@ -14,6 +14,7 @@ HALVES = (
     pl.col("key").str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).alias("high"),
     pl.col("key").str.slice(16, 16).str.to_integer(base=16, dtype=pl.UInt64).alias("low"),
 )
+CONTRADICTED = "the same pixels are already labelled "  # by the label that stands after it
 KEY = ("high", "low")
 KNOWN = (*HALVES, pl.col("label").cast(pl.Categorical), pl.col("source").cast(pl.Categorical))
 NOTHING_KNOWN = pl.DataFrame(
@@ -36,6 +37,7 @@ class Intake:
     """Give `fresh` to a table, and ask `added` when it has been read to its end.
 
     known   the rows of the lake, with the columns of `NOTHING_KNOWN`
+    judged  the labels that people gave some of them (key, label)
     reject  is given each batch's bad rows, with their `reasons`
     heard   is told how many rows have been read
     """
@@ -44,11 +46,13 @@ class Intake:
         self,
         classes: Sequence[str],
         known: pl.DataFrame,
+        judged: pl.DataFrame,
         source: Source,
         reject: Callable[[pl.DataFrame], None],
         heard: Callable[[int], None],
     ) -> None:
         self._classes, self._known, self._source = classes, known, source
+        self._judged = judged.select(*HALVES, truth=pl.col("label"))
         self._reject, self._heard = reject, heard
         self._rows = self._fresh = self._rejected = 0
         self._reasons: Counter[str] = Counter()
@@ -82,10 +86,14 @@ class Intake:
         met = self._known.join(named.select(KEY), on=KEY, how="semi").with_columns(pl.col("label", "source").cast(pl.String))
         labelled = pl.concat([met.select(*KEY, "label"), named.select(*KEY, "label")])
         first = labelled.unique(KEY, keep="first", maintain_order=True).rename({"label": "first"})
-        judged = named.join(first, on=KEY, maintain_order="left")
-        reason = pl.format("the same pixels are already labelled {}", pl.col("first"))
-        conflicts = judged.filter(pl.col("label") != pl.col("first")).with_columns(reasons=reason)
-        agreed = judged.filter(pl.col("label") == pl.col("first")).unique((*KEY, "source"), keep="first", maintain_order=True)
+        met_before = named.join(first, on=KEY, maintain_order="left").join(
+            self._judged, on=KEY, how="left", maintain_order="left"
+        )
+        # A label that a person has put in the place of the first is as good; the first stays what its source said.
+        agrees = (pl.col("label") == pl.col("first")) | (pl.col("label") == pl.col("truth")).fill_null(value=False)
+        reason = pl.format(f"{CONTRADICTED}{{}}", pl.col("first"))
+        conflicts = met_before.filter(~agrees).with_columns(reasons=reason)
+        agreed = met_before.filter(agrees).unique((*KEY, "source"), keep="first", maintain_order=True)
         fresh = agreed.join(met, on=(*KEY, "source"), how="anti", maintain_order="left")
         learnt = fresh.select(*KEY, pl.col("label", "source").cast(pl.Categorical))
         self._known = pl.concat([self._known, learnt], rechunk=False)

@@ -15,9 +15,11 @@ import polars as pl
 from demlopment import images
 from demlopment.data import contract, transform
 from demlopment.data.delta import DeltaStore
+from demlopment.data.doubted import Doubted
 from demlopment.data.intake import KNOWN, NOTHING_KNOWN, Added, Intake
 from demlopment.data.ready import Ready
 from demlopment.data.remains import Remains, left
+from demlopment.data.reviews import Reviews
 from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import ATTEMPTS, TableStore
 from demlopment.errors import DataError, NotReadyError
@@ -54,8 +56,9 @@ class Lake:
     ) -> None:
         self._root = root
         self._store = store(root)
-        self._ready, self._remains = Ready(root), Remains(self._store)
-        self._classes = classes
+        self._ready, self._remains, self.reviews = Ready(root), Remains(self._store), Reviews(self._store)
+        self.doubted = Doubted(self._store)
+        self.classes = classes
 
     def add(self, source: Source, heard: Callable[[int], None] = lambda _: None) -> Added:
         """Good rows into `examples`, bad ones with their reasons into `quarantine`, what is there already nowhere.
@@ -67,7 +70,7 @@ class Lake:
         note = {"source": source.name, "sha256": source.sha256}
         for _ in range(ATTEMPTS):
             version = self._store.version(EXAMPLES)
-            intake = Intake(self._classes, self._known(version), source, self._reject, heard)
+            intake = Intake(self.classes, self._known(version), self.reviews.standing(), source, self.reject, heard)
             if self._store.extend(EXAMPLES, intake.fresh(), since=version, note=note):
                 return intake.added()
         raise NotReadyError(f"Other processes keep writing to {self._root}.", "Try again when they are done.")
@@ -81,10 +84,12 @@ class Lake:
         version = self._store.version(EXAMPLES)
         if version is None:
             raise DataError(f"The lake {self._root} holds no examples.", "Ingest something first.")
-        frame = _chosen(self._store.read(EXAMPLES, version=version, columns=("key", "label", "source")), sources)
+        frame, reviewed = self._store.read(EXAMPLES, version=version, columns=("key", "label", "source")), self.reviews.last()
+        frame = self.reviews.corrected(_chosen(frame, sources), reviewed)
         if frame.is_empty():
             raise DataError(f"The lake {self._root} holds no examples of {sorted(sources or ())}.", "Ingest them first.")
         snapshot = Snapshot(name, version, _digest(frame), frame["key"].n_unique(), salt, commit, images.VERSION)
+        self.reviews.note(snapshot, reviewed)
         self._store.insert(PINS, _pin(snapshot, sources), by=("name",), note={"snapshot": name})
         pinned = self.snapshots()[name]
         if (pinned.digest, pinned.salt) != (snapshot.digest, salt):
@@ -114,11 +119,11 @@ class Lake:
         Raises as `rows`.
         """
         pins = [(pinned, sources) for pinned, sources in self._pinned() if pinned == snapshot]
-        meaning = (snapshot, [sources and sorted(sources) for _, sources in pins], tuple(self._classes))
+        meaning = (snapshot, [sources and sorted(sources) for _, sources in pins], tuple(self.classes))
         kept = self._ready.find(*meaning) if pins else None
         if kept is None:
             frame = self.entries(snapshot, ("key", "label", "source", "writer", "image"))
-            kept = transform.examples(frame, self._classes, _order(frame))
+            kept = transform.examples(frame, self.classes, _order(frame))
             if pins:  # the rest of a snapshot is no pin, and is not kept
                 self._ready.keep(kept, *meaning)
         return kept
@@ -187,10 +192,16 @@ class Lake:
             # Also where the snapshot left that source out: its version's files hold the rows, and must not be kept for it.
             kept = _chosen(whole.filter(chosen.fill_null(value=False).not_()), sources)
             self._remains.record(pinned.name, kept, column)
-        self._remains.drop(self._store.read(EXAMPLES, columns=("key", "source"), where=chosen), column)
+        going = self._store.read(EXAMPLES, columns=("key", "source"), where=chosen)
+        self._remains.drop(going, column)
+        self._forget_reviews(going, chosen)
         removed = self._store.remove(EXAMPLES, column, [value], note={"forgotten": column})
         self._ready.clear()  # once more, for what was loaded meanwhile
         return removed
+
+    def reject(self, bad: pl.DataFrame) -> None:
+        """Keep rows (columns of contract.RAW) with their `reasons` in quarantine; those that are there already only once."""
+        self._store.insert(QUARANTINE, _named(bad), by=("name",), note={})
 
     def reject_no_more(self, names: Collection[str]) -> int:
         """Remove bad rows from quarantine, by the names that `Lake.rejected` gave them."""
@@ -226,14 +237,21 @@ class Lake:
         self, pinned: Snapshot, sources: Set[str] | None, entries: pl.DataFrame | None, columns: Sequence[str] | None
     ) -> pl.DataFrame:
         if entries is None:
-            return _chosen(self._store.read(EXAMPLES, version=pinned.version, columns=columns), sources)
-        return left(self._store.read(EXAMPLES, columns=columns), entries)
+            frame = _chosen(self._store.read(EXAMPLES, version=pinned.version, columns=columns), sources)
+        else:
+            frame = left(self._store.read(EXAMPLES, columns=columns), entries)
+        return self.reviews.corrected(frame, self.reviews.counted(pinned))
+
+    def _forget_reviews(self, going: pl.DataFrame, chosen: pl.Expr) -> None:
+        """Of pictures that leave with the last of their rows, and the doubts about them."""
+        reviewed = {*self.reviews.standing()["key"], *self.doubted.all()["key"]}.intersection(going["key"])
+        stays = chosen.fill_null(value=False).not_() & pl.col("key").is_in(sorted(reviewed))
+        staying = self._store.read(EXAMPLES, columns=("key",), where=stays) if reviewed else pl.DataFrame({"key": []})
+        for table in (self.reviews, self.doubted):
+            table.forget(reviewed - set(staying["key"]))
 
     def _known(self, version: int | None) -> pl.DataFrame:
         return NOTHING_KNOWN if version is None else self._store.read(EXAMPLES, version=version, columns=KNOWN)
-
-    def _reject(self, bad: pl.DataFrame) -> None:
-        self._store.insert(QUARANTINE, _named(bad), by=("name",), note={})
 
 
 def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:

@@ -28,8 +28,10 @@ def collect(lake: Lake, settings: Data) -> Collected:
     rows = packaged_digits(settings.source)
     mixed = spoiled(rows)
     ingested = replace(ingest(lake, mixed), planted=len(mixed.frame) - len(rows.frame))
-    # Equal files under one salt are one snapshot, however often they are ingested.
-    snapshot = lake.pin(f"{rows.name}-{rows.sha256[:8]}-{settings.salt}", settings.salt, sources={rows.name}, commit=commit())
+    # Equal files under one salt are one snapshot, however often they are ingested, until somebody has reviewed labels.
+    reviewed = lake.reviews.last()
+    name = f"{rows.name}-{rows.sha256[:8]}-{settings.salt}" + (f"-reviewed-{reviewed}" if reviewed else "")
+    snapshot = lake.pin(name, settings.salt, sources={rows.name}, commit=commit())
     return Collected(ingested, snapshot, *divided(lake, snapshot, settings))
 
 
