@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from demlopment import archive, cli, images
 from demlopment.archive import Archive, Card
-from demlopment.data import Lake, packaged_digits
+from demlopment.data import Lake, RawRows, packaged_digits, spoiled
 from demlopment.errors import DataError
 from demlopment.lifecycle.history import History
 from demlopment.records import Verdict
@@ -287,3 +287,29 @@ def test_an_interruption_that_a_library_made_an_error_of_its_own_is_one(
 
     assert left.value.code == 130
     assert capsys.readouterr().err == "Interrupted. Run the same command again: what was finished is kept.\n"
+
+
+def test_labels_in_question_are_listed_written_out_and_come_back_as_verdicts(tmp_path: Path) -> None:
+    home, lake, folder = tmp_path / "var", Lake(tmp_path / "var" / "lake"), tmp_path / "to-review"
+    rows = packaged_digits()
+    lake.add(spoiled(RawRows(rows.name, rows.sha256, rows.frame.gather_every(100))))
+    lake.pin("before", "salt")
+    ask = [*("--home", str(home)), "data", "review"]
+
+    listed = CliRunner().invoke(cli.app, ask).stdout
+    exported = CliRunner().invoke(cli.app, [*ask, "--export", str(folder)])
+    file = folder / "reviews.csv"
+    file.write_text(re.sub(r",$", ",1", file.read_text(), flags=re.MULTILINE) + "p,nobody,1,,,,,keep\n")
+    nobody = CliRunner().invoke(cli.app, [*ask, "--from", str(file)])
+    taken = CliRunner().invoke(cli.app, [*ask, "--from", str(file), "--by", "ann"]).stdout
+    both = CliRunner().invoke(cli.app, [*ask, "--from", str(file), "--export", str(folder)])
+    lake.pin("after", "salt")
+    changed = CliRunner().invoke(cli.app, ["--home", str(home), "data", "diff", "before", "after"]).stdout
+
+    assert re.search(r"^0 -> 1  [0-9a-f]{64}  contradicted by planted\n1 labels wait for review\.$", listed, re.MULTILINE)
+    assert exported.exit_code == 0
+    assert isinstance(nobody.exception, DataError)
+    assert "2 lines: 1 reviews added, 0 known, 0 without a verdict, 1 in quarantine.\nline 3: no row has this key" in taken
+    assert both.exit_code == 2
+    assert "0 rows added, 0 removed, 1 relabelled." in changed
+    assert CliRunner().invoke(cli.app, ask).stdout == "0 labels wait for review.\n"

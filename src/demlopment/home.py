@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from demlopment.errors import HomeError
+from demlopment.errors import DataError, HomeError
 
 PARTIAL = ".partial"  # the ending of a file that is being written; one that is found was never finished
 WRITER = re.compile(rf"\.(\d+)(?:-(\d*))?{re.escape(PARTIAL)}$")  # the second number is missing from what older releases left
@@ -112,6 +112,28 @@ def replace(path: Path, data: bytes) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder of what is written into the one given, which appears whole or not at all.
+
+    Raises DataError if there is one that holds something, HomeError where nothing can be written.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DataError(f"{folder} is already there.", "Name a folder that does not exist yet.")
+    folder = folder.absolute()
+    partial = folder.with_name(f"{folder.name}{ending()}")
+    with explained(folder):
+        for left in folder.parent.glob("*"):  # not by the folder's name, which may hold a wildcard
+            if left.name.startswith(f"{folder.name}.") and left.is_dir() and abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            yield partial
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def birth(pid: int) -> str:

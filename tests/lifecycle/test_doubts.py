@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from demlopment.cli import app
 from demlopment.data import Lake, RawRows, packaged_digits
+from demlopment.data.queue import waiting
 from demlopment.errors import DataError
 from demlopment.lifecycle.doubts import suspected
 from demlopment.records import Examples
@@ -75,4 +76,5 @@ def test_the_command_shows_them_and_changes_no_label(tmp_path: Path) -> None:
     assert re.search(rf"^ *-0\.\d+  0 -> \d  {key}$", shown.stdout, re.MULTILINE), shown.stdout
     assert re.search(r"\d+ of the 500 labels of few are doubted", shown.stdout)
     assert lake.pin("again", "salt").digest == digest
+    assert key in [item.key for item in waiting(lake)]
     assert isinstance(unknown.exception, DataError)

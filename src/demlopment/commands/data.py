@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from demlopment.home import Home
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
-for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget, review.doubts):
+for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget, review.doubts, review.review):
     app.command()(command)
 
 

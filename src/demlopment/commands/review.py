@@ -1,19 +1,22 @@
-"""`demlopment data doubts`: labels that a person should look at."""
+"""`demlopment data doubts` and `data review`: labels that a person should look at, and what people said of them."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from demlopment.commands.place import home_of, settings_of
 
+Limit = Annotated[int, typer.Option(min=0, help="How many to show.")]
+
 
 def doubts(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[SNAPSHOT]", help="[default: the last one pinned]")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="How many to show.")] = 20,
+    limit: Limit = 20,
 ) -> None:
-    """Show the labels of a snapshot that are likely wrong, the likeliest first; no label is changed.
+    """Find the labels of a snapshot that are likely wrong, and queue them for `data review`; no label is changed.
 
     Networks that did not learn from a row say what it is: a quarter of a minute for 5,000 rows.
 
@@ -22,16 +25,61 @@ def doubts(
     from rich.console import Console
 
     from demlopment.data import Lake
-    from demlopment.lifecycle.doubts import suspected
+    from demlopment.lifecycle.doubts import doubted
     from demlopment.lifecycle.narrator import Telling
     from demlopment.terminal import Terminal
 
     settings = settings_of(context)
     lake = Lake(home_of(settings).lake)
     snapshot = lake.named(name or next(reversed(lake.snapshots()), ""))
-    examples = lake.load(snapshot)
     with Terminal(Console()) as terminal, Telling(terminal, time.time).step("Ask networks that did not learn from it") as step:
-        found = suspected(examples, settings.training, step.progress)
-        step.sentence = f"{len(found)} of the {len(examples)} labels of {snapshot.name} are doubted"
-    for doubt in found[:limit]:
-        typer.echo(f"{doubt.margin:6.3f}  {doubt.label} -> {doubt.suggestion}  {examples.keys[doubt.row]}")
+        found = doubted(lake, snapshot, settings.training, step.progress)
+        step.sentence = f"{len(found)} of the {snapshot.rows} labels of {snapshot.name} are doubted"
+    for key, label, suggestion, score in found.head(limit).select("key", "label", "suggestion", "score").iter_rows():
+        typer.echo(f"{score:6.3f}  {label} -> {suggestion}  {key}")
+
+
+def review(
+    context: typer.Context,
+    limit: Limit = 20,
+    export: Annotated[Path | None, typer.Option("--export", help="Write what waits into a new folder, with pictures.")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Take the verdicts of a reviews.csv back.")] = None,
+    by: Annotated[str, typer.Option("--by", help="Who gave these verdicts.")] = "",
+) -> None:
+    """List the labels that wait for a person, write them out for one, or take verdicts back.
+
+    A verdict is keep, drop or a class. Labels change in the snapshots that are pinned from then on.
+
+    Example: demlopment data review --export to-review
+    """
+    if export is not None and source is not None:
+        raise typer.BadParameter("Give one of --export and --from.")
+    from demlopment.data import Lake, queue
+
+    home = home_of(settings_of(context))
+    lake = Lake(home.lake)
+    if source is not None:
+        from demlopment.data.verdicts import take
+
+        with home.locked("turn"):
+            taken = take(lake, source, by, time.time())
+        typer.echo(
+            f"{taken.lines} lines: {taken.added} reviews added, {taken.known} known, {taken.empty} without a verdict, "
+            f"{len(taken.refused)} in quarantine."
+        )
+        for number, reasons in taken.refused.items():
+            typer.echo(f"line {number}: {reasons}")
+    elif export is not None:
+        count = queue.export(lake, export)
+        typer.echo(
+            f"{count} labels are in {export}: fill the column verdict of {queue.FILE}, and give it to `data review --from`."
+        )
+    else:
+        waiting = queue.waiting(lake)
+        for item in waiting[:limit]:
+            typer.echo(f"{item.label} -> {item.suggestion}  {item.key}  {item.why}{_scored(item.score)}")
+        typer.echo(f"{len(waiting)} labels wait for review.")
+
+
+def _scored(score: float | None) -> str:
+    return "" if score is None else f" {score:.3f}"

@@ -1,7 +1,6 @@
 """What pinned snapshots hold, how two differ, and their rows as files for others. Changes nothing in the lake."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from demlopment import home, images
 from demlopment.data import transform
 from demlopment.data.lake import Lake
 from demlopment.data.sources import FEEDBACK
-from demlopment.errors import DataError
 from demlopment.records import Snapshot
 
 SEEN = ("key", "label", "writer", "source", "origin")
@@ -68,22 +66,10 @@ def checkout(lake: Lake, snapshot: Snapshot, folder: Path, *, pictures: bool = F
 
     The folder appears whole or not at all. Raises DataError if it exists and holds something, and as Lake.rows.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DataError(f"{folder} is already there.", "Name a folder that does not exist yet.")
-    folder = folder.absolute()
-    partial = folder.with_name(f"{folder.name}{home.ending()}")
-    with home.explained(folder):
-        for left in folder.parent.glob("*"):  # not by the folder's name, which may hold a wildcard
-            if left.name.startswith(f"{folder.name}.") and left.is_dir() and home.abandoned(left):
-                shutil.rmtree(left, ignore_errors=True)
-        try:
-            partial.mkdir(parents=True)
-            _write(partial, lake.rows(snapshot), pictures=pictures)
-            (partial / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
-            partial.replace(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return folder
+    with home.new_folder(folder) as partial:
+        _write(partial, lake.rows(snapshot), pictures=pictures)
+        (partial / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
+    return folder.absolute()
 
 
 def _write(folder: Path, rows: pl.DataFrame, *, pictures: bool) -> None:

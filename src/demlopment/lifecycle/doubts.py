@@ -3,14 +3,36 @@
 from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 
 from demlopment import training
+from demlopment.data import Lake
+from demlopment.data.doubted import COLUMNS
 from demlopment.data.doubts import Doubt, doubts, folds
 from demlopment.lifecycle.workshop import CLASSES
-from demlopment.records import Examples
+from demlopment.records import Examples, Snapshot
 from demlopment.settings import Training
 
 FOLDS, EPOCHS = 3, 8  # a quarter of a minute for 5,000 digits on one core; docs/lab-notes.md has what others find
+
+
+def doubted(
+    lake: Lake, snapshot: Snapshot, recipe: Training, progress: Callable[[int, int], None] = lambda *_: None
+) -> pl.DataFrame:
+    """Doubt the labels of a snapshot, and put the doubts into the lake, where they wait for a person.
+
+    As a table with the columns of data.doubted.COLUMNS, the likeliest errors first. Raises as `suspected` and Lake.load.
+    """
+    examples = lake.load(snapshot)
+    found = suspected(examples, recipe, progress)
+    rows = [
+        (str(examples.keys[each.row]), CLASSES[each.label], CLASSES[each.suggestion], each.margin, snapshot.name)
+        for each in found
+    ]
+    table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
+    if rows:
+        lake.doubted.add(table)
+    return table
 
 
 def suspected(

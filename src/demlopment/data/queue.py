@@ -1,0 +1,80 @@
+"""What a person should look at: labels that are doubted or contradicted, and that nobody has reviewed. Decides nothing."""
+
+import hashlib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import polars as pl
+
+from demlopment import images
+from demlopment.data import transform
+from demlopment.data.intake import CONTRADICTED
+from demlopment.data.lake import Lake
+from demlopment.home import new_folder
+
+FILE = "reviews.csv"
+VERDICT = "verdict"  # the column that a person fills
+PICTURES = "pictures"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One label in question."""
+
+    key: str
+    label: str  # that the row has
+    suggestion: str
+    why: str
+    score: float | None  # of a doubt: its margin, -1 to 0, the lower the likelier wrong
+    snapshot: str | None  # in which it was doubted
+
+
+SCHEMA = {field.name: pl.Float64 if field.name == "score" else pl.String for field in fields(Item)}
+
+
+def waiting(lake: Lake) -> tuple[Item, ...]:
+    """Every label in question: contradictions first, then doubts, the likeliest error first.
+
+    A row that was reviewed, whatever the verdict, is in question no more; neither is one that is gone.
+    """
+    asked = pl.concat([_contradictions(lake), lake.doubted.all().with_columns(why=pl.lit("doubted")).select(*SCHEMA)])
+    unseen = asked.join(lake.reviews.standing(), on="key", how="anti", maintain_order="left")
+    once = unseen.unique(("key", "suggestion"), keep="first", maintain_order=True)
+    held = lake.now(pl.col("key").is_in(once["key"].to_list()), ("key", "label")).unique("key")
+    # A doubt is about the label that it names: of another label that the row has by now it says nothing.
+    present = once.join(held, on=("key", "label"), how="semi", maintain_order="left")
+    return tuple(Item(**row) for row in present.to_dicts())
+
+
+def export(lake: Lake, folder: Path) -> int:
+    """Write what waits into a new folder, the pictures and `reviews.csv` with an empty column `verdict`; how many it is.
+
+    The folder appears whole or not at all. Raises DataError if it exists and holds something.
+    """
+    items = waiting(lake)
+    rows = lake.now(pl.col("key").is_in([item.key for item in items]), ("key", "image")).unique("key")
+    with new_folder(folder) as partial:
+        (partial / PICTURES).mkdir()
+        for key, picture in zip(rows["key"], transform.pixels(rows), strict=True):
+            (partial / PICTURES / f"{key}.png").write_bytes(images.encode_png(picture))
+        listed = pl.DataFrame([asdict(item) for item in items], schema=SCHEMA)
+        picture = pl.format(f"{PICTURES}/{{}}.png", "key").alias("picture")
+        listed.select(picture, *SCHEMA, pl.lit(None, pl.String).alias(VERDICT)).write_csv(partial / FILE)
+    return len(items)
+
+
+def _contradictions(lake: Lake) -> pl.DataFrame:
+    """Rows in quarantine whose picture the lake has with another label, which is the one in question."""
+    rejected = lake.rejected()
+    if rejected.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    bad = rejected.filter(pl.col("reasons").str.starts_with(CONTRADICTED)).sort("source", "origin", "row")
+    keys = [hashlib.sha256(image).hexdigest() for image in bad["image"]]  # they were prepared before they contradicted
+    columns = {
+        "label": pl.col("reasons").str.strip_prefix(CONTRADICTED),
+        "suggestion": pl.col("label"),
+        "why": pl.format("contradicted by {}", "source"),
+        "score": pl.lit(None, pl.Float64),
+        "snapshot": pl.lit(None, pl.String),
+    }
+    return bad.select(pl.Series("key", keys, pl.String), **columns)

@@ -1,0 +1,111 @@
+"""Reviews as they come back: a `reviews.csv` whose column `verdict` a person has filled. Judges each line, and shows none."""
+
+import csv
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from demlopment.data.contract import RAW, SEPARATOR
+from demlopment.data.lake import Lake
+from demlopment.data.queue import VERDICT
+from demlopment.data.reviews import Review
+from demlopment.data.sources.port import digest, own_name, unreadable
+from demlopment.errors import DataError
+
+KEEP, DROP = "keep", "drop"
+NEEDED = ("key", "label", VERDICT)
+FORMAT = f"Give a file as `demlopment data review --export` writes it, with the columns {', '.join(NEEDED)}."
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of the lines of one file: lines = added + known + empty + refused."""
+
+    lines: int
+    added: int
+    known: int  # verdicts that were taken before, or that stand already by the same person
+    empty: int  # without a verdict yet
+    refused: Mapping[int, str]  # number of the line -> every reason; these are in quarantine
+
+
+def take(lake: Lake, path: Path, by: str, at: float) -> Taken:
+    """Add the verdicts of a file to the reviews, as given by a person at a time (seconds since 1970).
+
+    A verdict is "keep", "drop" or a class; "keep" keeps the label that the file shows. A bad line goes to quarantine
+    with its reasons, and stops no other. One commit for all good lines: cut off anywhere, it is simply repeated.
+    Raises DataError if the file cannot be read, or nobody is named.
+    """
+    if not by.strip():
+        raise DataError("Nobody is named who gave these reviews.", "Say who it was with --by.")
+    sha256, lines = digest(path), _lines(path)
+    keys = [line["key"] for line in lines.values()]
+    held = set(lake.now(pl.col("key").is_in(keys), ("key",))["key"])
+    given = {number: line for number, line in lines.items() if line[VERDICT]}
+    refused = {number: _reasons(line, held, lake.classes) for number, line in given.items()}
+    refused = {number: reasons for number, reasons in refused.items() if reasons}
+    if refused:
+        lake.reject(_rejected({number: given[number] for number in refused}, refused, own_name(path.stem, sha256), sha256))
+    reviews = [
+        Review(line["key"], line["label"], _label(line), by.strip(), at, sha256, number)
+        for number, line in given.items()
+        if number not in refused
+    ]
+    added = lake.reviews.add(reviews)
+    return Taken(len(lines), added, len(reviews) - added, len(lines) - len(given), refused)
+
+
+def _lines(path: Path) -> dict[int, dict[str, str]]:
+    """The needed columns of each line, stripped, by the line's number. What spreadsheets make of a file is read too."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8.", FORMAT) from error
+    head = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",")
+    try:
+        absent = [column for column in NEEDED if column not in (reader.fieldnames or [])]
+        if absent:
+            raise DataError(f"{path} has no column {absent[0]}.", FORMAT)
+        lines = {}
+        for line in reader:
+            lines[reader.line_num] = {column: (line[column] or "").strip() for column in NEEDED}
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read after line {reader.line_num}: {error}.", FORMAT) from error
+    return lines
+
+
+def _reasons(line: Mapping[str, str], held: Collection[str], classes: Sequence[str]) -> str:
+    """Everything that is wrong with a line that has a verdict; "" where nothing is."""
+    verdict, wrong = line[VERDICT], []
+    if line["key"] not in held:
+        wrong.append("no row has this key")
+    if verdict not in classes and verdict.lower() not in (KEEP, DROP):
+        wrong.append(f"verdict is neither {KEEP}, {DROP} nor a class")
+    if verdict.lower() == KEEP and line["label"] not in classes:
+        wrong.append("label that is kept is none of the classes")
+    return SEPARATOR.join(wrong)
+
+
+def _label(line: Mapping[str, str]) -> str | None:
+    return {KEEP: line["label"], DROP: None}.get(line[VERDICT].lower(), line[VERDICT])
+
+
+def _rejected(lines: Mapping[int, Mapping[str, str]], reasons: Mapping[int, str], source: str, sha256: str) -> pl.DataFrame:
+    """Bad lines as rows of quarantine, which have no picture."""
+    count = len(lines)
+    columns = {
+        "image": [None] * count,
+        "format": ["review"] * count,
+        "label": [line[VERDICT] for line in lines.values()],
+        "writer": [None] * count,
+        "source": [source] * count,
+        "licence": [""] * count,
+        "origin": [sha256] * count,
+        "row": list(lines),
+    }
+    return pl.DataFrame(columns, schema=RAW).with_columns(reasons=pl.Series(list(reasons.values()), dtype=pl.String))
