@@ -39,7 +39,9 @@ def test_digits_that_are_as_expected_are_not_remarked_upon() -> None:
 def test_what_is_not_expected_is_told_or_stops_as_the_settings_say() -> None:
     found = collect.collect(Lake("memory", MemoryStore), Data(most_ink=0.1))
 
-    assert loop.warned(found) == "; warning: the mean ink is 0.131, expected 0.03 to 0.1"
+    assert loop.warned(found) == (
+        "; warning: the mean ink is 0.131, expected 0.03 to 0.1; 1 labels wait for `demlopment data review`"
+    )  # the label is one of the planted bad rows
     with pytest.raises(DataError, match=r"is not as expected: the mean ink is 0\.\d+, expected 0.03 to 0.1"):
         collect.collect(Lake("memory", MemoryStore), Data(most_ink=0.1, unexpected="stop"))
 
@@ -52,6 +54,7 @@ def test_a_turn_after_reviews_learns_from_the_corrected_labels_under_a_name_of_t
     lake.reviews.add([Review(key, str(label), str((label + 1) % 10), "ann", 1.0, "file", 1)])
     second, third = collect.collect(lake, Data()), collect.collect(lake, Data())
 
+    assert (first.waiting, second.waiting) == (1, 1)
     assert second.snapshot == third.snapshot
     assert second.snapshot.name == f"{first.snapshot.name}-reviewed-1"
     assert second.split.train.keys.tolist() == first.split.train.keys.tolist()

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from demlopment.data import Lake, packaged_digits
+from demlopment.data.doubted import COLUMNS
 from demlopment.errors import ArchiveError, DataError
 from demlopment.home import Home
 from demlopment.lifecycle.history import History
@@ -39,7 +41,9 @@ def test_an_empty_lake_is_named(tmp_path: Path) -> None:
 
 
 def test_the_first_candidate_is_champion_and_an_equal_one_is_refused(home: Home) -> None:
-    narrator = ListNarrator()
+    narrator, lake = ListNarrator(), Lake(home.lake)
+    key, label = lake.now(pl.col("row") == 0, ("key", "label")).row(0)
+    lake.doubted.add(pl.DataFrame([(key, label, "9", -0.5, "all")], schema=COLUMNS, orient="row"))
     wary = SHORT.model_copy(update={"data": Data(least_class_share=0.2)})
 
     first, second = learn(home, SHORT, narrator), learn(home, wary, narrator)
@@ -52,6 +56,7 @@ def test_the_first_candidate_is_champion_and_an_equal_one_is_refused(home: Home)
     assert len(History(home.history).entries()) == 2
     warned = ["Warning: the share of the rarest class is 0.1, expected 0.2 to 1." in said for _, said in narrator.heard]
     assert warned.count(True) == 1, "only of the second, which expected more"
+    assert any("1 labels wait for `demlopment data review`." in said for _, said in narrator.heard)
 
 
 def test_a_better_one_is_challenger_and_answers_nobody_until_it_is_crowned(home: Home) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from demlopment.data import DIGITS, Lake, RawRows, expectations, packaged_digits, refuse_leaks, returned, split, spoiled
+from demlopment.data.queue import waiting
 from demlopment.errors import DataError
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.provenance import commit
@@ -21,6 +22,7 @@ class Collected:
     snapshot: Snapshot
     split: Split
     unexpected: tuple[str, ...] = ()  # what is not as the settings expect it, in words
+    waiting: int = 0  # labels that are doubted or contradicted, and that nobody has reviewed
 
 
 def collect(lake: Lake, settings: Data) -> Collected:
@@ -32,7 +34,7 @@ def collect(lake: Lake, settings: Data) -> Collected:
     reviewed = lake.reviews.last()
     name = f"{rows.name}-{rows.sha256[:8]}-{settings.salt}" + (f"-reviewed-{reviewed}" if reviewed else "")
     snapshot = lake.pin(name, settings.salt, sources={rows.name}, commit=commit())
-    return Collected(ingested, snapshot, *divided(lake, snapshot, settings))
+    return Collected(ingested, snapshot, *divided(lake, snapshot, settings), len(waiting(lake)))
 
 
 def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) -> Collected:
@@ -56,7 +58,7 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str) ->
 def everything(lake: Lake, settings: Data, name: str) -> Collected:
     """Pin and split all that the lake holds; nothing comes in."""
     snapshot = lake.pin(name, settings.salt, commit=commit())
-    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, *divided(lake, snapshot, settings))
+    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, *divided(lake, snapshot, settings), len(waiting(lake)))
 
 
 def divided(lake: Lake, snapshot: Snapshot, settings: Data) -> tuple[Split, tuple[str, ...]]:

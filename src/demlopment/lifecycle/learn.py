@@ -32,6 +32,8 @@ def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], 
             candidate = workshop.develop(purpose, collected.split.train, collected, step.progress)
             verdict = workshop.judge(candidate, scores)
             step.sentence = " ".join((verdict.reason, *(f"Warning: {each}." for each in collected.unexpected)))
+            if collected.waiting:
+                step.sentence += f" {collected.waiting} labels wait for `demlopment data review`."
         if verdict.decision == "promote":
             with telling.step("Load it into the endpoint") as step, reached(home, settings.endpoint) as rollout:
                 rollout.bring_up(candidate.archive)

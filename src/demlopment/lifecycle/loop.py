@@ -117,8 +117,9 @@ def ingest(lake: Lake, settings: Settings, telling: Telling) -> Collected:
 
 
 def warned(collected: Collected) -> str:
-    """What is not as the settings expect it, as the end of a sentence; nothing where all is."""
-    return "".join(f"; warning: {each}" for each in collected.unexpected)
+    """What is not as the settings expect it and how many labels are in question, as the end of a sentence, or nothing."""
+    waiting = f"; {collected.waiting} labels wait for `demlopment data review`" if collected.waiting else ""
+    return "".join(f"; warning: {each}" for each in collected.unexpected) + waiting
 
 
 def open_with_a_weak_champion(workshop: Workshop, first: Collected, telling: Telling) -> Candidate:
