@@ -116,6 +116,17 @@ def test_bad_rows_of_a_users_file_are_in_quarantine_with_their_reasons(tmp_path:
     assert "label outside 0 to 9" in listed.stdout
 
 
+def test_lines_that_leave_open_where_their_label_stands_are_taken_once_that_is_said(tmp_path: Path) -> None:
+    source = tmp_path / "mine.csv"
+    source.write_text("".join(f"{label}," + "0," * 300 + "255," * 80 + "0," * 403 + "9\n" for label in (3, 4)))
+
+    asked = run("data", "ingest", "--from", source, home=tmp_path / "var")
+    told = run("data", "ingest", "--from", source, "--labels", "first", home=tmp_path / "var")
+
+    assert_two_sentences(asked, source.name, "--labels first")
+    assert told.stdout.startswith("2 rows: 1 added, 0 known, 1 in quarantine"), "the same pixels have two labels"
+
+
 def assert_two_sentences(result: subprocess.CompletedProcess[str], *names: str) -> None:
     assert result.returncode != 0
     assert "Traceback" not in result.stderr

@@ -10,9 +10,11 @@ from demlopment.errors import DataError
 SIDE = 56  # pixels of the picture: twice what the network sees, so that preparing it only ever shrinks
 BOX = 40  # what the longer side of the points is scaled to
 PEN = 5.0  # diameter: an eighth of the box, as MNIST's strokes are
-AT_ONCE = 64  # segments: 64 * 56 * 56 distances are 1.6 MB
+REACH = PEN / 2 + 0.5  # of a point, to the centre of the farthest pixel that the pen touches there
+AT_ONCE = 64  # segments: were each as long as the picture, 64 * 56 * 56 distances would be 1.6 MB
 
 Points = npt.NDArray[np.float64]  # (n, 2): x to the right, y down
+Places = npt.NDArray[np.int64]
 
 
 def drawn(strokes: Sequence[Points]) -> npt.NDArray[np.uint8]:
@@ -33,8 +35,10 @@ def drawn(strokes: Sequence[Points]) -> npt.NDArray[np.uint8]:
     nearest = np.full(SIDE * SIDE, np.inf)
     for first in range(0, len(starts), AT_ONCE):
         part = slice(first, first + AT_ONCE)
-        np.minimum(nearest, _squared_distances(starts[part], ends[part]).min(axis=0), out=nearest)
-    cover = np.clip(PEN / 2 + 0.5 - np.sqrt(nearest), 0, 1)
+        segments, rows, columns = _touched(starts[part], ends[part])
+        squares = _squared_distances(starts[part][segments], ends[part][segments], rows, columns)
+        np.minimum.at(nearest, rows * SIDE + columns, squares)
+    cover = np.clip(REACH - np.sqrt(nearest), 0, 1)
     return np.asarray(np.rint(255 * cover), np.uint8).reshape(SIDE, SIDE)
 
 
@@ -51,12 +55,22 @@ def _segments(strokes: Sequence[Points], points: Points) -> tuple[Points, Points
     return np.where(later[:, None], ends, starts), np.where(later[:, None], starts, ends)
 
 
-def _squared_distances(starts: Points, ends: Points) -> npt.NDArray[np.float64]:
-    """(m, 56 * 56): from each segment to the centre of each pixel."""
-    centres = np.arange(SIDE) + 0.5
-    right = np.tile(centres, SIDE) - starts[:, :1]
-    down = np.repeat(centres, SIDE) - starts[:, 1:]
-    run, fall = (ends - starts).T[:, :, None]
+def _touched(starts: Points, ends: Points) -> tuple[Places, Places, Places]:
+    """Every segment with every pixel that it may touch: number of the segment, row and column, (k,) each."""
+    low = np.clip(np.floor(np.minimum(starts, ends) - REACH), 0, SIDE - 1).astype(np.int64)
+    high = np.clip(np.ceil(np.maximum(starts, ends) + REACH), 1, SIDE).astype(np.int64)
+    width, height = (high - low).T
+    sizes = width * height
+    segments = np.repeat(np.arange(len(starts)), sizes)
+    places = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rows, columns = np.divmod(places, width[segments])
+    return segments, low[segments, 1] + rows, low[segments, 0] + columns
+
+
+def _squared_distances(starts: Points, ends: Points, rows: Places, columns: Places) -> Points:
+    """(k,): from each segment to the centre of its pixel."""
+    right, down = columns + 0.5 - starts[:, 0], rows + 0.5 - starts[:, 1]
+    run, fall = (ends - starts).T
     length = run**2 + fall**2
     along = np.clip((right * run + down * fall) / np.where(length > 0, length, 1), 0, 1)
     return np.asarray((right - along * run) ** 2 + (down - along * fall) ** 2, np.float64)

@@ -15,7 +15,7 @@ import pytest
 
 from demlopment.data.contract import RAW
 from demlopment.data.lake import Lake
-from demlopment.data.sources import Source, packaged_digits, port
+from demlopment.data.sources import Source, packaged_digits, port, returned
 from demlopment.data.sources.delimited import delimited
 from demlopment.data.sources.folders import pictures as filed
 from demlopment.data.sources.idx import idx
@@ -36,6 +36,17 @@ def csv_with_names(folder: Path, count: int) -> Path:
     rows = "".join(f"{number % 10}," + "0," * 300 + "255," * 80 + "0," * 403 + "0\n" for number in range(count))
     path.write_bytes(gzip.compress(f"{names}\n{rows}".encode(), 1))
     return path
+
+
+def came_back(folder: Path, count: int) -> Path:
+    np.save(folder / "pictures.npy", pictures(count))
+    return folder / "pictures.npy"
+
+
+def from_production(path: Path) -> Source:
+    """No file is read in production: the rows are in memory."""
+    shown = np.load(path)
+    return returned(shown, [str(number % 10) for number in range(len(shown))], [f"request {n}" for n in range(len(shown))])
 
 
 def qmnist(folder: Path, count: int) -> Path:
@@ -100,7 +111,7 @@ STREAMED = [each for each in SOURCES if each.id != "packaged"]
 BOUNDED = [each for each in STREAMED if each.id != "zip"]  # of a zip, names and places of all members are in memory
 
 
-@pytest.mark.parametrize(("made", "opened"), SOURCES)
+@pytest.mark.parametrize(("made", "opened"), [*SOURCES, *IN_MEMORY])
 class TestEverySource:
     """The conformance of the port."""
 
