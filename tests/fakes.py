@@ -1,6 +1,6 @@
 """Fakes and made-up records that tests share. Only append."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -17,9 +17,11 @@ from demlopment.intervals import wilson
 from demlopment.lifecycle.story import Fit, Ingested, Sample, Story
 from demlopment.records import (
     ArmReading,
+    BadRow,
     DriftReport,
     DriftTest,
     Epoch,
+    Exhibit,
     Interval,
     Reading,
     Scores,
@@ -60,6 +62,7 @@ def story(**changes: Any) -> Story:
         torn_units=0,
         champion="digits 4.0",
         report_steps=STORY_STEPS,
+        quarantine=STORY_QUARANTINE,
     )
     return replace(whole, **changes)
 
@@ -110,6 +113,18 @@ STORY_VERDICTS = (
         "digits 4.0 reads 31 more of the 137 new digits correctly than digits 3.0 and is no worse on the old ones.",
         {"p_value": 2.3e-7, "rows": 137, "candidate": {"accuracy": 0.956}, "champion": {"accuracy": 0.73}},
     ),
+)  # fmt: skip
+STORY_PICTURE = images.encode_png(np.eye(28, dtype=np.uint8) * 255)
+STORY_QUARANTINE = (
+    Exhibit(
+        "label outside 0 to 9", 3,
+        tuple(BadRow(label, "mnist-5k", STORY_PICTURE, 784) for label in ("12", "x", "-1")),
+    ),
+    Exhibit(
+        "image is 783 bytes, not 784", 2,
+        (BadRow("4", "mnist-5k", None, 783, bytes(8)), BadRow(None, "planted", None, 0)),
+    ),
+    Exhibit("image missing", 1, (BadRow("4", "mnist-5k", None, None),)),
 )  # fmt: skip
 STORY_STEPS = (
     ("Ingest", "4,998 digits kept, 6 bad rows quarantined", 1.2),
@@ -212,6 +227,9 @@ class MemoryStore:
         found = versions[wanted] if where is None else versions[wanted].filter(where)
         return found.select(list(columns) if columns else pl.all())
 
+    def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
+        return self.tables[table][-1].iter_slices(size) if table in self.tables else iter(())
+
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
         taken = list(frames)
         for frame in taken:
@@ -236,6 +254,15 @@ class MemoryStore:
                 versions.append(pl.concat([versions[-1], fresh]))
                 self.notes.append(note)
             return len(fresh)
+
+    def amend(self, table: str, frame: pl.DataFrame, *, by: str, note: Mapping[str, str]) -> int:
+        with self._lock:
+            versions = self.tables.get(table, [])
+            met = frame.join(versions[-1], on=by, how="semi") if versions else frame.clear()
+            if not met.is_empty():
+                versions.append(versions[-1].update(met, on=by))
+                self.notes.append(note)
+            return len(met)
 
     def append(self, table: str, frame: pl.DataFrame, *, batch: str) -> bool:
         check_storable(table, frame)

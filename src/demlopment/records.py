@@ -64,6 +64,26 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class BadRow:
+    """One row that is in quarantine, as it may be shown to people."""
+
+    label: str | None  # as it came
+    source: str
+    picture: bytes | None  # a PNG of our own making, 28 x 28; None where the row has no picture that can be read
+    size: int | None  # bytes of the picture as it came; None where there is none
+    head: bytes = b""  # the first of them
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One reason why rows are in quarantine, with a few of them."""
+
+    reason: str
+    rows: int  # that have it; a row with two reasons counts under both
+    shown: tuple[BadRow, ...]
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One pass over the training rows, measured on the validation part with the averaged weights."""
 
@@ -196,7 +216,7 @@ class Reading:
 class Verdict:
     """A decision of the loop with its evidence; a "no" is a record like a "yes"."""
 
-    kind: Literal["gate", "experiment", "drift", "hand"]  # "hand": a person decided
+    kind: Literal["data", "gate", "experiment", "drift", "hand"]  # "data": a snapshot; "hand": a person decided
     decision: Decision
     subject: str  # what was judged, e.g. "digits 2.0"
     against: str  # what it was compared with; "" for nothing

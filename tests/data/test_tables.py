@@ -133,6 +133,36 @@ class TestEveryTableStore:
         assert store.batches("t", ["one"]) == {"one"}
         assert store.version("none") is None
 
+    def test_slices_hold_every_row_once_and_nothing_that_was_written_meanwhile(self, store: TableStore) -> None:
+        for keys in ("abc", "d", "ef"):
+            store.insert("t", rows(*keys), by=("key",), note={})
+        whole = [frame["key"].to_list() for frame in store.slices("t", 4)]
+        slices = store.slices("t", 4)
+
+        first = next(slices)
+        store.remove("t", "key", {"a", "b", "c", "d", "e"}, note={})
+        store.insert("t", rows("g"), by=("key",), note={})
+        (second,) = slices
+
+        assert [first["key"].to_list(), second["key"].to_list()] == whole
+        assert [len(each) for each in whole] == [4, 2]
+        assert sorted("".join(whole[0] + whole[1])) == list("abcdef")
+        assert first.schema == rows("a").schema
+        assert list(store.slices("none", 4)) == []
+
+    def test_amended_rows_have_the_new_values_and_nothing_else_changes(self, store: TableStore) -> None:
+        store.insert("t", rows("a", "b", "it's"), by=("key",), note={})
+        news = pl.DataFrame({"key": ["it's", "never"], "number": [7, 8]})
+
+        amended = store.amend("t", news, by="key", note={"why": "a test"})
+        version = store.version("t")
+        nothing = [store.amend("t", each, by="key", note={}) for each in (news[1:], news.clear())]
+
+        assert (amended, nothing, store.amend("none", news, by="key", note={})) == (1, [0, 0], 0)
+        assert (store.version("t"), store.version("none")) == (version, None)
+        expected = rows("a", "b", "it's").with_columns(number=pl.Series([None, None, 7], dtype=pl.Int64))
+        assert_frame_equal(store.read("t").sort("key"), expected)
+
     def test_a_version_that_never_was_is_refused(self, store: TableStore) -> None:
         store.insert("t", rows("a"), by=("key",), note={})
 

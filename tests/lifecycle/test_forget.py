@@ -69,15 +69,15 @@ def holders(root: Path, picture: bytes) -> list[str]:
 
 
 def test_after_forgetting_and_collecting_no_file_holds_the_picture(home: Home) -> None:
-    picture = PICTURE.tobytes()
-    before = holders(home.root, picture)
+    pictures = PICTURE.tobytes(), CAME_BACK[0].tobytes()  # as it was prepared, and as it came
+    before = [path for picture in pictures for path in holders(home.root, picture)]
 
     done = forget(home, "source", "feedback")
     sweep(home.lake)
 
     assert {name.split("/")[1] for name in before} == {"examples", "quarantine", "predictions", "journal"}
     assert (done.examples, done.quarantined, done.predictions, done.waiting) == (1, 1, 3, 0)
-    assert holders(home.root, picture) == []
+    assert [holders(home.root, picture) for picture in pictures] == [[], []]
     left = everything(home, Answers(home.lake))
     assert [each.request_id for each in left.predictions] == ["other-lake", "other-journal"]
     assert left.feedback == []

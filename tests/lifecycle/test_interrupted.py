@@ -92,7 +92,7 @@ def test_the_next_demo_tells_its_whole_story_on_what_they_left(home: Path) -> No
 
     assert "0 digits added, 5000 known" in told
     assert "answers every request" in told
-    assert len(History(home / "history.db").entries()) == before + 6
+    assert len(History(home / "history.db").entries()) == before + 7
     # What the networks reach in so few epochs is not asserted here; what the loop around them does, is.
     for claim in ("All 6 planted bad rows were caught", "All 975 answers were journalled", "Every user met one model only"):
         assert f"yes  {claim}" in told, told + errors

@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from demlopment.lifecycle import policy
-from demlopment.records import ArmReading, DriftReport, DriftTest, Interval, Reading, TrafficPlan
+from demlopment.records import ArmReading, DriftReport, DriftTest, Interval, Reading, Snapshot, TrafficPlan
 
 
 def window(start: int, p_value: float) -> DriftReport:
@@ -24,6 +26,17 @@ def test_the_first_alarm_asks_to_retrain_and_is_the_evidence() -> None:
     assert "Requests 100 to 199" in verdict.reason
     assert "ink" in verdict.reason
     assert json.loads(json.dumps(verdict.evidence))["start"] == 100
+
+
+@pytest.mark.parametrize(("stop", "decision"), [(True, "refuse"), (False, "continue")])
+def test_a_snapshot_that_is_not_as_expected_is_learnt_from_or_not(*, stop: bool, decision: str) -> None:
+    snapshot = Snapshot("train-2", 3, "ab" * 32, 100, "salt")
+
+    verdict = policy.of_data(snapshot, "train-1", ["the ink is 2", "the paper is 3"], stop=stop)
+
+    assert (verdict.kind, verdict.decision, verdict.subject, verdict.against) == ("data", decision, "train-2", "train-1")
+    assert verdict.reason == "The snapshot 'train-2' is not as expected: the ink is 2; the paper is 3."
+    assert json.loads(json.dumps(verdict.evidence))["unexpected"] == ["the ink is 2", "the paper is 3"]
 
 
 def test_an_experiment_is_decided_as_it_reads() -> None:

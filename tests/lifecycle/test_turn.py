@@ -70,7 +70,8 @@ def test_every_verdict_of_the_story_is_in_the_history_in_its_order(turned: Turne
     assert [(verdict.kind, verdict.decision) for verdict in recorded] == [
         (verdict.kind, verdict.decision) for verdict in turned.story.verdicts
     ]
-    assert [verdict.kind for verdict in recorded] == ["gate", "gate", "gate", "experiment", "drift", "gate"]
+    assert [verdict.kind for verdict in recorded] == ["gate", "gate", "gate", "experiment", "drift", "data", "gate"]
+    assert "new rows differ so much" in recorded[5].reason, "they are what the other pens wrote"
     assert {"promote", "refuse", "retrain"} <= {verdict.decision for verdict in recorded}
     assert all(json.loads(json.dumps(verdict.evidence)) for verdict in recorded)
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from demlopment import web
+from demlopment.records import BadRow, Exhibit
 from tests import fakes
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -109,8 +110,9 @@ def test_words_that_are_too_long_for_a_phone_are_broken(site: Site, tmp_path: Pa
     verdicts = tuple(replace(verdict, subject=word, reason=word, evidence={word: word}) for verdict in story.verdicts)
     ingests = tuple(replace(ingest, source=word, quarantined={word: 1}) for ingest in story.ingests)
     steps = ((word, word, 1.0),)
+    bad = (Exhibit(word, 1, (BadRow(word, word, None, 9, word.encode()),)),)
 
-    page = web.render(replace(story, champion=word, verdicts=verdicts, ingests=ingests, report_steps=steps))
+    page = web.render(replace(story, champion=word, verdicts=verdicts, ingests=ingests, report_steps=steps, quarantine=bad))
     found = measured(site, page, 390, tmp_path)
 
     assert found["wanted"] <= found["given"]

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from demlopment import web
+from demlopment import images, web
 from demlopment.errors import HomeError
 from demlopment.lifecycle.story import Fit, Story
-from demlopment.records import DriftReport, Epoch, Snapshot
+from demlopment.records import BadRow, DriftReport, Epoch, Exhibit, Snapshot
 from demlopment.web import palette
 from tests import fakes
 from tests.web import pages
@@ -38,6 +38,13 @@ def with_p(story: Story, p: float) -> tuple[DriftReport, ...]:
     return tuple(replace(window, tests=tuple(replace(test, p_value=p) for test in window.tests)) for window in story.windows)
 
 
+def full() -> tuple[Exhibit, ...]:
+    """As much as there can ever be to show, of pictures that no PNG makes small."""
+    rng = np.random.default_rng(1)
+    rows = [BadRow("x" * 40, "y" * 40, images.encode_png(rng.integers(0, 256, (28, 28), np.uint8)), 10**9) for _ in range(3)]
+    return tuple(Exhibit(f"reason {number}", 10**9, tuple(rows)) for number in range(12))
+
+
 STORY = fakes.story()
 EDGES = {
     "as it should be": STORY,
@@ -56,8 +63,9 @@ EDGES = {
     "no fit": replace(STORY, fits=()),
     "a champion of an earlier turn": replace(STORY, champion="digits 0.9", verdicts=()),
     "an empty quarantine": replace(
-        STORY, ingests=tuple(replace(each, quarantined={}, rejected=0, planted=0) for each in STORY.ingests)
+        STORY, ingests=tuple(replace(each, quarantined={}, rejected=0, planted=0) for each in STORY.ingests), quarantine=()
     ),
+    "a full quarantine": replace(STORY, quarantine=full()),
     "no ingest": replace(STORY, ingests=(), snapshots=(), parts={}),
     "no window": replace(STORY, windows=(), window_accuracy=()),
     "no request": replace(STORY, requests=0, labelled=0, windows=(), window_accuracy=(), change_at=0),
@@ -134,6 +142,22 @@ def test_hostile_text_stays_text_in_the_picture() -> None:
     assert [mark.tag for mark in hostile.iter()] == [mark.tag for mark in harmless.iter()]
 
 
+def spoken(row: BadRow, words: str) -> BadRow:
+    return replace(row, label=words, source=words, head=row.head and words.encode())
+
+
+def test_bad_rows_are_shown_by_reason_with_their_picture_or_what_they_are_instead() -> None:
+    page = pages.Page(web.render(STORY))
+
+    alts = [image["alt"] for image in page.all("img")]
+    assert [alt for alt in alts if alt and alt.startswith("A bad row")] == [
+        f"A bad row labelled {label}: label outside 0 to 9" for label in ("12", "x", "-1")
+    ]
+    assert "783 bytes: 00 00 00 00 00 00 00 00 …" in page.text
+    for words in ("label outside 0 to 9 3 rows", "image missing 1 row", "no picture", "0 bytes", "no label"):
+        assert words in page.text
+
+
 def poisoned(words: str) -> Story:
     """A story whose every text is `words`."""
     windows = tuple(replace(each, tests=tuple(replace(test, name=words) for test in each.tests)) for each in STORY.windows)
@@ -146,6 +170,9 @@ def poisoned(words: str) -> Story:
         snapshots=(Snapshot(words, 1, words, 10, words),),
         parts={words: 10},
         ingests=tuple(replace(each, source=words, sha256=words, quarantined={words: 1}) for each in STORY.ingests),
+        quarantine=tuple(
+            replace(each, reason=words, shown=tuple(spoken(row, words) for row in each.shown)) for each in STORY.quarantine
+        ),
         fits=tuple(replace(fit, title=words, purpose=words) for fit in STORY.fits),
         verdicts=verdicts,
         samples=tuple(replace(sample, said=words, true=words) for sample in STORY.samples),
@@ -193,7 +220,7 @@ def test_everything_that_is_only_seen_is_also_said() -> None:
     page = pages.Page(web.render(STORY))
 
     pictures, charts = page.all("img"), page.all("svg")
-    assert len(pictures) == 40
+    assert len(pictures) == 43
     assert len(charts) >= 14
     assert all(picture["alt"] for picture in pictures)
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)

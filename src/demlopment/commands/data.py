@@ -1,12 +1,11 @@
 """`demlopment data`: ingest examples, and see what the lake holds."""
 
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from demlopment.commands import quarantine as bad
 from demlopment.commands import review
 from demlopment.commands import snapshots as pinned
 from demlopment.commands.place import home_of, settings_of
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
     from demlopment.home import Home
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
-for command in (pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget, review.doubts, review.review):
+COMMANDS = (bad.quarantine, pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget, review.doubts, review.review)
+for command in COMMANDS:
     app.command()(command)
 
 
@@ -69,7 +69,7 @@ def ingest(
             added = Lake(home.lake).add(each)
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
             typer.echo(f"{each.name}: {counts}" if label else counts)
-            _show_counts(added.quarantined)
+            bad.show_counts(added.quarantined)
 
 
 def _official(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":
@@ -109,19 +109,6 @@ def compact(context: typer.Context) -> None:
         f"{done.moved} files moved into the lake with {done.predictions} predictions and {done.labels} labels, "
         f"{done.removed} removed, {done.waiting} still in use."
     )
-
-
-@app.command("quarantine")
-def quarantine(context: typer.Context) -> None:
-    """Show how many rows are in quarantine, by reason.
-
-    Example: demlopment data quarantine
-    """
-    from demlopment.data import Lake
-
-    rows = Lake(home_of(settings_of(context)).lake).quarantine()
-    typer.echo(f"{len(rows)} rows in quarantine.")
-    _show_counts(Counter(reason for row in rows for reason in row.reasons))
 
 
 @app.command("snapshots")
@@ -167,8 +154,3 @@ def audit(
     )
     if found:
         raise typer.Exit(1)
-
-
-def _show_counts(counts: Mapping[str, int]) -> None:
-    for reason, count in counts.items():
-        typer.echo(f"{count:6}  {reason}")

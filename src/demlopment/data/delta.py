@@ -85,6 +85,16 @@ class DeltaStore:
                 raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
             return self._rows(_opened(address, version), table, columns, where)
 
+    def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
+        address = self._address(table)
+        with _explained(address):
+            if not DeltaTable.is_deltatable(address):
+                return
+            rows = self._scan(_opened(address), table)
+            # Collected one by one and not as a stream: whoever takes them may be in the middle of a stream himself.
+            for start in range(0, rows.select(pl.len()).collect().item(), size):
+                yield rows.slice(start, size).collect()
+
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
         address, passing = self._address(table), Passing(table, frames)
         if passing.first is None:
@@ -108,6 +118,11 @@ class DeltaStore:
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
         check_storable(table, frame)
         return self._repeated(table, lambda: self._merge(table, frame, by, note))
+
+    def amend(self, table: str, frame: pl.DataFrame, *, by: str, note: Mapping[str, str]) -> int:
+        if self.version(table) is None or frame.is_empty():
+            return 0
+        return self._repeated(table, lambda: self._amend(table, frame, by, note))
 
     def append(self, table: str, frame: pl.DataFrame, *, batch: str) -> bool:
         check_storable(table, frame)
@@ -188,16 +203,30 @@ class DeltaStore:
         merge = target.merge(fresh, predicate=same, source_alias="new", target_alias="old", commit_properties=commit)
         return int(merge.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
 
+    def _amend(self, table: str, frame: pl.DataFrame, by: str, note: Mapping[str, str]) -> int:
+        target = _opened(self._address(table))
+        met = frame.join(self._rows(target, table, (by,)), on=by, how="semi")
+        if met.is_empty():
+            return 0
+        commit = CommitProperties(custom_metadata=dict(note))
+        same = f"new.{by} = old.{by}"
+        merge = target.merge(met, predicate=same, source_alias="new", target_alias="old", commit_properties=commit)
+        values = {column: f"new.{column}" for column in frame.columns if column != by}
+        return int(merge.when_matched_update(values).execute()["num_target_rows_updated"])
+
     def _rows(
         self, delta: DeltaTable, table: str, columns: Sequence[str | pl.Expr] | None, where: pl.Expr | None = None
     ) -> pl.DataFrame:
-        # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
-        files = [] if "://" in self.root else _files(f"{self.root}/{table}", delta)
-        # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
-        rows = pl.scan_parquet(files, glob=False) if files else pl.scan_delta(delta)
+        rows = self._scan(delta, table)
         if where is not None:
             rows = rows.filter(where)
         return rows.select(list(columns) if columns else pl.all()).collect()
+
+    def _scan(self, delta: DeltaTable, table: str) -> pl.LazyFrame:
+        # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
+        files = [] if "://" in self.root else _files(f"{self.root}/{table}", delta)
+        # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
+        return pl.scan_parquet(files, glob=False) if files else pl.scan_delta(delta)
 
     def _address(self, table: str) -> str:
         return f"{self.root}/{table}"

@@ -61,8 +61,8 @@ class Intake:
         """The curated rows that the lake does not hold yet, a batch at a time."""
         for batch in self._source.batches():
             good, bad = contract.screen(batch, self._classes)
-            curated, unread = transform.curate(good)
-            settled, conflicts = self._settle(curated)
+            curated, read, unread = transform.curate(good)
+            settled, conflicts = self._settle(curated, read)
             rejected = pl.concat([bad, unread.select(bad.columns), conflicts.select(bad.columns)])
             if not rejected.is_empty():
                 self._reject(rejected)
@@ -79,9 +79,9 @@ class Intake:
         known = self._rows - self._rejected - self._fresh
         return Added(self._rows, self._fresh, known, self._rejected, dict(sorted(self._reasons.items())))
 
-    def _settle(self, curated: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """One row for each picture of a source that is not known, and the rows that contradict the first label of theirs."""
-        named = curated.with_columns(*HALVES, format=pl.lit(contract.GREY))
+    def _settle(self, curated: pl.DataFrame, read: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """One row for each picture of a source that is not known; and, as they came, those that contradict its first label."""
+        named = curated.with_columns(*HALVES, place=pl.row_index())
         # The few that are known already, found by reading past all of them: the batch is what is held in a hash table.
         met = self._known.join(named.select(KEY), on=KEY, how="semi").with_columns(pl.col("label", "source").cast(pl.String))
         labelled = pl.concat([met.select(*KEY, "label"), named.select(*KEY, "label")])
@@ -91,8 +91,9 @@ class Intake:
         )
         # A label that a person has put in the place of the first is as good; the first stays what its source said.
         agrees = (pl.col("label") == pl.col("first")) | (pl.col("label") == pl.col("truth")).fill_null(value=False)
-        reason = pl.format(f"{CONTRADICTED}{{}}", pl.col("first"))
-        conflicts = met_before.filter(~agrees).with_columns(reasons=reason)
+        against = met_before.filter(~agrees)
+        reasons = against.select(reasons=pl.format(f"{CONTRADICTED}{{}}", pl.col("first")))
+        conflicts = read[against["place"]].with_columns(reasons["reasons"])
         agreed = met_before.filter(agrees).unique((*KEY, "source"), keep="first", maintain_order=True)
         fresh = agreed.join(met, on=(*KEY, "source"), how="anti", maintain_order="left")
         learnt = fresh.select(*KEY, pl.col("label", "source").cast(pl.Categorical))

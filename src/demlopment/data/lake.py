@@ -1,47 +1,36 @@
-"""The lake: examples, quarantine and pins as versioned tables. Knows nothing of models, and of tables only their port.
+"""The lake: examples and pins as versioned tables, and the quarantine. Knows no model, and of tables only their port.
 
 Every row has a name made of what it is, so adding is idempotent: a run that was killed anywhere is simply repeated.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from demlopment import images
-from demlopment.data import contract, transform
+from demlopment.data import transform
+from demlopment.data.corrections import NOTHING_SAID, Corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.doubted import Doubted
 from demlopment.data.intake import KNOWN, NOTHING_KNOWN, Added, Intake
+from demlopment.data.quarantine import Quarantine, Quarantined
 from demlopment.data.ready import Ready
 from demlopment.data.remains import Remains, left
+from demlopment.data.replay import Replay
 from demlopment.data.reviews import Reviews
 from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import ATTEMPTS, TableStore
 from demlopment.errors import DataError, NotReadyError
 from demlopment.records import Examples, Snapshot
 
-EXAMPLES, QUARANTINE, PINS = "examples", "quarantine", "pins"
+EXAMPLES, PINS = "examples", "pins"
 DIGITS = tuple("0123456789")
 LINES = 50_000  # of a digest that are made at once: 10 MB
-
-
-@dataclass(frozen=True)
-class Quarantined:
-    """One bad row, kept with every reason it failed."""
-
-    image: bytes | None  # as it came
-    format: str
-    label: str | None
-    writer: str | None
-    reasons: tuple[str, ...]
-    source: str
-    origin: str
-    row: int
 
 
 class Lake:
@@ -57,7 +46,7 @@ class Lake:
         self._root = root
         self._store = store(root)
         self._ready, self._remains, self.reviews = Ready(root), Remains(self._store), Reviews(self._store)
-        self.doubted = Doubted(self._store)
+        self.bad, self.doubted = Quarantine(self._store), Doubted(self._store)
         self.classes = classes
 
     def add(self, source: Source, heard: Callable[[int], None] = lambda _: None) -> Added:
@@ -67,13 +56,19 @@ class Lake:
         changes nothing. A row with the pixels of another and a different label is bad. `heard` is told how many rows
         have been read. Raises DataError where the source is broken, and then adds no good row of it.
         """
-        note = {"source": source.name, "sha256": source.sha256}
-        for _ in range(ATTEMPTS):
-            version = self._store.version(EXAMPLES)
-            intake = Intake(self.classes, self._known(version), self.reviews.standing(), source, self.reject, heard)
-            if self._store.extend(EXAMPLES, intake.fresh(), since=version, note=note):
-                return intake.added()
-        raise NotReadyError(f"Other processes keep writing to {self._root}.", "Try again when they are done.")
+        return self._take(source, self.bad.reject, {"source": source.name, "sha256": source.sha256}, heard)
+
+    def replay(self, said: Corrections = NOTHING_SAID, heard: Callable[[int], None] = lambda _: None) -> Added:
+        """Judge the bad rows again, with the labels that were said to be true: what is good now becomes an example.
+
+        It is the row that it would have been at once, and leaves quarantine; the others have the reasons they have now.
+        `known` counts those that the lake had by then, which leave too. Cut off anywhere it is simply repeated.
+        Raises DataError, before anything changes, if a correction is of a row that is not in quarantine.
+        """
+        again = Replay(self.bad, said)
+        added = self._take(again, again.reject, again.note, heard)
+        again.leave()
+        return added
 
     def pin(self, name: str, salt: str, sources: Set[str] | None = None, *, commit: str = "unknown") -> Snapshot:
         """Give the examples as they are now (of some sources, or of all) a name under which they can always be loaded.
@@ -192,25 +187,13 @@ class Lake:
             # Also where the snapshot left that source out: its version's files hold the rows, and must not be kept for it.
             kept = _chosen(whole.filter(chosen.fill_null(value=False).not_()), sources)
             self._remains.record(pinned.name, kept, column)
-        going = self._store.read(EXAMPLES, columns=("key", "source"), where=chosen)
+        going = self._store.read(EXAMPLES, columns=("key", "source", "origin", "row"), where=chosen)
         self._remains.drop(going, column)
         self._forget_reviews(going, chosen)
+        self.bad.corrected.forget(going)
         removed = self._store.remove(EXAMPLES, column, [value], note={"forgotten": column})
         self._ready.clear()  # once more, for what was loaded meanwhile
         return removed
-
-    def reject(self, bad: pl.DataFrame) -> None:
-        """Keep rows (columns of contract.RAW) with their `reasons` in quarantine; those that are there already only once."""
-        self._store.insert(QUARANTINE, _named(bad), by=("name",), note={})
-
-    def reject_no_more(self, names: Collection[str]) -> int:
-        """Remove bad rows from quarantine, by the names that `Lake.rejected` gave them."""
-        return self._store.remove(QUARANTINE, "name", names, note={})
-
-    def rejected(self) -> pl.DataFrame:
-        """The bad rows with their names, as a table; none where nothing was ever rejected."""
-        columns = {"name": pl.String, "image": pl.Binary, "writer": pl.String, "source": pl.String}
-        return pl.DataFrame(schema=columns) if self._store.version(QUARANTINE) is None else self._store.read(QUARANTINE)
 
     def now(self, where: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
         """Those rows of the newest version `where` it is true, in no order; none where nothing was ever added."""
@@ -220,10 +203,7 @@ class Lake:
 
     def quarantine(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""
-        if self._store.version(QUARANTINE) is None:
-            return ()
-        rows = self._store.read(QUARANTINE).sort("source", "origin", "row", nulls_last=True).drop("name", "licence").to_dicts()
-        return tuple(Quarantined(**(row | {"reasons": tuple(row["reasons"].split(contract.SEPARATOR))})) for row in rows)
+        return self.bad.rows()
 
     def _pinned(self) -> list[tuple[Snapshot, Set[str] | None]]:
         """Every pin with the sources it is limited to (None: it is not)."""
@@ -252,6 +232,20 @@ class Lake:
 
     def _known(self, version: int | None) -> pl.DataFrame:
         return NOTHING_KNOWN if version is None else self._store.read(EXAMPLES, version=version, columns=KNOWN)
+
+    def _take(
+        self,
+        source: Source,
+        reject: Callable[[pl.DataFrame], None],
+        note: Mapping[str, str],
+        heard: Callable[[int], None],
+    ) -> Added:
+        for _ in range(ATTEMPTS):
+            version = self._store.version(EXAMPLES)
+            intake = Intake(self.classes, self._known(version), self.reviews.standing(), source, reject, heard)
+            if self._store.extend(EXAMPLES, intake.fresh(), since=version, note=note):
+                return intake.added()
+        raise NotReadyError(f"Other processes keep writing to {self._root}.", "Try again when they are done.")
 
 
 def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
@@ -295,12 +289,3 @@ def _pin(snapshot: Snapshot, sources: Set[str] | None) -> pl.DataFrame:
         "sources": json.dumps(None if sources is None else sorted(sources)),
     }
     return pl.DataFrame([columns])
-
-
-def _named(bad: pl.DataFrame) -> pl.DataFrame:
-    """Bad rows, each named by where it stood and what it held, so that seeing it again adds nothing."""
-    names = [
-        hashlib.sha256(repr((row["source"], row["origin"], row["row"], row["label"], row["image"])).encode()).hexdigest()
-        for row in bad.to_dicts()
-    ]
-    return bad.with_columns(name=pl.Series(names, dtype=pl.String))

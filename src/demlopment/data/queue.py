@@ -65,11 +65,13 @@ def export(lake: Lake, folder: Path) -> int:
 
 def _contradictions(lake: Lake) -> pl.DataFrame:
     """Rows in quarantine whose picture the lake has with another label, which is the one in question."""
-    rejected = lake.rejected()
-    if rejected.is_empty():
-        return pl.DataFrame(schema=SCHEMA)
-    bad = rejected.filter(pl.col("reasons").str.starts_with(CONTRADICTED)).sort("source", "origin", "row")
-    keys = [hashlib.sha256(image).hexdigest() for image in bad["image"]]  # they were prepared before they contradicted
+    columns_held = ("image", "format", "label", "reasons", "source", "origin", "row")
+    bad = lake.bad.found(pl.col("reasons").str.starts_with(CONTRADICTED), columns_held).sort("source", "origin", "row")
+    keys = [
+        hashlib.sha256(each).hexdigest()
+        for each in transform.prepared(bad["image"].to_list(), bad["format"])
+        if isinstance(each, bytes)  # all: a picture that cannot be read contradicts nothing
+    ]
     columns = {
         "label": pl.col("reasons").str.strip_prefix(CONTRADICTED),
         "suggestion": pl.col("label"),

@@ -1,6 +1,6 @@
 """Where tables live: a small port. Knows nothing of what the columns mean, nor of any format."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import polars as pl
@@ -31,6 +31,12 @@ class TableStore(Protocol):
         Raises DataError if the table or that version does not exist, or is damaged.
         """
 
+    def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
+        """Every row of the newest version, at most `size` at once; of a version always in the same order.
+
+        What is written meanwhile does not show. None where the table does not exist. Raises DataError if it is damaged.
+        """
+
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
         """Add all rows in one commit, unless `table` was extended since that version (None: made since); whether it was done.
 
@@ -43,6 +49,12 @@ class TableStore(Protocol):
 
         Creates the table if needed; makes no new version where nothing was added. `note` is kept with the version.
         Raises DataError for a column type that does not survive storing, HomeError where nothing can be written.
+        """
+
+    def amend(self, table: str, frame: pl.DataFrame, *, by: str, note: Mapping[str, str]) -> int:
+        """Give rows the values that `frame` has for them, told by the column `by`, and return how many they were.
+
+        One commit. Columns that `frame` has not stay, and so do other rows. Makes no version where no row is meant.
         """
 
     def append(self, table: str, frame: pl.DataFrame, *, batch: str) -> bool:

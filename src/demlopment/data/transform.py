@@ -16,19 +16,20 @@ CURATED = ("key", "original", "image", "label", "writer", "source", "licence", "
 NOTHING = bytes(PIXELS)
 
 
-def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Every picture prepared as the network will see it, named by its content, with the version of that preparation.
 
     `key` is the SHA-256 of the prepared pixels, `original` that of the raw bytes. Preparing leaves 4,999 of the 5,000
-    packaged digits as they are. Second come the rows whose picture cannot be read, as they were, with `reasons`.
+    packaged digits as they are. Second come the same rows as they were, and third those whose picture cannot be read, as
+    they were, with `reasons`.
     """
     given = good["image"].to_list()
-    prepared = _all_prepared(given, good["format"])
-    reasons = pl.Series("reasons", [each if isinstance(each, str) else None for each in prepared], pl.String)
+    made = prepared(given, good["format"])
+    reasons = pl.Series("reasons", [each if isinstance(each, str) else None for each in made], pl.String)
     unread = good.with_columns(reasons).filter(reasons.is_not_null())
-    pictures = [each for each in prepared if isinstance(each, bytes)]
+    pictures = [each for each in made if isinstance(each, bytes)]
     read = good.filter(reasons.is_null())
-    raws = [raw for raw, each in zip(given, prepared, strict=True) if isinstance(each, bytes)]
+    raws = [raw for raw, each in zip(given, made, strict=True) if isinstance(each, bytes)]
     originals = [hashlib.sha256(raw).hexdigest() for raw in raws]
     keys = [
         original if picture is raw else hashlib.sha256(picture).hexdigest()
@@ -40,7 +41,7 @@ def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         image=pl.Series(pictures, dtype=pl.Binary),
         preparation=pl.lit(images.VERSION, pl.Int64),
     )
-    return curated.select(CURATED), unread
+    return curated.select(CURATED), read, unread
 
 
 def examples(frame: pl.DataFrame, classes: Sequence[str], places: pl.Series) -> Examples:
@@ -62,9 +63,9 @@ def pixels(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
     return flat.to_numpy().reshape(-1, images.SIDE, images.SIDE)
 
 
-def _all_prepared(raws: Sequence[bytes], kinds: pl.Series) -> list[bytes | str]:
+def prepared(raws: Sequence[bytes], kinds: pl.Series) -> list[bytes | str]:
     """For each picture its prepared pixels, the very same object where nothing changes, or in words why there are none."""
-    grey = kinds == GREY
+    grey = (kinds == GREY) & pl.Series([len(raw) == PIXELS for raw in raws], dtype=pl.Boolean)
     pictures = np.frombuffer(b"".join(compress(raws, grey)), np.uint8).reshape(-1, images.SIDE, images.SIDE)
     ready = np.zeros(len(kinds), np.bool_)
     ready[grey.to_numpy()] = images.unchanged(pictures)

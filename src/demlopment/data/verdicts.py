@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from demlopment.data.contract import RAW, SEPARATOR
+from demlopment.data.contract import KEPT, RAW, SEPARATOR
 from demlopment.data.lake import Lake
 from demlopment.data.queue import VERDICT
 from demlopment.data.reviews import Review
@@ -47,7 +47,7 @@ def take(lake: Lake, path: Path, by: str, at: float) -> Taken:
     refused = {number: _reasons(line, held, lake.classes) for number, line in given.items()}
     refused = {number: reasons for number, reasons in refused.items() if reasons}
     if refused:
-        lake.reject(_rejected({number: given[number] for number in refused}, refused, own_name(path.stem, sha256), sha256))
+        lake.bad.reject(_rejected({number: given[number] for number in refused}, refused, own_name(path.stem, sha256), sha256))
     reviews = [
         Review(line["key"], line["label"], _label(line), by.strip(), at, sha256, number)
         for number, line in given.items()
@@ -107,5 +107,6 @@ def _rejected(lines: Mapping[int, Mapping[str, str]], reasons: Mapping[int, str]
         "licence": [""] * count,
         "origin": [sha256] * count,
         "row": list(lines),
+        "reasons": list(reasons.values()),
     }
-    return pl.DataFrame(columns, schema=RAW).with_columns(reasons=pl.Series(list(reasons.values()), dtype=pl.String))
+    return pl.DataFrame(columns, schema={**{name: RAW[name] for name in KEPT}, "reasons": pl.String()})

@@ -47,7 +47,7 @@ def _of_the_models(story: Story) -> tuple[Claim, ...]:
 
 
 def _retrained(story: Story) -> bool:
-    asked, judged = story.verdicts[-2:]
+    asked, judged = [verdict for verdict in story.verdicts if verdict.kind != "data"][-2:]
     accepted = (judged.kind, judged.decision, judged.subject) == ("gate", "promote", story.champion)
     return (asked.kind, asked.decision) == ("drift", "retrain") and accepted
 

@@ -3,7 +3,6 @@
 Killed anywhere, it is simply run again: the examples go last, and until then they say what else there is to forget.
 """
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -45,7 +44,7 @@ def forget(home: Home, column: Literal["source", "writer", "key"], value: str) -
         asked = set(rows.filter(pl.col("source") == FEEDBACK)["origin"])
         if column == "key":
             gone.add(value)  # production may have shown it, and it never came back
-        quarantined = _forget_rejected(lake, column, value, gone | set(rows["original"]))
+        quarantined = lake.bad.forget(column, value, gone | set(rows["original"]))
         asked |= {request_id for _, _, digest, request_id in seen(home) if digest in gone}
         # The labels first: until a prediction goes, it is known which picture a request showed.
         _forget_answers(home, "feedback", asked)
@@ -60,10 +59,3 @@ def _forget_answers(home: Home, table: Literal["predictions", "feedback"], asked
     """How many rows went, and how many files of the journal had to be left."""
     removed = [recorded.forget(path, table, asked) for path in segments.every(journal(home))]
     return sum(filter(None, removed)) + Answers(home.lake).forget(table, asked), removed.count(None)
-
-
-def _forget_rejected(lake: Lake, column: str, value: str, digests: Collection[str]) -> int:
-    bad = lake.rejected()
-    same = [image is not None and hashlib.sha256(image).hexdigest() in digests for image in bad["image"]]
-    theirs = pl.lit(False) if column == "key" else (pl.col(column) == value).fill_null(value=False)  # noqa: FBT003  polars' way to say "none"
-    return lake.reject_no_more(bad.filter(pl.Series(same, dtype=pl.Boolean) | theirs)["name"].to_list())

@@ -24,9 +24,10 @@ def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], 
     with home.locked("turn"):
         telling, workshop = Telling(narrator, now), Workshop(home, settings, now)
         with telling.step("Fit to everything in the lake and judge") as step:
-            collected = everything(Lake(home.lake), settings.data, f"train-{now():.0f}")
             version = workshop.tracker.champion(MODEL)
             champion = None if version is None else archive.read(home.models / f"{MODEL}-{version}.mar")
+            reference = "" if champion is None else str(champion.card.lineage.get("snapshot", ""))
+            collected = workshop.take(everything(Lake(home.lake), settings.data, f"train-{now():.0f}", reference))
             scores = None if champion is None else training.evaluate_archive(champion, collected.split.test)
             purpose = "The full recipe on everything in the lake"
             candidate = workshop.develop(purpose, collected.split.train, collected, step.progress)

@@ -11,6 +11,7 @@ import numpy as np
 
 from demlopment import training
 from demlopment.data import Lake
+from demlopment.data.exhibits import exhibits
 from demlopment.home import Home
 from demlopment.lifecycle import observe, policy, simulate
 from demlopment.lifecycle.collect import Collected, collect, collect_returned
@@ -67,7 +68,7 @@ def turn(
         started = now()
         telling, lake, workshop = Telling(narrator, now), Lake(home.lake), Workshop(home, settings, now)
 
-        first = ingest(lake, settings, telling)
+        first = ingest(workshop, lake, telling)
         opening = open_with_a_weak_champion(workshop, first, telling)
         refuse_a_worse_candidate(workshop, first, opening, telling)
         challenger = find_a_challenger(workshop, first, opening, telling)
@@ -76,8 +77,8 @@ def turn(
             reading = read_the_experiment(workshop, production, challenger, telling)
             winner = challenger if reading.decision == "promote" else opening
             windows = watch(workshop, production, winner, telling)
-            second = ingest_what_came_back(lake, settings, production, started, telling)
             drifted = workshop.verdicts[-1].decision == "retrain"
+            second = ingest_what_came_back(workshop, lake, production, first, started, telling)
             champion = retrain(workshop, second, winner, telling) if drifted else winner
             hand_over(workshop, rollout, champion, telling)
         return Story(
@@ -101,12 +102,13 @@ def turn(
             torn_units=production.torn_units,
             champion=champion.title,
             report_steps=tuple(telling.told),
+            quarantine=exhibits(lake.bad),
         )
 
 
-def ingest(lake: Lake, settings: Settings, telling: Telling) -> Collected:
+def ingest(workshop: Workshop, lake: Lake, telling: Telling) -> Collected:
     with telling.step("Ingest and split") as step:
-        collected = collect(lake, settings.data)
+        collected = workshop.take(collect(lake, workshop.settings.data))
         ingested, split = collected.ingested, collected.split
         step.sentence = (
             f"{ingested.added} digits added, {ingested.known} known, {ingested.rejected} in quarantine "
@@ -204,10 +206,11 @@ def watch(workshop: Workshop, production: Production, champion: Candidate, telli
 
 
 def ingest_what_came_back(
-    lake: Lake, settings: Settings, production: Production, started: float, telling: Telling
+    workshop: Workshop, lake: Lake, production: Production, first: Collected, started: float, telling: Telling
 ) -> Collected:
     with telling.step("Ingest what came back from production") as step:
-        second = collect_returned(lake, settings.data, production.traffic, f"returned-{started:.0f}")
+        rules, name = workshop.settings.data, f"returned-{started:.0f}"
+        second = workshop.take(collect_returned(lake, rules, production.traffic, name, first.snapshot.name))
         ingested = second.ingested
         step.sentence = (
             f"{ingested.added} labelled pictures added, {ingested.known} known; "

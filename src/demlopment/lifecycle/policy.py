@@ -1,9 +1,16 @@
-"""What the loop concludes from a reading and from windows of traffic. Pure: records in, a verdict with its evidence out."""
+"""What the loop concludes from a snapshot, a reading and windows. Pure: records in, a verdict with its evidence out."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from demlopment.records import DriftReport, Reading, TrafficPlan, Verdict
+from demlopment.records import DriftReport, Reading, Snapshot, TrafficPlan, Verdict
+
+
+def of_data(snapshot: Snapshot, reference: str, unexpected: Sequence[str], *, stop: bool) -> Verdict:
+    """What becomes of a snapshot that is not as expected, compared with the one called `reference` if there is one."""
+    reason = f"The snapshot {snapshot.name!r} is not as expected: {'; '.join(unexpected)}."
+    evidence = {"unexpected": list(unexpected), "rows": snapshot.rows, "digest": snapshot.digest}
+    return Verdict("data", "refuse" if stop else "continue", snapshot.name, reference, reason, evidence)
 
 
 def of_experiment(reading: Reading, plan: TrafficPlan) -> Verdict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.records import DriftReport, Epoch, Interval, Reading, Scores, Snapshot, Verdict
+from demlopment.records import DriftReport, Epoch, Exhibit, Interval, Reading, Scores, Snapshot, Verdict
 
 
 @dataclass(frozen=True)
@@ -70,3 +70,4 @@ class Story:
     torn_units: int  # users who met both arms: must be 0
     champion: str  # who serves now, "digits 3.0"
     report_steps: tuple[tuple[str, str, float], ...]  # (step, what it did in one line, seconds)
+    quarantine: tuple[Exhibit, ...] = ()  # the most frequent reasons of all that is in quarantine, with a few rows each

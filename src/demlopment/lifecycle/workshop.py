@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from demlopment import archive, images, training
 from demlopment.archive import Archive, Card
-from demlopment.errors import StoryError
+from demlopment.errors import DataError, StoryError
 from demlopment.home import Home
 from demlopment.intervals import wilson
+from demlopment.lifecycle import policy
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.provenance import commit
@@ -90,6 +91,16 @@ class Workshop:
         self._track(packed, fit, recipe.model_dump(mode="json"))
         self.fits.append(fit)
         return Candidate(version, fitted, packed, fit, archive.place(self.home.models, packed.card))
+
+    def take(self, collected: Collected) -> Collected:
+        """Record what of a snapshot is not as expected. Raises DataError if the settings say to stop there."""
+        if collected.unexpected:
+            stop = self.settings.data.unexpected == "stop"
+            verdict = policy.of_data(collected.snapshot, collected.reference, collected.unexpected, stop=stop)
+            self.record(verdict)
+            if stop:
+                raise DataError(verdict.reason, "Correct its source, or the setting under data that expects something else.")
+        return collected
 
     def judge(self, candidate: Candidate, champion: Scores | None) -> Verdict:
         """Put the candidate through the gate; one that is let through goes into the model store."""

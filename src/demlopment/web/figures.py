@@ -16,7 +16,12 @@ WIDE, HALF, NARROW = 920, 720, 350  # pixels: a full column, a column of text, a
 
 def png(sample: Sample) -> str:
     """The picture as a data address."""
-    return "data:image/png;base64," + base64.b64encode(images.encode_png(sample.image)).decode()
+    return address(images.encode_png(sample.image))
+
+
+def address(png: bytes) -> str:
+    """A picture's bytes as a data address."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def accuracies(fits: Sequence[Fit], width: int = HALF) -> Markup:

@@ -83,7 +83,7 @@ def _environment() -> jinja2.Environment:
     )
     spoken = (words.count, words.percent, words.interval, words.points, words.probability, words.duration, words.moment)
     environment.filters |= {verb.__name__: verb for verb in (*spoken, words.once_in, words.plural, words.evidence)}
-    environment.filters["png"] = figures.png
+    environment.filters |= {"png": figures.png, "address": figures.address}
     return environment
 
 

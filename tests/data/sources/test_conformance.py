@@ -106,6 +106,7 @@ SOURCES = [
     pytest.param(folder_of_pictures, filed, id="folder"),
     pytest.param(zip_of_pictures, filed, id="zip"),
 ]
+IN_MEMORY = [pytest.param(came_back, from_production, id="returned")]
 ONE_FILE = [each for each in SOURCES if each.id != "folder"]
 STREAMED = [each for each in SOURCES if each.id != "packaged"]
 BOUNDED = [each for each in STREAMED if each.id != "zip"]  # of a zip, names and places of all members are in memory
@@ -133,17 +134,6 @@ class TestEverySource:
         first, again, anew = list(source.batches()), list(source.batches()), list(opened(path).batches())
 
         assert all(one.equals(two) and one.equals(three) for one, two, three in zip(first, again, anew, strict=True))
-
-    def test_the_digest_and_the_name_are_of_the_content(self, tmp_path: Path, made: Made, opened: Opened) -> None:
-        for folder in "abc":
-            (tmp_path / folder).mkdir()
-
-        one, same, other = (opened(made(tmp_path / name, count)) for name, count in (("a", 25), ("b", 25), ("c", 26)))
-
-        assert len(one.sha256) == 64
-        assert (one.sha256, one.name) == (same.sha256, same.name)
-        assert one.sha256 != other.sha256
-        assert one.name != "feedback"
 
     def test_two_may_read_at_once(self, tmp_path: Path, made: Made, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
         in_batches_of(10, opened, monkeypatch)
@@ -180,6 +170,22 @@ class TestEverySource:
         lake.add(source)
 
         assert contents(torn) == contents(whole)
+
+
+@pytest.mark.parametrize(("made", "opened"), SOURCES)
+class TestEverySourceThatIsStored:
+    """It is named by its content."""
+
+    def test_the_digest_and_the_name_are_of_the_content(self, tmp_path: Path, made: Made, opened: Opened) -> None:
+        for folder in "abc":
+            (tmp_path / folder).mkdir()
+
+        one, same, other = (opened(made(tmp_path / name, count)) for name, count in (("a", 25), ("b", 25), ("c", 26)))
+
+        assert len(one.sha256) == 64
+        assert (one.sha256, one.name) == (same.sha256, same.name)
+        assert one.sha256 != other.sha256
+        assert one.name != "feedback"
 
 
 @pytest.mark.parametrize(("made", "opened"), ONE_FILE)

@@ -1,0 +1,82 @@
+"""`demlopment data quarantine`: see which rows are bad and why, take them out to be looked at, and try them again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from demlopment.commands.place import home_of, settings_of
+
+if TYPE_CHECKING:
+    from demlopment.data import Lake
+    from demlopment.home import Home
+
+
+def quarantine(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Option(help="Only rows of this source.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only rows with these words in a reason.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Name so many of the rows too.")] = 0,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the rows into this new folder: pictures, and rows.csv.")
+    ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Judge all rows again, and take in those that are good now.")
+    ] = False,
+    fixes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --replay: a CSV file with columns name and label, the true one.")
+    ] = None,
+) -> None:
+    """Show how many rows are in quarantine, by reason; or write them out, or try them again with their labels put right.
+
+    Example: demlopment data quarantine --replay --fixes bad/rows.csv
+    """
+    if fixes is not None and not replay:
+        raise typer.BadParameter("Give --fixes together with --replay.")
+    if replay and (export is not None or source is not None or reason is not None or limit):
+        raise typer.BadParameter("Give --replay alone or with --fixes: it is about every row.")
+    from demlopment.data import Lake
+
+    home = home_of(settings_of(context))
+    lake = Lake(home.lake)
+    if replay:
+        _replay(home, lake, fixes)
+    elif export is not None:
+        _export(lake, export, source, reason)
+    else:
+        _show(lake, source, reason, limit)
+
+
+def show_counts(counts: Mapping[str, int]) -> None:
+    """A line for each reason."""
+    for reason, count in counts.items():
+        typer.echo(f"{count:6}  {reason}")
+
+
+def _show(lake: "Lake", source: str | None, reason: str | None, limit: int) -> None:
+    from demlopment.data.exhibits import LISTED, chosen, counted
+
+    rows = lake.bad.found(chosen(source, reason), LISTED)
+    typer.echo(f"{len(rows)} rows in quarantine.")
+    show_counts(counted(rows["reasons"]))
+    for row in rows.sort("source", "origin", "row", "name").head(limit).iter_rows(named=True):
+        typer.echo(f"{row['name']}  row {row['row']} of {row['source']}, label {row['label']}: {row['reasons']}")
+
+
+def _export(lake: "Lake", folder: Path, source: str | None, reason: str | None) -> None:
+    from demlopment.data.exhibits import LIST, chosen, export
+
+    count = export(lake.bad, folder, chosen(source, reason))
+    typer.echo(f"{count} rows are in {folder}.")
+    typer.echo(f"Put their labels right in {folder / LIST}, and give it to `demlopment data quarantine --replay --fixes`.")
+
+
+def _replay(home: "Home", lake: "Lake", fixes: Path | None) -> None:
+    from demlopment.data.corrections import NOTHING_SAID, corrections
+
+    said = NOTHING_SAID if fixes is None else corrections(fixes)
+    with home.locked("turn"):
+        done = lake.replay(said)
+    typer.echo(f"{done.rows} rows: {done.added} added, {done.known} known, {done.rejected} still in quarantine.")
+    show_counts(done.quarantined)

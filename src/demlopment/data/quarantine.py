@@ -1,0 +1,96 @@
+"""The bad rows: a table of them as they came, each with every reason it failed. Judges none, and knows no example."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import polars as pl
+
+from demlopment.data import transform
+from demlopment.data.contract import KEPT, RAW, SEPARATOR
+from demlopment.data.corrections import Corrected
+from demlopment.data.sources import BATCH
+from demlopment.data.tables import TableStore
+
+QUARANTINE = "quarantine"
+HELD = pl.Schema({**{name: RAW[name] for name in KEPT}, "reasons": pl.String(), "name": pl.String()})
+ALL = pl.lit(True)  # noqa: FBT003  polars' way to say it
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One bad row, kept with every reason it failed."""
+
+    image: bytes | None  # as it came
+    format: str
+    label: str | None
+    writer: str | None
+    reasons: tuple[str, ...]
+    source: str
+    origin: str
+    row: int
+
+
+class Quarantine:
+    """The table `quarantine` of one store, and beside it which rows were corrected and have left it."""
+
+    def __init__(self, store: TableStore) -> None:
+        self._store = store
+        self.corrected = Corrected(store)
+
+    def reject(self, bad: pl.DataFrame) -> None:
+        """Keep bad rows with their `reasons`. What is here already, or was corrected, is not kept again."""
+        fresh = named(bad)
+        known = self.corrected.among(fresh["name"].to_list())
+        self._store.insert(QUARANTINE, fresh.filter(pl.col("name").is_in(list(known)).not_()), by=("name",), note={})
+
+    def rows(self) -> tuple[Quarantined, ...]:
+        """Every bad row, by source and position."""
+        rows = self.found(ALL, [field.name for field in fields(Quarantined)])
+        return tuple(
+            Quarantined(**(row | {"reasons": tuple(row["reasons"].split(SEPARATOR))}))
+            for row in rows.sort("source", "origin", "row", nulls_last=True).to_dicts()
+        )
+
+    def found(self, where: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
+        """These columns of the bad rows `where` it is true, in no order."""
+        if self._store.version(QUARANTINE) is None:
+            return pl.DataFrame(schema=HELD).select(columns)
+        return self._store.read(QUARANTINE, columns=columns, where=where)
+
+    def slices(self) -> Iterator[pl.DataFrame]:
+        """Every bad row, a batch at a time."""
+        return self._store.slices(QUARANTINE, BATCH)
+
+    def amend(self, reasons: pl.DataFrame) -> None:
+        """Give bad rows other `reasons`, told by their `name`."""
+        for some in reasons.iter_slices(BATCH):
+            self._store.amend(QUARANTINE, some, by="name", note={})
+
+    def release(self, names: pl.Series) -> int:
+        """Remove bad rows by their names, and return how many they were."""
+        batches = (names[start : start + BATCH].to_list() for start in range(0, len(names), BATCH))
+        return sum(self._store.remove(QUARANTINE, "name", each, note={}) for each in batches)
+
+    def forget(self, column: str, value: str, digests: Collection[str]) -> int:
+        """Remove the rows with that value, and those whose picture has one of the digests, as it came or prepared."""
+        gone = [pl.Series("name", [], pl.String)]
+        for some in self.slices():
+            theirs = (pl.col(column) == value).fill_null(value=False) if column in HELD else pl.lit(False)  # noqa: FBT003
+            gone.append(some.filter(_showing(some, digests) | theirs)["name"])
+        return self.release(pl.concat(gone))
+
+
+def named(bad: pl.DataFrame) -> pl.DataFrame:
+    """Bad rows, each named by where it stood and what it held, so that seeing it again adds nothing."""
+    held = bad.select("source", "origin", "row", "label", "image").iter_rows()
+    return bad.with_columns(name=pl.Series([hashlib.sha256(repr(row).encode()).hexdigest() for row in held], dtype=pl.String))
+
+
+def _showing(rows: pl.DataFrame, digests: Collection[str]) -> pl.Series:
+    pictures = rows["image"].fill_null(b"")
+    both = zip(pictures, transform.prepared(pictures.to_list(), rows["format"].fill_null("")), strict=True)
+    return pl.Series(
+        [any(isinstance(each, bytes) and hashlib.sha256(each).hexdigest() in digests for each in pair) for pair in both],
+        dtype=pl.Boolean,
+    )
