@@ -2,12 +2,17 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import httpx2
 import hypothesis
 import pytest
 
+from tests import store
 from tests.guard import sitecustomize as guard
 
 pytest_plugins = "pytester"
@@ -44,3 +49,28 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own DEMLOPMENT_* variables must not change what the tests see."""
     for variable in [name for name in os.environ if name.startswith("DEMLOPMENT_")]:
         monkeypatch.delenv(variable)
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The endpoint of an object store that speaks S3, on this machine."""
+    command = [sys.executable, store.__file__]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        server.terminate()
+
+
+@pytest.fixture
+def s3(object_store: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address in an empty bucket, with the variables that lead there, for this process and those it starts."""
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    said = {"ENDPOINT_URL": object_store, "ALLOW_HTTP": "true", "ACCESS_KEY_ID": "tests", "SECRET_ACCESS_KEY": "tests"}
+    for name, value in said.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    name = f"bucket-{uuid4().hex}"
+    httpx2.put(f"{object_store}/{name}").raise_for_status()
+    return f"s3://{name}/lake"

@@ -4,7 +4,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from demlopment import settings
+from demlopment.cli import app
+from demlopment.data import Lake
+from tests.data.sources.written import idx_pair
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,3 +62,25 @@ def test_every_requirement_is_locked_to_one_version() -> None:
 
     assert len(lines) > 50
     assert not [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]
+
+
+def test_every_command_of_the_data_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    idx_pair(tmp_path, 20)
+    page = (ROOT / "docs" / "data.md").read_text()
+    lines = [
+        line.partition("#")[0].split()
+        for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    words = [line[1:] for line in lines if line[:1] == ["demlopment"]]
+    ingested = 0
+
+    for said in words:
+        done = CliRunner().invoke(app, said)
+
+        assert done.exit_code == 0, (said, done.output)
+        if said[:2] == ["data", "ingest"] and ingested < 2:
+            ingested += 1
+            Lake(tmp_path / "var" / "lake").pin(f"train-{ingested}", "demlopment-1")
+    assert len(words) > 10

@@ -95,3 +95,44 @@ def test_loading_creates_nothing(tmp_path: Path) -> None:
     settings.load()
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["s3://bucket", "s3://bucket/a/lake/", "file:///srv/lake", "/srv/my lake", "../lake"])
+def test_a_lake_is_a_folder_or_an_address_in_a_bucket(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DEMLOPMENT_DATA__LAKE", value)
+
+    assert settings.load().data.lake == value
+
+
+@pytest.mark.parametrize("value", ["s3:///lake", "s3://", "ftp://host/lake", "s3://bucket/my lake", "s3://bucket/%41", "://"])
+def test_another_address_of_a_lake_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DEMLOPMENT_DATA__LAKE", value)
+
+    with pytest.raises(SettingsError, match=r"data\.lake"):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("value", "names"), [("012AB", ("0", "1", "2", "A", "B")), ("cat, dog", ("cat", "dog")), ("Ä,ö", ("Ä", "ö"))]
+)
+def test_classes_are_characters_or_names_between_commas(
+    monkeypatch: pytest.MonkeyPatch, value: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("DEMLOPMENT_DATA__CLASSES", value)
+
+    assert settings.named(settings.load().data.classes) == names
+
+
+def test_classes_may_be_a_list_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demlopment.toml").write_text('[data]\nclasses = ["one", "two"]\n')
+
+    assert settings.named(settings.load().data.classes) == ("one", "two")
+
+
+@pytest.mark.parametrize("value", ["1", "11", "a,b,a", "a,,b", "a,../b", "..,a", "a,.", "a\tb", f"a,{'b' * 101}"])
+def test_classes_that_cannot_be_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DEMLOPMENT_DATA__CLASSES", value)
+
+    with pytest.raises(SettingsError, match=r"data\.classes"):
+        settings.load()

@@ -6,7 +6,7 @@
     ├── RequestError      the client is wrong (4xx)
     ├── NotReadyError     try later (503)
     ├── SettingsError     a setting is wrong
-    ├── HomeError         the folder where everything lives is missing, locked, full or not writable
+    ├── HomeError         the place where everything lives is missing, locked, full or not writable
     └── StoryError        a demonstration did not do what it claims
 
 A message is two short sentences: what is wrong with which thing, with the value; what to do next.
@@ -51,7 +51,7 @@ class SettingsError(DemlopmentError):
 
 
 class HomeError(DemlopmentError):
-    """The folder where everything lives is missing, locked, full or not writable."""
+    """The place where everything lives is missing, locked, full or not writable."""
 
 
 class StoryError(DemlopmentError):

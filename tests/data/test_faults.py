@@ -22,7 +22,7 @@ from demlopment.data.sources import RawRows, packaged_digits, spoiled
 def some(first, every=25):
     rows = packaged_digits()
     return RawRows(rows.name, rows.sha256, rows.frame[first:].gather_every(every))
-lake = Lake(Path(sys.argv[1]))
+lake = Lake(sys.argv[1])
 """
 WRITE = "print('ready', flush=True); sys.stdin.readline(); added = lake.add(some({first})); print(added.added, added.known)"
 DIE = """
@@ -50,14 +50,21 @@ def script(text: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def held(root: Path) -> list[tuple[str, str, str]]:
+@pytest.fixture(params=["folder", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "lake") if request.param == "folder" else request.getfixturevalue("s3")
+
+
+def held(root: Path | str) -> list[tuple[str, str, str]]:
     lake = Lake(root)
     return sorted(lake.entries(lake.pin("all", SALT)).select("key", "label", "source").rows())
 
 
-def test_processes_that_add_the_same_and_other_rows_at_once_add_each_row_once(digits: RawRows, tmp_path: Path) -> None:
+def test_processes_that_add_the_same_and_other_rows_at_once_add_each_row_once(
+    digits: RawRows, root: str, tmp_path: Path
+) -> None:
     firsts = (0, 0, 7)
-    writers = [script(WRITE.format(first=first), tmp_path / "lake") for first in firsts]
+    writers = [script(WRITE.format(first=first), root) for first in firsts]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
@@ -67,25 +74,27 @@ def test_processes_that_add_the_same_and_other_rows_at_once_add_each_row_once(di
     alone = Lake(tmp_path / "alone")
     for first in firsts:
         alone.add(RawRows(digits.name, digits.sha256, digits.frame[first:].gather_every(25)))
-    assert held(tmp_path / "lake") == held(tmp_path / "alone")
+    assert held(root) == held(tmp_path / "alone")
     assert sum(int(added) for added, _ in told) == 400
     assert sum(int(known) for _, known in told) == 200
 
 
 @pytest.mark.parametrize("point", ["quarantined", "streaming", "committed"])
-def test_a_writer_that_is_killed_and_repeated_ends_in_the_same_tables(digits: RawRows, tmp_path: Path, point: str) -> None:
+def test_a_writer_that_is_killed_and_repeated_ends_in_the_same_tables(
+    digits: RawRows, root: str, tmp_path: Path, point: str
+) -> None:
     some = spoiled(RawRows(digits.name, digits.sha256, digits.frame.gather_every(25)))
-    with script(DIE, tmp_path / "lake", point) as killed:
+    with script(DIE, root, point) as killed:
         killed.communicate()
 
-    again = Lake(tmp_path / "lake").add(some)
+    again = Lake(root).add(some)
 
     alone = Lake(tmp_path / "alone")
     alone.add(some)
     assert killed.returncode == -signal.SIGKILL
     assert (again.added, again.known) == ((0, 200) if point == "committed" else (200, 0))
-    assert held(tmp_path / "lake") == held(tmp_path / "alone")
-    assert Lake(tmp_path / "lake").quarantine() == alone.quarantine()
+    assert held(root) == held(tmp_path / "alone")
+    assert Lake(root).quarantine() == alone.quarantine()
 
 
 def test_a_disk_that_fills_up_leaves_the_lake_as_it_was(disk: Path, digits: RawRows, few: RawRows) -> None:

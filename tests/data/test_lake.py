@@ -20,9 +20,11 @@ from tests.fakes import MemoryStore
 SALT = "demlopment-1"
 
 
-@pytest.fixture(params=[DeltaStore, MemoryStore])
+@pytest.fixture(params=["folder", "s3", "memory"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    return Lake(tmp_path / "lake", request.param)
+    if request.param == "s3":
+        return Lake(request.getfixturevalue("s3"), copies=tmp_path)
+    return Lake(tmp_path / "lake", DeltaStore if request.param == "folder" else MemoryStore)
 
 
 def test_adding_counts_every_row_once(lake: Lake, few: RawRows) -> None:
@@ -259,3 +261,38 @@ def test_loaded_pictures_may_be_written_to_as_torch_asks(lake: Lake, few: RawRow
     loaded.images[0] = 7
 
     assert (loaded.images[0] == 7).all()
+
+
+def test_rows_of_other_classes_are_quarantined_and_come_in_when_the_classes_are_widened(few: RawRows) -> None:
+    store = MemoryStore()
+    narrow, wide = Lake("memory", lambda _: store, classes="01234"), Lake("memory", lambda _: store)
+
+    first, again = narrow.add(few), wide.add(few)
+
+    assert (first.added, first.quarantined) == (50, {"label outside 0 to 4": 50})
+    assert (again.added, again.known, again.rejected) == (50, 50, 0)
+    assert len(narrow.quarantine()) == 50
+
+
+def test_rows_of_classes_that_are_no_longer_named_are_kept_and_named(few: RawRows) -> None:
+    store = MemoryStore()
+    wide, narrow = Lake("memory", lambda _: store), Lake("memory", lambda _: store, classes="01234567")
+    wide.add(few)
+    pinned = wide.pin("all", SALT)
+
+    for verb in (lambda: narrow.load(pinned), lambda: narrow.pin("less", SALT)):
+        with pytest.raises(DataError, match=r"the labels 8, 9, and data\.classes is 0,1,2,3,4,5,6,7\."):
+            verb()
+
+    assert list(narrow.snapshots()) == ["all"]
+    assert len(narrow.rows(pinned)) == 100
+    assert wide.load(pinned).labels.max() == 9
+
+
+def test_a_label_is_its_place_among_the_classes(few: RawRows) -> None:
+    store = MemoryStore()
+    forward, backward = Lake("memory", lambda _: store), Lake("memory", lambda _: store, classes="9876543210")
+    forward.add(few)
+    pinned = forward.pin("all", SALT)
+
+    assert (forward.load(pinned).labels == 9 - backward.load(pinned).labels).all()

@@ -26,10 +26,11 @@ def rows(*keys: str, value: bytes | None = EVERY_BYTE) -> pl.DataFrame:
     )
 
 
-@pytest.fixture(params=[DeltaStore, MemoryStore])
+@pytest.fixture(params=["folder", "s3", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> TableStore:
-    made: TableStore = request.param(tmp_path / "lake")
-    return made
+    if request.param == "memory":
+        return MemoryStore()
+    return DeltaStore(tmp_path / "lake" if request.param == "folder" else request.getfixturevalue("s3"))
 
 
 class TestEveryTableStore:

@@ -40,7 +40,7 @@ def planted(digits: Examples, seed: int) -> tuple[Examples, set[int]]:
 def test_nearly_all_planted_errors_are_found_and_few_right_labels_are_doubted(digits: Examples) -> None:
     spoiled, wrong = planted(digits, seed=1)
 
-    found = suspected(spoiled, Training())
+    found = suspected(spoiled, 10, Training())
 
     hits = [doubt.row in wrong for doubt in found]
     right = [doubt.suggestion == digits.labels[doubt.row] for doubt in found if doubt.row in wrong]
@@ -52,12 +52,12 @@ def test_nearly_all_planted_errors_are_found_and_few_right_labels_are_doubted(di
 
 
 def test_of_the_digits_as_they_are_hardly_one_is_doubted(digits: Examples) -> None:
-    assert len(suspected(digits, Training())) <= 25  # 11 were; MNIST itself has a few that nobody can read
+    assert len(suspected(digits, 10, Training())) <= 25  # 11 were; MNIST itself has a few that nobody can read
 
 
 def test_too_few_rows_are_named(digits: Examples) -> None:
     with pytest.raises(DataError, match="no example of class"):
-        suspected(digits.where(digits.labels < 9), Training())
+        suspected(digits.where(digits.labels < 9), 10, Training())
 
 
 def test_the_command_shows_them_and_changes_no_label(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_after_forgetting_and_collecting_no_file_holds_the_picture(home: Home) -
     pictures = PICTURE.tobytes(), CAME_BACK[0].tobytes()  # as it was prepared, and as it came
     before = [path for picture in pictures for path in holders(home.root, picture)]
 
-    done = forget(home, "source", "feedback")
+    done = forget(home, Lake(home.lake), "source", "feedback")
     sweep(home.lake)
 
     assert {name.split("/")[1] for name in before} == {"examples", "quarantine", "predictions", "journal"}
@@ -88,7 +88,7 @@ def test_snapshots_that_lost_nothing_load_as_they_were_and_the_others_say_what_t
     pinned = lake.snapshots()
     keys = lake.load(pinned["after"]).keys
 
-    done = forget(home, "source", "feedback")
+    done = forget(home, Lake(home.lake), "source", "feedback")
     sweep(home.lake)
 
     assert [len(lake.load(pinned[name])) for name in ("before", "packaged")] == [100, 100]
@@ -105,9 +105,9 @@ def test_snapshots_that_lost_nothing_load_as_they_were_and_the_others_say_what_t
 def test_a_writer_leaves_every_snapshot_and_a_row_leaves_one_by_one(home: Home) -> None:
     lake = Lake(home.lake)
 
-    done = forget(home, "writer", "ann")
+    done = forget(home, Lake(home.lake), "writer", "ann")
     (key,) = lake.now(pl.col("writer") == "bob", ("key",))["key"].head(1)
-    one = forget(home, "key", key)
+    one = forget(home, Lake(home.lake), "key", key)
     sweep(home.lake)
 
     assert (done.examples, one.examples) == (40, 1)
@@ -117,9 +117,9 @@ def test_a_writer_leaves_every_snapshot_and_a_row_leaves_one_by_one(home: Home) 
 
 
 def test_forgetting_again_or_nobody_changes_nothing(home: Home) -> None:
-    first = forget(home, "writer", "ann")
+    first = forget(home, Lake(home.lake), "writer", "ann")
 
-    again, nobody = forget(home, "writer", "ann"), forget(home, "writer", "eve")
+    again, nobody = forget(home, Lake(home.lake), "writer", "ann"), forget(home, Lake(home.lake), "writer", "eve")
 
     assert (again.examples, again.predictions) == (nobody.examples, nobody.predictions) == (0, 0)
     assert again.models == nobody.models == first.models
@@ -147,9 +147,9 @@ def test_a_run_that_dies_at_any_commit_is_simply_repeated(home: Home, dies_at: i
         monkeypatch.setattr(DeltaStore, verb, dying)
 
     with pytest.raises(Killed):
-        forget(home, "source", "feedback")
+        forget(home, Lake(home.lake), "source", "feedback")
     monkeypatch.undo()
-    done = forget(home, "source", "feedback")
+    done = forget(home, Lake(home.lake), "source", "feedback")
     sweep(home.lake)
 
     assert done.models == (str(home.models / "digits-2.0.mar"),)

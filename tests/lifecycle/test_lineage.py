@@ -46,10 +46,13 @@ def answered(home: Home, *answers: Prediction) -> None:
     journal.close()
 
 
-@pytest.fixture
-def world(few: RawRows, tmp_path: Path) -> tuple[Home, MemoryTracker]:
+@pytest.fixture(params=["folder", "s3"])
+def world(request: pytest.FixtureRequest, few: RawRows, tmp_path: Path) -> tuple[Home, MemoryTracker]:
     """Model 1.0 learned from the packaged digits; 2.0 also from one that came back; each has answered once."""
-    home, tracker = Home(tmp_path), MemoryTracker()
+    address = request.getfixturevalue("s3") if request.param == "s3" else str(tmp_path / "lake")
+    request.getfixturevalue("monkeypatch").setenv("DEMLOPMENT_DATA__LAKE", address)
+    home = Home(tmp_path, address)
+    tracker = MemoryTracker()
     lake = Lake(home.lake)
     lake.add(few)
     trained(home, "1.0", lake.pin("before", SALT), tracker)
@@ -65,7 +68,7 @@ def test_an_answer_leads_back_to_every_link(world: tuple[Home, MemoryTracker], f
     if in_the_lake:
         compact(home, Answers(home.lake), Endpoint())
 
-    (found,) = ancestry(home, tracker, "asked-2")
+    (found,) = ancestry(home, Lake(home.lake), tracker, "asked-2")
 
     lake = Lake(home.lake)
     learned = split(lake.load(lake.named("after")), SALT).train
@@ -86,21 +89,23 @@ def test_lost_links_are_named(world: tuple[Home, MemoryTracker]) -> None:
     (home.models / "digits-1.0.mar").unlink()
     (home.models / "digits-2.0.mar").write_bytes(b"broken")
 
-    (found,) = ancestry(home, None, "asked-1")
+    (found,) = ancestry(home, Lake(home.lake), None, "asked-1")
 
     assert (found.archive, found.run, found.snapshot, found.taught) == (None, None, None, ())
     assert len(found.missing) == 3
 
 
 def test_a_request_that_nobody_answered_is_refused(world: tuple[Home, MemoryTracker]) -> None:
+    home, tracker = world
+
     with pytest.raises(DataError, match="'never'"):
-        ancestry(*world, "never")
+        ancestry(home, Lake(home.lake), tracker, "never")
 
 
 def test_a_source_leads_forward_to_the_models_that_had_it_and_to_no_other(world: tuple[Home, MemoryTracker]) -> None:
     home, _ = world
 
-    found, packaged = descent(home, "source", "feedback"), descent(home, "source", "mnist-5k")
+    found, packaged = descent(home, Lake(home.lake), "source", "feedback"), descent(home, Lake(home.lake), "source", "mnist-5k")
 
     assert (found.rows, found.snapshots) == (1, {"after": 1})
     assert [(each.version, each.learned, each.predictions) for each in found.models] == [("2.0", 1, 1)]
@@ -113,11 +118,11 @@ def test_a_row_leads_forward_to_the_requests_that_showed_it(world: tuple[Home, M
     (key,) = Lake(home.lake).entries(Lake(home.lake).named("after")).filter(source="feedback")["key"]
     answered(home, prediction("asked-3")._replace(digest=key))
 
-    found = descent(home, "key", key)
+    found = descent(home, Lake(home.lake), "key", key)
 
     assert (found.rows, found.predictions) == (1, ("asked-3",))
     with pytest.raises(DataError, match="no row with the key"):
-        descent(home, "key", "0" * 64)
+        descent(home, Lake(home.lake), "key", "0" * 64)
 
 
 def test_the_command_tells_it_in_lines_and_as_json(world: tuple[Home, MemoryTracker], few: RawRows) -> None:

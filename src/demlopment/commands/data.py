@@ -8,7 +8,7 @@ import typer
 from demlopment.commands import quarantine as bad
 from demlopment.commands import review
 from demlopment.commands import snapshots as pinned
-from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.place import home_of, lake_of, settings_of
 
 if TYPE_CHECKING:
     from demlopment.data.sources import Source
@@ -66,7 +66,7 @@ def ingest(
         sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=labels),), False
     with home.locked("turn"):
         for each in sources:
-            added = Lake(home.lake).add(each)
+            added = Lake.of(home, settings.data).add(each)
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
             typer.echo(f"{each.name}: {counts}" if label else counts)
             bad.show_counts(added.quarantined)
@@ -117,9 +117,7 @@ def snapshots(context: typer.Context) -> None:
 
     Example: demlopment data snapshots
     """
-    from demlopment.data import Lake
-
-    for snapshot in Lake(home_of(settings_of(context)).lake).snapshots().values():
+    for snapshot in lake_of(settings_of(context)).snapshots().values():
         typer.echo(f"{snapshot.name}  version {snapshot.version}  {snapshot.rows} rows  {snapshot.digest[:12]}")
 
 
@@ -132,11 +130,10 @@ def audit(
 
     Example: demlopment data audit
     """
-    from demlopment.data import Lake
     from demlopment.data.leaks import leaks
     from demlopment.data.splits import left_out, shares, split
 
-    lake = Lake(home_of(settings_of(context)).lake)
+    lake = lake_of(settings_of(context))
     snapshot = lake.named(name or next(reversed(lake.snapshots()), ""))
     examples = lake.load(snapshot)
     divided = split(examples, snapshot.salt)

@@ -33,15 +33,17 @@ def lineage(
     """
     if (request_id is not None) == bool(source or writer or row):
         raise typer.BadParameter("Give a request id, or one of --source, --writer and --row.")
+    from demlopment.data import Lake
     from demlopment.lifecycle.lineage import ancestry, descent
 
     settings = settings_of(context)
     home = home_of(settings)
+    lake = Lake.of(home, settings.data)
     if request_id is not None:
-        found = ancestry(home, _tracker(home, settings), request_id)
+        found = ancestry(home, lake, _tracker(home, settings), request_id)
         typer.echo(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n\n".join(map(_told, found)))
     else:
-        touched = descent(home, *chosen(source, writer, row))
+        touched = descent(home, lake, *chosen(source, writer, row))
         typer.echo(json.dumps(asdict(touched), indent=2) if as_json else described(touched))
 
 

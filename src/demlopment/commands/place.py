@@ -1,10 +1,11 @@
-"""Where a command works: the settings it was given, and its home opened. Knows no command."""
+"""Where a command works: the settings it was given, its home opened, and the lake. Knows no command."""
 
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from demlopment.data import Lake
     from demlopment.home import Home
     from demlopment.settings import Settings
 
@@ -20,6 +21,13 @@ def home_of(settings: "Settings") -> "Home":
     """The home, created if need be and seen to be writable."""
     from demlopment.home import Home
 
-    home = Home(settings.home)
+    home = Home(settings.home, settings.data.lake)
     home.open()
     return home
+
+
+def lake_of(settings: "Settings") -> "Lake":
+    """The lake of that home."""
+    from demlopment.data import Lake
+
+    return Lake.of(home_of(settings), settings.data)

@@ -38,8 +38,9 @@ def quarantine(
         raise typer.BadParameter("Give --replay alone or with --fixes: it is about every row.")
     from demlopment.data import Lake
 
-    home = home_of(settings_of(context))
-    lake = Lake(home.lake)
+    settings = settings_of(context)
+    home = home_of(settings)
+    lake = Lake.of(home, settings.data)
     if replay:
         _replay(home, lake, fixes)
     elif export is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.place import home_of, lake_of, settings_of
 
 Limit = Annotated[int, typer.Option(min=0, help="How many to show.")]
 
@@ -24,13 +24,12 @@ def doubts(
     """
     from rich.console import Console
 
-    from demlopment.data import Lake
     from demlopment.lifecycle.doubts import doubted
     from demlopment.lifecycle.narrator import Telling
     from demlopment.terminal import Terminal
 
     settings = settings_of(context)
-    lake = Lake(home_of(settings).lake)
+    lake = lake_of(settings)
     snapshot = lake.named(name or next(reversed(lake.snapshots()), ""))
     with Terminal(Console()) as terminal, Telling(terminal, time.time).step("Ask networks that did not learn from it") as step:
         found = doubted(lake, snapshot, settings.training, step.progress)
@@ -56,8 +55,9 @@ def review(
         raise typer.BadParameter("Give one of --export and --from.")
     from demlopment.data import Lake, queue
 
-    home = home_of(settings_of(context))
-    lake = Lake(home.lake)
+    settings = settings_of(context)
+    home = home_of(settings)
+    lake = Lake.of(home, settings.data)
     if source is not None:
         from demlopment.data.verdicts import take
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.place import home_of, lake_of, settings_of
 from demlopment.commands.rows import chosen
 
 SHOWN = 10  # of many names, so that a lake with thousands of writers still fits a screen
@@ -18,10 +18,9 @@ def show(context: typer.Context, name: Name) -> None:
 
     Example: demlopment data show mnist-5k-846f6cad-demlopment-1
     """
-    from demlopment.data import Lake
     from demlopment.data.snapshots import contents
 
-    found = contents(Lake(home_of(settings_of(context)).lake), name)
+    found = contents(lake_of(settings_of(context)), name)
     snapshot = found.snapshot
     typer.echo(f"{snapshot.name}: {snapshot.rows} rows, which are those that were pinned.")
     typer.echo(f"version      {snapshot.version}")
@@ -43,10 +42,9 @@ def diff(
 
     Example: demlopment data diff train-1 train-2
     """
-    from demlopment.data import Lake
     from demlopment.data.snapshots import difference
 
-    found = difference(Lake(home_of(settings_of(context)).lake), before, after)
+    found = difference(lake_of(settings_of(context)), before, after)
     typer.echo(f"{len(found.added)} rows added, {len(found.removed)} removed, {len(found.relabelled)} relabelled.")
     for kind, moved in (("class", found.classes), ("writer", found.writers)):
         for label, (one, other) in list(moved.items())[:SHOWN]:
@@ -68,10 +66,9 @@ def checkout(
 
     Example: demlopment data checkout train-1 --to digits --images
     """
-    from demlopment.data import Lake
     from demlopment.data.snapshots import checkout
 
-    lake = Lake(home_of(settings_of(context)).lake)
+    lake = lake_of(settings_of(context))
     snapshot = lake.rest(name) if rest else lake.named(name)
     folder = checkout(lake, snapshot, to, pictures=images)
     typer.echo(f"{snapshot.rows} rows of {name} are in {folder}.")
@@ -91,7 +88,7 @@ def gc(
 
     home = home_of(settings_of(context))
     with home.locked("turn"):
-        found = sweep(home.lake, dry_run=dry_run)
+        found = sweep(home.lake, copies=home.root, dry_run=dry_run)
     for table, files in found.items():
         for file in files if dry_run else ():
             typer.echo(f"{table}/{file}")
@@ -112,12 +109,15 @@ def forget(
 
     Example: demlopment data forget --writer ann --yes
     """
+    from demlopment.data import Lake
     from demlopment.lifecycle.forget import forget
 
     column, value = chosen(source, writer, row)
     if not yes:
         typer.confirm(f"Forget every row with the {column} {value!r}? There is no way back.", abort=True)
-    done = forget(home_of(settings_of(context)), column, value)
+    settings = settings_of(context)
+    home = home_of(settings)
+    done = forget(home, Lake.of(home, settings.data), column, value)
     typer.echo(
         f"{done.examples} examples, {done.quarantined} rows in quarantine and {done.predictions} predictions were removed."
     )

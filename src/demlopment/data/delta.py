@@ -15,6 +15,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from polars.io.plugins import register_io_source
 
+from demlopment.data import bucket
 from demlopment.data.tables import ATTEMPTS, check_storable
 from demlopment.errors import DataError, HomeError, NotReadyError
 from demlopment.home import REMEDIES
@@ -60,7 +61,7 @@ class DeltaStore:
     def __init__(self, root: Path | str) -> None:
         self.root = str(root).rstrip("/")
         unfit = sorted(set(self.root) & set(UNFIT))
-        if "://" not in self.root and unfit:
+        if unfit and not bucket.is_remote(self.root):
             raise DataError(
                 f"The path {self.root} has the character {unfit[0]}, which Delta tables cannot have in theirs.",
                 "Set DEMLOPMENT_HOME to a path without it.",
@@ -69,7 +70,7 @@ class DeltaStore:
     def version(self, table: str) -> int | None:
         address = self._address(table)
         with _explained(address):
-            return _opened(address).version() if DeltaTable.is_deltatable(address) else None
+            return _opened(address).version() if _exists(address) else None
 
     def read(
         self,
@@ -81,14 +82,14 @@ class DeltaStore:
     ) -> pl.DataFrame:
         address = self._address(table)
         with _explained(address):
-            if not DeltaTable.is_deltatable(address):
+            if not _exists(address):
                 raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
             return self._rows(_opened(address, version), table, columns, where)
 
     def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
         address = self._address(table)
         with _explained(address):
-            if not DeltaTable.is_deltatable(address):
+            if not _exists(address):
                 return
             rows = self._scan(_opened(address), table)
             # Collected one by one and not as a stream: whoever takes them may be in the middle of a stream himself.
@@ -131,7 +132,7 @@ class DeltaStore:
     def batches(self, table: str, names: Iterable[str]) -> set[str]:
         address = self._address(table)
         with _explained(address):
-            if not DeltaTable.is_deltatable(address):
+            if not _exists(address):
                 return set()
             delta = _opened(address)
             return {name for name in names if delta.transaction_version(name) is not None}
@@ -151,7 +152,7 @@ class DeltaStore:
     def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
         address = self._address(table)
         with _explained(address):
-            if not DeltaTable.is_deltatable(address):
+            if not _exists(address):
                 return ()
             # What a version had and a later one has not, whatever its age; then also what no version ever had.
             superseded = self._vacuum(address, keep, 0, everything=False, dry_run=dry_run)
@@ -178,7 +179,7 @@ class DeltaStore:
 
     def _append(self, table: str, frame: pl.DataFrame, batch: str) -> bool:
         address = self._address(table)
-        if not DeltaTable.is_deltatable(address):
+        if not _exists(address):
             _create(address, frame)
         target = _opened(address)
         if target.transaction_version(batch) is not None:
@@ -191,7 +192,7 @@ class DeltaStore:
     def _merge(self, table: str, frame: pl.DataFrame, by: Sequence[str], note: Mapping[str, str]) -> int:
         address = self._address(table)
         commit = CommitProperties(custom_metadata=dict(note))
-        if not DeltaTable.is_deltatable(address):
+        if not _exists(address):
             _create(address, frame)
         target = _opened(address)
         known = self._rows(target, table, by)
@@ -224,9 +225,10 @@ class DeltaStore:
 
     def _scan(self, delta: DeltaTable, table: str) -> pl.LazyFrame:
         # polars' readers, not the table's own `scan`: on a damaged footer that one aborts the whole process.
-        files = [] if "://" in self.root else _files(f"{self.root}/{table}", delta)
+        # An object store is asked for as many bytes as were written, refuses where there are fewer, and takes a file whole.
+        files = [] if bucket.is_remote(self.root) else _files(f"{self.root}/{table}", delta)
         # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
-        return pl.scan_parquet(files, glob=False) if files else pl.scan_delta(delta)
+        return pl.scan_parquet(files, glob=False) if files else pl.scan_delta(delta, storage_options=bucket.READING)
 
     def _address(self, table: str) -> str:
         return f"{self.root}/{table}"
@@ -234,12 +236,23 @@ class DeltaStore:
 
 def _create(address: str, frame: pl.DataFrame) -> None:
     """Make an empty table with the columns of `frame`, unless there is one."""
-    write_deltalake(address, frame.clear(), mode="ignore", description=f"{NUMBERED}{FORMAT}", configuration=LASTING)
+    write_deltalake(
+        address,
+        frame.clear(),
+        mode="ignore",
+        description=f"{NUMBERED}{FORMAT}",
+        configuration=LASTING,
+        storage_options=bucket.options(address),
+    )
+
+
+def _exists(address: str) -> bool:
+    return DeltaTable.is_deltatable(address, bucket.options(address))
 
 
 def _opened(address: str, version: int | None = None) -> DeltaTable:
     """The table at a version. Raises DataError if its columns are those of another release."""
-    delta = DeltaTable(address, version=version)
+    delta = DeltaTable(address, version=version, storage_options=bucket.options(address))
     number = (delta.metadata().description or "").removeprefix(NUMBERED) or "1"  # the first format had no number
     if number != str(FORMAT):
         newer = number.isdecimal() and int(number) > FORMAT
@@ -271,6 +284,9 @@ def _explained(address: str) -> Iterator[None]:
     except (DeltaError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         # polars panics on a file that was cut short; its PanicException is a BaseException.
         text = str(error)
+        refused = bucket.refusal(address, text) if bucket.is_remote(address) else None
+        if refused is not None:
+            raise refused from error
         code = ERRNO.search(text)
         remedy = REMEDIES.get(int(code[1] or code[2])) if code else None
         if remedy is not None:

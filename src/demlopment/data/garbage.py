@@ -17,7 +17,9 @@ TABLES = (
 )
 
 
-def sweep(root: Path | str, *, abandoned_hours: int = ABANDONED_HOURS, dry_run: bool = False) -> Mapping[str, tuple[str, ...]]:
+def sweep(
+    root: Path | str, *, copies: Path | None = None, abandoned_hours: int = ABANDONED_HOURS, dry_run: bool = False
+) -> Mapping[str, tuple[str, ...]]:
     """Delete, table by table, the files that neither the newest nor a pinned version has; only name them if `dry_run`.
 
     What a killed writer left goes when it is `abandoned_hours` old: before, its writer may be alive. The copies that
@@ -30,5 +32,5 @@ def sweep(root: Path | str, *, abandoned_hours: int = ABANDONED_HOURS, dry_run: 
         )
         for table in TABLES
     }
-    found[ready.FOLDER] = Ready(root).clear(dry_run=dry_run)
+    found[ready.FOLDER] = Ready(root, copies).clear(dry_run=dry_run)
     return {table: files for table, files in found.items() if files}

@@ -26,10 +26,13 @@ from demlopment.data.reviews import Reviews
 from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import ATTEMPTS, TableStore
 from demlopment.errors import DataError, NotReadyError
+from demlopment.home import Home
 from demlopment.records import Examples, Snapshot
+from demlopment.settings import Data, named
 
 EXAMPLES, PINS = "examples", "pins"
 DIGITS = tuple("0123456789")
+SHOWN = 10  # of many labels
 LINES = 50_000  # of a digest that are made at once: 10 MB
 
 
@@ -42,12 +45,18 @@ class Lake:
         store: Callable[[Path | str], TableStore] = DeltaStore,
         *,
         classes: Sequence[str] = DIGITS,
+        copies: Path | None = None,  # where copies of what a lake in an object store gave are kept
     ) -> None:
         self._root = root
         self._store = store(root)
-        self._ready, self._remains, self.reviews = Ready(root), Remains(self._store), Reviews(self._store)
+        self._ready, self._remains, self.reviews = Ready(root, copies), Remains(self._store), Reviews(self._store)
         self.bad, self.doubted = Quarantine(self._store), Doubted(self._store)
-        self.classes = classes
+        self.classes = tuple(classes)
+
+    @classmethod
+    def of(cls, home: Home, rules: Data) -> "Lake":
+        """The lake of a home, wherever it is, with the classes of the settings."""
+        return cls(home.lake, classes=named(rules.classes), copies=home.root)
 
     def add(self, source: Source, heard: Callable[[int], None] = lambda _: None) -> Added:
         """Good rows into `examples`, bad ones with their reasons into `quarantine`, what is there already nowhere.
@@ -74,7 +83,7 @@ class Lake:
         """Give the examples as they are now (of some sources, or of all) a name under which they can always be loaded.
 
         Pinning a name again is fine while it means the same rows and salt, and gives the first pin.
-        Raises DataError if there are no such rows, or if the name is taken by others.
+        Raises DataError if there are no such rows or they have other classes, or if the name is taken by others.
         """
         version = self._store.version(EXAMPLES)
         if version is None:
@@ -83,6 +92,7 @@ class Lake:
         frame = self.reviews.corrected(_chosen(frame, sources), reviewed)
         if frame.is_empty():
             raise DataError(f"The lake {self._root} holds no examples of {sorted(sources or ())}.", "Ingest them first.")
+        self._refuse_strange(frame, f"Of the rows to be pinned in {self._root} some have")
         snapshot = Snapshot(name, version, _digest(frame), frame["key"].n_unique(), salt, commit, images.VERSION)
         self.reviews.note(snapshot, reviewed)
         self._store.insert(PINS, _pin(snapshot, sources), by=("name",), note={"snapshot": name})
@@ -110,14 +120,17 @@ class Lake:
     def load(self, snapshot: Snapshot) -> Examples:
         """The snapshot's rows, one for each picture, sorted by key; the digest is checked.
 
-        What a folder's lake has given once is kept beside the tables (data/ready.py), and found there the next time.
+        What it has given once is kept beside the tables or in the home (data/ready.py), and found there the next time.
         Raises as `rows`.
         """
-        pins = [(pinned, sources) for pinned, sources in self._pinned() if pinned == snapshot]
-        meaning = (snapshot, [sources and sorted(sources) for _, sources in pins], tuple(self.classes))
+        # Somebody else who forgets rows of it cannot remove our copy.
+        whole = self._remains.of(snapshot.name) is None
+        pins = [(pinned, sources) for pinned, sources in self._pinned() if pinned == snapshot and whole]
+        meaning = (snapshot, [sources and sorted(sources) for _, sources in pins], self.classes)
         kept = self._ready.find(*meaning) if pins else None
         if kept is None:
             frame = self.entries(snapshot, ("key", "label", "source", "writer", "image"))
+            self._refuse_strange(frame, f"The snapshot {snapshot.name!r} has")
             kept = transform.examples(frame, self.classes, _order(frame))
             if pins:  # the rest of a snapshot is no pin, and is not kept
                 self._ready.keep(kept, *meaning)
@@ -204,6 +217,15 @@ class Lake:
     def quarantine(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""
         return self.bad.rows()
+
+    def _refuse_strange(self, frame: pl.DataFrame, problem: str) -> None:
+        """Raise DataError for a label that is none of our classes: the classes were others when its row came in."""
+        strange = sorted(set(frame["label"].unique()) - set(self.classes))
+        if strange:
+            raise DataError(
+                f"{problem} the labels {', '.join(strange[:SHOWN])}, and data.classes is {','.join(self.classes)}.",
+                "Add them to data.classes, or pin only sources without them.",
+            )
 
     def _pinned(self) -> list[tuple[Snapshot, Set[str] | None]]:
         """Every pin with the sources it is limited to (None: it is not)."""

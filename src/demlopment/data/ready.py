@@ -1,7 +1,7 @@
 """Snapshots as plain arrays beside the tables, so that loading one again reads no table. Knows nothing of tables and pins.
 
-A file here is a copy that may be removed at any time: the folder `ready` below the lake. One that is not whole, is of
-another release or was damaged is not there.
+A file here is a copy that may be removed at any time: the folder `ready` of a lake that is a folder, else of the home.
+One that is not whole, is of another release or was damaged is not there.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from demlopment.data.bucket import is_remote
 from demlopment.home import ending, hold
 from demlopment.images import SIDE
 from demlopment.records import Examples
@@ -26,10 +27,11 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Ready:
-    """The arrays of one lake's snapshots; of a lake that is no folder on this machine there are none."""
+    """The arrays of one lake's snapshots. Those of a lake that is no folder stand in `copies`; without it there are none."""
 
-    def __init__(self, root: Path | str) -> None:
-        self._root = None if "://" in str(root) else Path(root)
+    def __init__(self, root: Path | str, copies: Path | None = None) -> None:
+        self._root = copies if is_remote(root) else Path(root)
+        self._lake = (str(root),) if is_remote(root) else ()  # one home may have had several lakes
 
     def find(self, *meaning: object) -> Examples | None:
         """What was kept under the same meaning, if it is whole, in memory of its own."""
@@ -82,7 +84,7 @@ class Ready:
                 partial.unlink(missing_ok=True)
 
     def _file(self, root: Path, meaning: Sequence[object]) -> Path:
-        return root / FOLDER / hashlib.sha256(repr((FORMAT, *meaning)).encode()).hexdigest()
+        return root / FOLDER / hashlib.sha256(repr((FORMAT, *self._lake, *meaning)).encode()).hexdigest()
 
 
 def _examples(data: Bytes, rows: int, width: int) -> Examples:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.data import DIGITS, Lake, RawRows, expectations, packaged_digits, refuse_leaks, returned, split, spoiled
+from demlopment.data import Lake, RawRows, expectations, packaged_digits, refuse_leaks, returned, split, spoiled
 from demlopment.data.expectations import Reference, compared
 from demlopment.data.queue import waiting
 from demlopment.lifecycle.observe import Traffic
@@ -24,6 +24,7 @@ class Collected:
 
     ingested: Ingested
     snapshot: Snapshot
+    classes: tuple[str, ...]  # what the numbers in the split stand for
     split: Split
     unexpected: tuple[str, ...] = ()  # what is not as the settings expect it, in words
     waiting: int = 0  # labels that are doubted or contradicted, and that nobody has reviewed
@@ -39,7 +40,7 @@ def collect(lake: Lake, settings: Data) -> Collected:
     reviewed = lake.reviews.last()
     name = f"{rows.name}-{rows.sha256[:8]}-{settings.salt}" + (f"-reviewed-{reviewed}" if reviewed else "")
     snapshot = lake.pin(name, settings.salt, sources={rows.name}, commit=commit())
-    return Collected(ingested, snapshot, *divided(lake, snapshot, settings), len(waiting(lake)))
+    return Collected(ingested, snapshot, lake.classes, *divided(lake, snapshot, settings), len(waiting(lake)))
 
 
 def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str, reference: str = "") -> Collected:
@@ -66,7 +67,7 @@ def everything(lake: Lake, settings: Data, name: str, reference: str = "") -> Co
     snapshot = lake.pin(name, settings.salt, commit=commit())
     known = reference if reference in lake.snapshots() else ""
     parts, unexpected = divided(lake, snapshot, settings, known)
-    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, parts, unexpected, len(waiting(lake)), known)
+    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, lake.classes, parts, unexpected, len(waiting(lake)), known)
 
 
 def divided(lake: Lake, snapshot: Snapshot, settings: Data, reference: str = "") -> tuple[Split, tuple[str, ...]]:
@@ -78,11 +79,11 @@ def divided(lake: Lake, snapshot: Snapshot, settings: Data, reference: str = "")
     found = split(examples, snapshot.salt)
     refuse_leaks(found, snapshot.name)
     used = sum(map(len, (found.train, found.validation, found.test, found.stream)))
-    judged = expectations(examples, used, len(DIGITS), settings)
+    judged = expectations(examples, used, len(lake.classes), settings)
     if reference:
         rows = lake.rows(lake.rest(reference), ("key", "label", "source"))
         then = Reference(reference, dict(rows.select("key", "label").iter_rows()))
-        judged += compared(examples, then, DIGITS, _measured, settings)
+        judged += compared(examples, then, lake.classes, _measured, settings)
     return found, tuple(str(each) for each in judged if not each.met)
 
 

@@ -9,7 +9,6 @@ from demlopment import training
 from demlopment.data import Lake
 from demlopment.data.doubted import COLUMNS
 from demlopment.data.doubts import Doubt, doubts, folds
-from demlopment.lifecycle.workshop import CLASSES
 from demlopment.records import Examples, Snapshot
 from demlopment.settings import Training
 
@@ -23,10 +22,10 @@ def doubted(
 
     As a table with the columns of data.doubted.COLUMNS, the likeliest errors first. Raises as `suspected` and Lake.load.
     """
-    examples = lake.load(snapshot)
-    found = suspected(examples, recipe, progress)
+    examples, classes = lake.load(snapshot), lake.classes
+    found = suspected(examples, len(classes), recipe, progress)
     rows = [
-        (str(examples.keys[each.row]), CLASSES[each.label], CLASSES[each.suggestion], each.margin, snapshot.name)
+        (str(examples.keys[each.row]), classes[each.label], classes[each.suggestion], each.margin, snapshot.name)
         for each in found
     ]
     table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
@@ -36,7 +35,7 @@ def doubted(
 
 
 def suspected(
-    examples: Examples, recipe: Training, progress: Callable[[int, int], None] = lambda *_: None
+    examples: Examples, classes: int, recipe: Training, progress: Callable[[int, int], None] = lambda *_: None
 ) -> tuple[Doubt, ...]:
     """The doubts about the labels of the examples, the likeliest errors first.
 
@@ -44,10 +43,10 @@ def suspected(
     that has seen it, nor its writer, nor a copy of it. Raises DataError where a class has too few rows to be learned.
     """
     fold, brief = folds(examples, FOLDS), recipe.model_copy(update={"epochs": EPOCHS})
-    probabilities = np.empty((len(examples), len(CLASSES)), np.float32)
+    probabilities = np.empty((len(examples), classes), np.float32)
     for each in range(FOLDS):
         held, calibrating = fold == each, fold == (each + 1) % FOLDS
-        fitted = training.fit(examples.where(~held & ~calibrating), examples.where(calibrating), len(CLASSES), brief)
+        fitted = training.fit(examples.where(~held & ~calibrating), examples.where(calibrating), classes, brief)
         probabilities[held] = training.evaluate(f"fold {each}", fitted, examples.where(held)).probabilities
         progress(each + 1, FOLDS)
     return doubts(examples.labels, probabilities)

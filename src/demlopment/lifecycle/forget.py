@@ -31,12 +31,11 @@ class Forgotten:
     models: tuple[str, ...]  # archives that learned from such a snapshot, with their reference profiles: to be retrained
 
 
-def forget(home: Home, column: Literal["source", "writer", "key"], value: str) -> Forgotten:
-    """Remove the rows of a source, of a writer or with a key. What has none of them stays as it is.
+def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], value: str) -> Forgotten:
+    """Remove the rows of a source, of a writer or with a key from the home and its lake. What has none of them stays as it is.
 
     Raises HomeError if the home is being turned or compacted.
     """
-    lake = Lake(home.lake)
     with home.locked("turn"), home.locked("compact"):
         chosen = pl.col(column) == value
         rows = lake.now(chosen, COLUMNS)

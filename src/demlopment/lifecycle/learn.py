@@ -27,8 +27,9 @@ def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], 
             version = workshop.tracker.champion(MODEL)
             champion = None if version is None else archive.read(home.models / f"{MODEL}-{version}.mar")
             reference = "" if champion is None else str(champion.card.lineage.get("snapshot", ""))
-            collected = workshop.take(everything(Lake(home.lake), settings.data, f"train-{now():.0f}", reference))
-            scores = None if champion is None else training.evaluate_archive(champion, collected.split.test)
+            lake = Lake.of(home, settings.data)
+            collected = workshop.take(everything(lake, settings.data, f"train-{now():.0f}", reference))
+            scores = None if champion is None else training.evaluate_archive(champion, collected.split.test, collected.classes)
             purpose = "The full recipe on everything in the lake"
             candidate = workshop.develop(purpose, collected.split.train, collected, step.progress)
             verdict = workshop.judge(candidate, scores)

@@ -74,7 +74,7 @@ class Descent:
     predictions: tuple[str, ...]  # ids of the requests that showed one of the pictures
 
 
-def ancestry(home: Home, tracker: Tracker | None, request_id: str) -> tuple[Ancestry, ...]:
+def ancestry(home: Home, lake: Lake, tracker: Tracker | None, request_id: str) -> tuple[Ancestry, ...]:
     """Where the answers to that request came from; more than one where a client used an id again.
 
     Raises DataError if nothing was answered under that id.
@@ -85,14 +85,13 @@ def ancestry(home: Home, tracker: Tracker | None, request_id: str) -> tuple[Ance
             f"Neither the journal nor the lake of {home.root} has an answer to the request {request_id!r}.",
             "Take the id from the answer's header x-request-id, or name the home that gave it.",
         )
-    lake, cards = Lake(home.lake), dict(archives(home))
+    cards = dict(archives(home))
     return tuple(_ancestry(lake, cards, tracker, each) for each in answered)
 
 
-def descent(home: Home, column: Literal["source", "writer", "key"], value: str) -> Descent:
+def descent(home: Home, lake: Lake, column: Literal["source", "writer", "key"], value: str) -> Descent:
     """Whom the rows of a source, of a writer or with a key touched. Raises DataError if the lake holds no such row."""
     wanted = pl.col(column) == value
-    lake = Lake(home.lake)
     rows = lake.now(wanted, COLUMNS)
     held = {name: lake.entries(lake.rest(name), COLUMNS).filter(wanted) for name in lake.snapshots()}
     snapshots = {name: frame["key"].n_unique() for name, frame in held.items() if not frame.is_empty()}

@@ -19,7 +19,7 @@ from demlopment.lifecycle.narrator import Narrator, Telling
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.rollout import Rollout, endpoint
 from demlopment.lifecycle.story import Story
-from demlopment.lifecycle.workshop import CLASSES, MODEL, Candidate, Workshop
+from demlopment.lifecycle.workshop import MODEL, Candidate, Workshop
 from demlopment.records import DriftReport, Reading, TrafficPlan
 from demlopment.settings import Settings
 
@@ -66,7 +66,7 @@ def turn(
         with home.locked("serve"):
             pass  # refuse an endpoint that runs on this home now, not when the networks are fitted
         started = now()
-        telling, lake, workshop = Telling(narrator, now), Lake(home.lake), Workshop(home, settings, now)
+        telling, lake, workshop = Telling(narrator, now), Lake.of(home, settings.data), Workshop(home, settings, now)
 
         first = ingest(workshop, lake, telling)
         opening = open_with_a_weak_champion(workshop, first, telling)
@@ -84,7 +84,7 @@ def turn(
         return Story(
             started=started,
             seconds=now() - started,
-            classes=CLASSES,
+            classes=first.classes,
             snapshots=(first.snapshot, second.snapshot),
             parts={part: len(getattr(first.split, part)) for part in ("train", "validation", "test", "stream")},
             ingests=(first.ingested, second.ingested),
@@ -170,7 +170,7 @@ def serve_both(
         rollout.bring_up(challenger.archive)
         plan = TrafficPlan(MODEL, champion.version, challenger.version, SHARE, salt=challenger.title)
         rollout.split(plan)
-        letters, change_at = simulate.letters(first.split.stream, CLASSES, world)
+        letters, change_at = simulate.letters(first.split.stream, first.classes, world)
         began = workshop.now()
         answers = simulate.send(
             letters,
@@ -223,7 +223,7 @@ def retrain(workshop: Workshop, second: Collected, champion: Candidate, telling:
     with telling.step("Retrain and judge again") as step:
         purpose = "The full recipe on the old digits and those that came back"
         retrained = workshop.develop(purpose, second.split.train, second, step.progress)
-        verdict = workshop.judge(retrained, training.evaluate_archive(champion.packed, second.split.test))
+        verdict = workshop.judge(retrained, training.evaluate_archive(champion.packed, second.split.test, second.classes))
         step.sentence = verdict.reason
     return retrained if verdict.decision == "promote" else champion
 

@@ -19,11 +19,10 @@ from demlopment.lifecycle.history import History
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
-from demlopment.records import Examples, Scores, Snapshot, Split, Verdict
+from demlopment.records import Examples, Scores, Snapshot, Verdict
 from demlopment.settings import Settings, Training
 
 MODEL = "digits"
-CLASSES = tuple("0123456789")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +79,14 @@ class Workshop:
         fitted = training.fit(
             train,
             collected.split.validation,
-            len(CLASSES),
+            len(collected.classes),
             recipe,
             on_epoch=lambda _: progress(next(done), recipe.epochs),
         )
         scores = training.evaluate(title, fitted, collected.split.test)
         interval = wilson(int(scores.correct.sum()), len(scores.labels))
         fit = Fit(title, purpose, len(train), fitted.seconds, fitted.curve, scores, interval)
-        packed = self._pack(version, fitted, fit, collected.split, _lineage(collected.snapshot, recipe, len(train)))
+        packed = self._pack(version, fitted, fit, collected, _lineage(collected.snapshot, recipe, len(train)))
         self._track(packed, fit, recipe.model_dump(mode="json"))
         self.fits.append(fit)
         return Candidate(version, fitted, packed, fit, archive.place(self.home.models, packed.card))
@@ -131,12 +130,14 @@ class Workshop:
         numbers = (re.fullmatch(rf"{MODEL} (\d+)\.\d+", title) for title in judged + stored)
         return f"{1 + max((int(number[1]) for number in numbers if number), default=0)}.0"
 
-    def _pack(self, version: str, fitted: training.Fitted, fit: Fit, split: Split, lineage: Mapping[str, Any]) -> Archive:
-        scores, validation = fit.scores, split.validation
+    def _pack(
+        self, version: str, fitted: training.Fitted, fit: Fit, collected: Collected, lineage: Mapping[str, Any]
+    ) -> Archive:
+        scores, validation = fit.scores, collected.split.validation
         card = Card(
             name=MODEL,
             version=version,
-            classes=CLASSES,
+            classes=collected.classes,
             preprocessing=images.VERSION,
             temperature=fitted.temperature,
             scores={
@@ -153,7 +154,7 @@ class Workshop:
         seen = training.evaluate(fit.title, fitted, validation)
         reference = profile(validation.images, seen.probabilities, training.embed(fitted, validation))
         surest = int(scores.probabilities.max(axis=1).argmax())
-        return Archive(card, training.export(fitted), reference, images.encode_png(split.test.images[surest]))
+        return Archive(card, training.export(fitted), reference, images.encode_png(collected.split.test.images[surest]))
 
     def _track(self, packed: Archive, fit: Fit, parameters: Mapping[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:

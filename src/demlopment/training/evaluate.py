@@ -1,5 +1,7 @@
 """How a model does on labelled rows, with calibrated probabilities. Knows nothing of other models or of the gate."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
@@ -26,15 +28,19 @@ def evaluate(title: str, fitted: Fitted, examples: Examples) -> Scores:
     return _scores(title, logits, fitted.temperature, examples)
 
 
-def evaluate_archive(archive: Archive, examples: Examples) -> Scores:
-    """The same for a model as it is served: its exported network, run by ONNX Runtime."""
+def evaluate_archive(archive: Archive, examples: Examples, classes: Sequence[str]) -> Scores:
+    """The same for a model as it is served: its exported network, run by ONNX Runtime.
+
+    `classes` are those of the examples. One that the model does not know has the probability 0; those that only the
+    model knows come last.
+    """
     title = archive.card.title
     _refuse_empty(title, examples)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the numbers must not depend on how many cores a machine has
     session = onnxruntime.InferenceSession(archive.network, options, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {"image": as_input(examples.images)})
-    return _scores(title, logits, archive.card.temperature, examples)
+    return _scores(title, _ordered(logits, archive.card.classes, classes), archive.card.temperature, examples)
 
 
 def embed(fitted: Fitted, examples: Examples) -> npt.NDArray[np.float32]:
@@ -67,6 +73,16 @@ def calibration_error(probabilities: npt.NDArray[np.float32], labels: npt.NDArra
     of_bin = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(of_bin, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def _ordered(logits: npt.NDArray[np.float32], known: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The columns for `known` classes as columns for `classes`, then for those that are known besides."""
+    if tuple(known) == tuple(classes):
+        return logits
+    order = [*classes, *(name for name in known if name not in classes)]
+    ordered = np.full((len(logits), len(order)), -np.inf, np.float32)
+    ordered[:, [order.index(name) for name in known]] = logits
+    return ordered
 
 
 def _refuse_empty(title: str, examples: Examples) -> None:
