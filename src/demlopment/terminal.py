@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 
 class Terminal:
@@ -11,15 +11,13 @@ class Terminal:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._bars = Progress(
+        self._bars = bars(
+            console,
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:3.0f}%"),
             TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
 
@@ -45,3 +43,8 @@ class Terminal:
         # A pipe has no width to wrap to; a terminal wraps below the indentation.
         line = Padding(escape(sentence), (0, 0, 0, 2)) if self.console.is_terminal else f"  {escape(sentence)}"
         self.console.print(line, highlight=False, soft_wrap=not self.console.is_terminal)
+
+
+def bars(console: Console, *columns: ProgressColumn) -> Progress:
+    """Live bars that leave nothing behind, and are not drawn where the output is a file or a pipe."""
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

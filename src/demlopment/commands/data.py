@@ -53,8 +53,10 @@ def ingest(
 
     Example: demlopment data ingest mnist
     """
-    from demlopment.data import Lake
-    from demlopment.data.sources import opened
+    from rich.console import Console
+
+    from demlopment.commands.progress import Progress
+    from demlopment.data import Lake, opened
 
     settings = settings_of(context)
     home = home_of(settings)
@@ -66,26 +68,22 @@ def ingest(
         sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=labels),), False
     with home.locked("turn"):
         for each in sources:
-            added = Lake.of(home, settings.data).add(each)
+            with Progress(Console(stderr=True)) as progress:
+                added = Lake.of(home, settings.data).add(each, progress.counted(each.name, each.rows))
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
             typer.echo(f"{each.name}: {counts}" if label else counts)
             bad.show_counts(added.quarantined)
 
 
 def _official(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":
-    """The sources of an official set, with a word about what was fetched, or could not be verified."""
+    """The sources of an official set, with a word about what could not be verified."""
+    from rich.console import Console
+
+    from demlopment.commands.progress import Progress
     from demlopment.data.sources import fetched, given
 
-    told: set[str] = set()
-
-    def tell(file: str, have: int, total: int | None) -> None:
-        share = f"{file}: {have * 10 // total * 10} % of {total / 1e6:.0f} MB" if total else f"{file}: fetching"
-        if share not in told:
-            told.add(share)
-            typer.echo(share, err=True)
-
-    with home.locked("download"):
-        held = fetched(dataset, home.downloads, tell) if source is None else given(dataset, source, home.downloads)
+    with home.locked("download"), Progress(Console(stderr=True), "MB") as progress:
+        held = fetched(dataset, home.downloads, progress.heard) if source is None else given(dataset, source, home.downloads)
     for path in held.unverified:
         typer.echo(f"{path} is not packed as it is published: its checksum was not compared.", err=True)
     return held.sources

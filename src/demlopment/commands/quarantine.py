@@ -74,10 +74,13 @@ def _export(lake: "Lake", folder: Path, source: str | None, reason: str | None) 
 
 
 def _replay(home: "Home", lake: "Lake", fixes: Path | None) -> None:
+    from rich.console import Console
+
+    from demlopment.commands.progress import Progress
     from demlopment.data.corrections import NOTHING_SAID, corrections
 
     said = NOTHING_SAID if fixes is None else corrections(fixes)
-    with home.locked("turn"):
-        done = lake.replay(said)
+    with home.locked("turn"), Progress(Console(stderr=True)) as progress:
+        done = lake.replay(said, progress.counted("quarantine", None))
     typer.echo(f"{done.rows} rows: {done.added} added, {done.known} known, {done.rejected} still in quarantine.")
     show_counts(done.quarantined)
