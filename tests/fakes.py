@@ -205,6 +205,7 @@ class MemoryStore:
         self.root = root
         self.tables: dict[str, list[pl.DataFrame]] = {}
         self.notes: list[Mapping[str, str]] = []
+        self.histories: dict[str, list[Mapping[str, object]]] = {}
         self.extended: dict[str, int] = {}  # table -> the version that the last extension made
         self.appended: set[tuple[str, str]] = set()  # (table, batch)
         self._lock = Lock()
@@ -224,8 +225,10 @@ class MemoryStore:
         wanted = len(versions) - 1 if version is None else version
         if not 0 <= wanted < len(versions):
             raise DataError(f"There is no table {table} at version {version}.", "Insert something first.")
-        found = versions[wanted] if where is None else versions[wanted].filter(where)
-        return found.select(list(columns) if columns else pl.all())
+        later = [name for name in columns or () if isinstance(name, str) and name not in versions[wanted].columns]
+        whole = versions[wanted].with_columns(pl.lit(None, pl.String).alias(name) for name in later)
+        found = whole if where is None else whole.filter(where)
+        return found.select(list(columns) if columns else pl.all().exclude(later))
 
     def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
         return self.tables[table][-1].iter_slices(size) if table in self.tables else iter(())
@@ -240,9 +243,10 @@ class MemoryStore:
             if self.extended.get(table, -1) > (-1 if since is None else since):
                 return False
             versions = self.tables.setdefault(table, [taken[0].clear()])
-            versions.append(pl.concat([versions[-1], *taken]))
+            versions.append(pl.concat([versions[-1], *taken], how="diagonal"))
             self.extended[table] = len(versions) - 1
             self.notes.append(note)
+            self.histories.setdefault(table, []).insert(0, note)
             return True
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:
@@ -277,6 +281,9 @@ class MemoryStore:
     def batches(self, table: str, names: Iterable[str]) -> set[str]:
         return {name for name in names if (table, name) in self.appended}
 
+    def history(self, table: str) -> tuple[Mapping[str, object], ...]:
+        return tuple(self.histories.get(table, ()))
+
     def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
         with self._lock:
             versions = self.tables.get(table, [])
@@ -288,6 +295,11 @@ class MemoryStore:
 
     def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
         return ()
+
+
+def without_runs(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows less the run that added them, which two lakes with the same rows never share."""
+    return rows.select(pl.all().exclude("run"))
 
 
 class ListNarrator:

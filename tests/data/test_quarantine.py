@@ -20,7 +20,7 @@ from demlopment.data.sources.port import raw_frame
 from demlopment.errors import DataError
 from tests.data.test_faults import script
 from tests.data.test_lake import SALT, Killed, MortalStore
-from tests.fakes import MemoryStore
+from tests.fakes import MemoryStore, without_runs
 
 FOUR = tuple("0123")
 TABLES = ("examples", "quarantine", "corrections")
@@ -73,7 +73,7 @@ def test_what_another_release_of_the_contract_takes_leaves_as_if_it_had_been_tak
 
     assert (done.rows, done.added, done.known, done.rejected) == (60, 60, 0, 0)
     assert lake_on(store).quarantine() == ()
-    assert_frame_equal(store.read("examples").sort("key"), at_once.read("examples").sort("key"))
+    assert_frame_equal(*(without_runs(each.read("examples")).sort("key") for each in (store, at_once)))
 
 
 def test_a_corrected_row_keeps_all_but_its_label_and_the_others_stay_with_the_reasons_they_have_now(
@@ -164,7 +164,8 @@ def test_a_correction_is_told_in_the_commit_and_kept_row_by_row(few: RawRows) ->
 
     lake.replay(said({name: "0"}))
 
-    assert {"source": "quarantine", "corrections": "f" * 64, "corrected": "1"} in store.notes
+    note = {"source": "quarantine", "corrections": "f" * 64, "corrected": "1"}
+    assert any(note.items() <= each.items() for each in store.notes)
     assert store.read("corrections").rows() == [(name, "0", "12", "planted", "planted in mnist-5k", 0, "f" * 64)]
 
 
@@ -203,7 +204,8 @@ def test_a_replay_killed_at_any_write_and_repeated_ends_in_the_same_tables(
     again()
 
     for table in TABLES:
-        assert_frame_equal(*(store.read(table).sort("name" if table != "examples" else "key") for store in (mortal, whole)))
+        order = "name" if table != "examples" else "key"
+        assert_frame_equal(*(without_runs(store.read(table)).sort(order) for store in (mortal, whole)))
 
 
 REPLAY = """
@@ -295,7 +297,7 @@ def test_correcting_in_parts_or_at_once_is_the_same(
 
     assert [lake.quarantine() for lake in lakes] == [(), ()]
     if names:
-        assert_frame_equal(*(store.read("examples").sort("row") for store in stores))
+        assert_frame_equal(*(without_runs(store.read("examples")).sort("row") for store in stores))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from demlopment.data.delta import FORMAT, DeltaStore
+from demlopment.data.delta import FORMAT, OLDEST, DeltaStore
 from demlopment.data.tables import TableStore
 from demlopment.errors import DataError, HomeError
 from tests.fakes import MemoryStore
@@ -24,6 +24,10 @@ def rows(*keys: str, value: bytes | None = EVERY_BYTE) -> pl.DataFrame:
         {"key": list(keys), "value": [value] * len(keys), "number": [None] * len(keys)},
         schema={"key": pl.String, "value": pl.Binary, "number": pl.Int64},
     )
+
+
+def wider(*keys: str) -> pl.DataFrame:
+    return rows(*keys).with_columns(run=pl.lit("r"))
 
 
 @pytest.fixture(params=["folder", "s3", "memory"])
@@ -78,6 +82,29 @@ class TestEveryTableStore:
         assert (first, nothing) == (True, True)
         assert store.version("t") == version
         assert sorted(store.read("t")["key"]) == ["a", "b", "b"]
+
+    def test_a_column_that_came_later_is_null_in_what_was_there_before(self, store: TableStore) -> None:
+        store.extend("t", [rows("a")], since=None, note={})
+        before = store.version("t")
+
+        tries = [store.extend("t", [wider("b"), wider("c")], since=store.version("t"), note={})]
+        if not tries[0]:
+            tries.append(store.extend("t", [wider("b"), wider("c")], since=store.version("t"), note={}))
+
+        assert tries[-1]
+        assert dict(store.read("t", columns=("key", "run")).iter_rows()) == {"a": None, "b": "r", "c": "r"}
+        assert store.read("t", version=before, columns=("key", "run")).rows() == [("a", None)]
+        assert store.read("t", columns=("run",), where=pl.col("key") == "a").rows() == [(None,)]
+        assert store.read("t").schema == wider("b").schema
+        assert store.read("t", version=before).schema == rows("a").schema
+        assert_frame_equal(pl.concat(store.slices("t", 2)).sort("key"), store.read("t").sort("key"))
+
+    def test_the_history_has_the_notes_of_what_was_added_the_newest_first(self, store: TableStore) -> None:
+        for name in "ab":
+            store.extend("t", [rows(name)], since=store.version("t"), note={"why": name})
+
+        assert [note["why"] for note in store.history("t") if "why" in note] == ["b", "a"]
+        assert store.history("none") == ()
 
     def test_who_extends_by_what_is_no_longer_true_adds_nothing(self, store: TableStore) -> None:
         store.extend("t", [rows("a")], since=None, note={})
@@ -345,10 +372,44 @@ def test_a_table_of_another_release_is_refused_and_left_as_it_was(
         verbs[mode]()
 
     assert (
-        refused.value.problem == f"The table {tmp_path}/t has the format {found}, and this release reads and writes {FORMAT}."
+        refused.value.problem == f"The table {tmp_path}/t has the format {found}, and this release reads {OLDEST} to {FORMAT}."
     )
     assert refused.value.remedy.startswith(remedy)
     assert DeltaTable(tmp_path / "t").version() == 0
+
+
+def test_a_table_of_an_earlier_release_is_read_and_grows_and_is_then_refused_by_that_release(tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "t", rows("a"), description=f"demlopment format {OLDEST}")
+    store = DeltaStore(tmp_path)
+
+    read = store.read("t")
+    same = store.extend("t", [rows("b")], since=0, note={})
+    unchanged = DeltaTable(tmp_path / "t").metadata().description
+    tries = [store.extend("t", [wider("c")], since=store.version("t"), note={}) for _ in range(2)]
+
+    assert_frame_equal(read, rows("a"))
+    assert (same, unchanged, tries) == (True, f"demlopment format {OLDEST}", [False, True])
+    assert DeltaTable(tmp_path / "t").metadata().description == f"demlopment format {FORMAT}"
+    assert sorted(store.read("t")["key"]) == ["a", "b", "c"]
+
+
+def test_writers_that_widen_a_table_at_once_lose_no_row(tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "t", rows("a"), description=f"demlopment format {OLDEST}")
+    start_together = threading.Barrier(4)
+
+    def write(name: str) -> None:
+        store = DeltaStore(tmp_path)
+        start_together.wait()
+        while not store.extend("t", [wider(name)], since=store.version("t"), note={}):
+            pass
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "bcde"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(DeltaStore(tmp_path).read("t")["key"]) == list("abcde")
 
 
 def test_old_versions_are_never_forgotten_by_delta_itself(tmp_path: Path) -> None:

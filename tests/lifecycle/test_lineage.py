@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from demlopment import archive, images
 from demlopment.archive import Archive, Card
 from demlopment.cli import app
+from demlopment.commands.rows import moment
 from demlopment.data import Answers, Lake, RawRows, packaged_digits, returned, split
+from demlopment.data.reviews import Review
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import compact
@@ -123,6 +125,24 @@ def test_a_row_leads_forward_to_the_requests_that_showed_it(world: tuple[Home, M
     assert (found.rows, found.predictions) == (1, ("asked-3",))
     with pytest.raises(DataError, match="no row with the key"):
         descent(home, Lake(home.lake), "key", "0" * 64)
+
+
+def test_a_row_is_told_with_the_run_that_brought_it_and_what_people_said_of_it(world: tuple[Home, MemoryTracker]) -> None:
+    home, _ = world
+    lake = Lake(home.lake)
+    (key,) = lake.entries(lake.named("after")).filter(source="feedback")["key"]
+    lake.reviews.add([Review(key, "1", "4", "ann", 1.0, "file", 1), Review("0" * 64, "1", None, "bob", 1.0, "file", 2)])
+    lake.reviews.add([Review(key, "4", None, "bob", 2.0, "other", 1)])
+
+    found = descent(home, lake, "key", key)
+    told = CliRunner().invoke(app, ["--home", str(home.root), "lineage", "--row", key]).stdout
+
+    (arrival,) = found.arrivals
+    assert arrival.run
+    assert (arrival.rows, arrival.run.source) == (1, "feedback")
+    assert [(each.by, each.label) for each in found.reviews] == [("ann", "4"), ("bob", None)]
+    assert f"1 rows  {moment(arrival.run.at)}  run {arrival.run.id}  of feedback  commit unknown" in told
+    assert f"review      1 -> 4  {moment(1.0)}  by ann\nreview      4 -> dropped  {moment(2.0)}  by bob\n" in told
 
 
 def test_the_command_tells_it_in_lines_and_as_json(world: tuple[Home, MemoryTracker], few: RawRows) -> None:

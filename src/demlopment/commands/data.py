@@ -57,6 +57,7 @@ def ingest(
 
     from demlopment.commands.progress import Progress
     from demlopment.data import Lake, opened
+    from demlopment.lifecycle.provenance import commit
 
     settings = settings_of(context)
     home = home_of(settings)
@@ -69,7 +70,8 @@ def ingest(
     with home.locked("turn"):
         for each in sources:
             with Progress(Console(stderr=True)) as progress:
-                added = Lake.of(home, settings.data).add(each, progress.counted(each.name, each.rows))
+                heard = progress.counted(each.name, each.rows)
+                added = Lake.of(home, settings.data).add(each, heard, commit=commit())
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
             typer.echo(f"{each.name}: {counts}" if label else counts)
             bad.show_counts(added.quarantined)

@@ -2,13 +2,12 @@
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from demlopment.commands.place import home_of, settings_of
-from demlopment.commands.rows import chosen
+from demlopment.commands.rows import arrived, chosen, moment
 
 if TYPE_CHECKING:
     from demlopment.home import Home
@@ -48,8 +47,13 @@ def lineage(
 
 
 def described(descent: "Descent") -> str:
-    """Whom a source or a row touched, in lines."""
-    lines = [f"{descent.rows} rows, which touched:"]
+    """How rows came in and whom they touched, in lines; of many runs and reviews the last."""
+    lines = [f"came        {arrived(each)}" for each in descent.arrivals[-SHOWN:]]
+    lines += [
+        f"review      {each.was} -> {'dropped' if each.label is None else each.label}  {moment(each.at)}  by {each.by}"
+        for each in descent.reviews[-SHOWN:]
+    ]
+    lines.append(f"{descent.rows} rows, which touched:")
     lines += [f"snapshot    {name}  {rows} of its rows" for name, rows in descent.snapshots.items()]
     lines += [
         f"model       {each.model} {each.version}  learned from {each.learned} of them in {each.snapshot}, "
@@ -62,7 +66,7 @@ def described(descent: "Descent") -> str:
 
 def _told(ancestry: "Ancestry") -> str:
     snapshot = ancestry.snapshot
-    when = datetime.fromtimestamp(ancestry.at).astimezone().isoformat(timespec="seconds")
+    when = moment(ancestry.at)
     lines = [
         f"request     {ancestry.request_id}  {when}  answered {ancestry.said!r}",
         f"model       {ancestry.model} {ancestry.version}",

@@ -78,9 +78,10 @@ def _replay(home: "Home", lake: "Lake", fixes: Path | None) -> None:
 
     from demlopment.commands.progress import Progress
     from demlopment.data.corrections import NOTHING_SAID, corrections
+    from demlopment.lifecycle.provenance import commit
 
     said = NOTHING_SAID if fixes is None else corrections(fixes)
     with home.locked("turn"), Progress(Console(stderr=True)) as progress:
-        done = lake.replay(said, progress.counted("quarantine", None))
+        done = lake.replay(said, progress.counted("quarantine", None), commit=commit())
     typer.echo(f"{done.rows} rows: {done.added} added, {done.known} known, {done.rejected} still in quarantine.")
     show_counts(done.quarantined)

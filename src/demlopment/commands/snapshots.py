@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from demlopment.commands.place import home_of, lake_of, settings_of
-from demlopment.commands.rows import chosen
+from demlopment.commands.rows import arrived, chosen
 
 SHOWN = 10  # of many names, so that a lake with thousands of writers still fits a screen
 Name = Annotated[str, typer.Argument(help="A snapshot's name, as `demlopment data snapshots` shows it.")]
@@ -31,6 +31,8 @@ def show(context: typer.Context, name: Name) -> None:
     for kind, counts in (("classes", found.classes), ("writers", found.writers), ("sources", found.sources)):
         typer.echo(f"{kind:12} {_counted(counts)}")
     typer.echo(f"files        {_counted(found.origins)}")
+    for each in found.arrivals[-SHOWN:]:
+        typer.echo(f"came         {arrived(each)}")
 
 
 def diff(

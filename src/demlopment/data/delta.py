@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.schema import PrimitiveType
 from polars.io.plugins import register_io_source
 
 from demlopment.data import bucket
@@ -20,7 +21,8 @@ from demlopment.data.tables import ATTEMPTS, check_storable
 from demlopment.errors import DataError, HomeError, NotReadyError
 from demlopment.home import REMEDIES
 
-FORMAT = 2  # of the tables' columns: raised by a release that changes them, so that no other takes them for its own
+FORMAT = 3  # of the tables' columns: raised by a release that changes them, so that no other takes them for its own
+OLDEST = 2  # that is read as well: a column that it lacks is null, and is added before the first rows that have it
 NUMBERED = "demlopment format "  # stands before the number in a table's description; Delta refuses properties of ours
 # Otherwise Delta forgets versions after 30 days, and with them what was pinned.
 LASTING = {"delta.enableExpiredLogCleanup": "false"}
@@ -106,6 +108,9 @@ class DeltaStore:
             # Of two commits that name one transaction Delta refuses the second, however old the version it began with.
             commit = CommitProperties(custom_metadata=dict(note), app_transactions=[Transaction(EXTENDED, 1)])
             target = _opened(address, since or 0)
+            if _absent(target, passing.first.columns):
+                _widen(address, passing.first)
+                return False
             try:
                 write_deltalake(target, passing.stream(), mode="append", commit_properties=commit, target_file_size=FILE_BYTES)
             except CommitFailedError:
@@ -136,6 +141,11 @@ class DeltaStore:
                 return set()
             delta = _opened(address)
             return {name for name in names if delta.transaction_version(name) is not None}
+
+    def history(self, table: str) -> tuple[Mapping[str, object], ...]:
+        address = self._address(table)
+        with _explained(address):
+            return tuple(_opened(address).history()) if _exists(address) else ()
 
     def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
         if self.version(table) is None or not values:
@@ -219,6 +229,8 @@ class DeltaStore:
         self, delta: DeltaTable, table: str, columns: Sequence[str | pl.Expr] | None, where: pl.Expr | None = None
     ) -> pl.DataFrame:
         rows = self._scan(delta, table)
+        named = [column for column in columns or () if isinstance(column, str)]
+        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in _absent(delta, named))
         if where is not None:
             rows = rows.filter(where)
         return rows.select(list(columns) if columns else pl.all()).collect()
@@ -228,7 +240,9 @@ class DeltaStore:
         # An object store is asked for as many bytes as were written, refuses where there are fewer, and takes a file whole.
         files = [] if bucket.is_remote(self.root) else _files(f"{self.root}/{table}", delta)
         # In a folder the files are opened by their paths: scan_delta encodes a space or an umlaut twice and finds nothing.
-        return pl.scan_parquet(files, glob=False) if files else pl.scan_delta(delta, storage_options=bucket.READING)
+        if not files:
+            return pl.scan_delta(delta, storage_options=bucket.READING)
+        return pl.scan_parquet(files, glob=False, schema=pl.Schema(delta.schema().to_arrow()), missing_columns="insert")
 
     def _address(self, table: str) -> str:
         return f"{self.root}/{table}"
@@ -246,6 +260,22 @@ def _create(address: str, frame: pl.DataFrame) -> None:
     )
 
 
+def _absent(delta: DeltaTable, columns: Iterable[str]) -> list[str]:
+    """Those of the columns that a table has not."""
+    present = {field.name for field in delta.schema().fields}
+    return [column for column in columns if column not in present]
+
+
+def _widen(address: str, frame: pl.DataFrame) -> None:
+    """Give a table of an earlier format the columns of `frame` that it lacks; its rows have none of them."""
+    delta = _opened(address)
+    absent = [Field(name, PrimitiveType("string")) for name in _absent(delta, frame.columns)]
+    if absent:
+        with contextlib.suppress(CommitFailedError):  # somebody else was quicker: whoever looks again sees what is lacking
+            delta.alter.set_table_description(f"{NUMBERED}{FORMAT}")  # first, so that no earlier release takes it for its own
+            delta.alter.add_columns(absent)
+
+
 def _exists(address: str) -> bool:
     return DeltaTable.is_deltatable(address, bucket.options(address))
 
@@ -254,10 +284,10 @@ def _opened(address: str, version: int | None = None) -> DeltaTable:
     """The table at a version. Raises DataError if its columns are those of another release."""
     delta = DeltaTable(address, version=version, storage_options=bucket.options(address))
     number = (delta.metadata().description or "").removeprefix(NUMBERED) or "1"  # the first format had no number
-    if number != str(FORMAT):
+    if number not in map(str, range(OLDEST, FORMAT + 1)):
         newer = number.isdecimal() and int(number) > FORMAT
         raise DataError(
-            f"The table {address} has the format {number}, and this release reads and writes {FORMAT}.",
+            f"The table {address} has the format {number}, and this release reads {OLDEST} to {FORMAT}.",
             "Use a newer release." if newer else "Use the release that wrote it, or move it away and ingest again.",
         )
     return delta

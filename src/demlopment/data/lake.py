@@ -5,6 +5,7 @@ Every row has a name made of what it is, so adding is idempotent: a run that was
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from demlopment.data.ready import Ready
 from demlopment.data.remains import Remains, left
 from demlopment.data.replay import Replay
 from demlopment.data.reviews import Reviews
+from demlopment.data.runs import RUN, Arrival, Run, arrivals, begun, noted
 from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import ATTEMPTS, TableStore
 from demlopment.errors import DataError, NotReadyError
@@ -46,8 +48,9 @@ class Lake:
         *,
         classes: Sequence[str] = DIGITS,
         copies: Path | None = None,  # where copies of what a lake in an object store gave are kept
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._root = root
+        self._root, self._now = root, now
         self._store = store(root)
         self._ready, self._remains, self.reviews = Ready(root, copies), Remains(self._store), Reviews(self._store)
         self.bad, self.doubted = Quarantine(self._store), Doubted(self._store)
@@ -58,16 +61,19 @@ class Lake:
         """The lake of a home, wherever it is, with the classes of the settings."""
         return cls(home.lake, classes=named(rules.classes), copies=home.root)
 
-    def add(self, source: Source, heard: Callable[[int], None] = lambda _: None) -> Added:
+    def add(self, source: Source, heard: Callable[[int], None] = lambda _: None, *, commit: str = "unknown") -> Added:
         """Good rows into `examples`, bad ones with their reasons into `quarantine`, what is there already nowhere.
 
         One commit for the good rows of a source, a batch of them in memory at a time. Adding the same rows again
         changes nothing. A row with the pixels of another and a different label is bad. `heard` is told how many rows
-        have been read. Raises DataError where the source is broken, and then adds no good row of it.
+        have been read; `commit` is that of the code, which the run that the rows name says.
+        Raises DataError where the source is broken, and then adds no good row of it.
         """
-        return self._take(source, self.bad.reject, {"source": source.name, "sha256": source.sha256}, heard)
+        return self._take(source, self.bad.reject, begun(self._now(), commit, source.name, source.sha256), {}, heard)
 
-    def replay(self, said: Corrections = NOTHING_SAID, heard: Callable[[int], None] = lambda _: None) -> Added:
+    def replay(
+        self, said: Corrections = NOTHING_SAID, heard: Callable[[int], None] = lambda _: None, *, commit: str = "unknown"
+    ) -> Added:
         """Judge the bad rows again, with the labels that were said to be true: what is good now becomes an example.
 
         It is the row that it would have been at once, and leaves quarantine; the others have the reasons they have now.
@@ -75,7 +81,8 @@ class Lake:
         Raises DataError, before anything changes, if a correction is of a row that is not in quarantine.
         """
         again = Replay(self.bad, said)
-        added = self._take(again, again.reject, again.note, heard)
+        run = begun(self._now(), commit, again.name, again.sha256)
+        added = self._take(again, again.reject, run, again.note, heard)
         again.leave()
         return added
 
@@ -214,6 +221,10 @@ class Lake:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         return self._store.read(EXAMPLES, columns=columns, where=where)
 
+    def arrivals(self, rows: pl.DataFrame) -> tuple[Arrival, ...]:
+        """When rows came in, and by which runs, which their column "run" names."""
+        return arrivals(rows, self._store.history(EXAMPLES))
+
     def quarantine(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""
         return self.bad.rows()
@@ -259,13 +270,15 @@ class Lake:
         self,
         source: Source,
         reject: Callable[[pl.DataFrame], None],
+        run: Run,
         note: Mapping[str, str],
         heard: Callable[[int], None],
     ) -> Added:
         for _ in range(ATTEMPTS):
             version = self._store.version(EXAMPLES)
             intake = Intake(self.classes, self._known(version), self.reviews.standing(), source, reject, heard)
-            if self._store.extend(EXAMPLES, intake.fresh(), since=version, note=note):
+            fresh = (rows.with_columns(pl.lit(run.id).alias(RUN)) for rows in intake.fresh())
+            if self._store.extend(EXAMPLES, fresh, since=version, note={**noted(run), **note}):
                 return intake.added()
         raise NotReadyError(f"Other processes keep writing to {self._root}.", "Try again when they are done.")
 

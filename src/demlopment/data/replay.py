@@ -47,9 +47,8 @@ class Replay:
 
     @property
     def note(self) -> Mapping[str, str]:
-        """What the commit of the good rows says: the table `corrections` has the rows of that file."""
-        said = {"corrections": self.sha256, "corrected": str(len(self._corrections.labels))} if self.sha256 else {}
-        return {"source": QUARANTINE, **said}
+        """What the commit of the good rows says beside its run: the table `corrections` has the rows of that file."""
+        return {"corrections": self.sha256, "corrected": str(len(self._corrections.labels))} if self.sha256 else {}
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """As Source. Whoever asks for the next batch has judged the one before."""

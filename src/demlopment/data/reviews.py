@@ -70,6 +70,11 @@ class Reviews:
             return pl.DataFrame(schema=COLUMNS)
         return self._store.read(REVIEWS).select(*COLUMNS).sort(*PLACE)
 
+    def of(self, keys: Collection[str]) -> tuple[Review, ...]:
+        """Every review of these rows, the oldest first."""
+        found = self.all().filter(pl.col("key").is_in(list(keys))).drop("batch")
+        return tuple(Review(**row) for row in found.to_dicts())
+
     def last(self) -> int:
         """The number of the last batch, 0 where nothing was reviewed."""
         return int(self.all()["batch"].max() or 0)  # type: ignore[arg-type]  # whole numbers

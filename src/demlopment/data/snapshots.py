@@ -10,11 +10,12 @@ import polars as pl
 from demlopment import home, images
 from demlopment.data import transform
 from demlopment.data.lake import Lake
+from demlopment.data.runs import RUN, Arrival
 from demlopment.data.sources import FEEDBACK
 from demlopment.records import Snapshot
 
 SEEN = ("key", "label", "writer", "source", "origin")
-LISTED = (*SEEN, "licence", "row", "original", "preparation")  # everything but the picture
+LISTED = (*SEEN, "licence", "row", "original", "preparation", RUN)  # everything but the picture
 UNKNOWN = "unknown"  # a writer whom nobody knows
 
 
@@ -27,6 +28,7 @@ class Contents:
     writers: Mapping[str, int]  # "unknown" for rows whose writer is not known
     sources: Mapping[str, int]
     origins: Mapping[str, int]  # SHA-256 of a file, or the request ids of what came back counted together as "requests"
+    arrivals: tuple[Arrival, ...]
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,22 @@ class Difference:
 def contents(lake: Lake, name: str) -> Contents:
     """What the snapshot of that name holds, verified. Raises DataError as Lake.rows."""
     snapshot = lake.named(name)
-    return _counted(snapshot, lake.rows(snapshot, SEEN))
+    rows = lake.rows(snapshot, (*SEEN, RUN))
+    return Contents(snapshot, **_counted(rows), arrivals=lake.arrivals(rows))
 
 
 def difference(lake: Lake, before: str, after: str) -> Difference:
     """How the rows of one snapshot differ from those of another. Raises DataError as Lake.rows."""
     old, new = (lake.rows(lake.named(name), SEEN) for name in (before, after))
+    counted, recounted = _counted(old), _counted(new)
     both = old.join(new, on="key", suffix="_after").filter(pl.col("label") != pl.col("label_after"))
     changed = {key: (one, other) for key, one, other in both.select("key", "label", "label_after").sort("key").iter_rows()}
-    counted, recounted = _counted(lake.named(before), old), _counted(lake.named(after), new)
     return Difference(
         added=tuple(new.join(old, on="key", how="anti")["key"].sort()),
         removed=tuple(old.join(new, on="key", how="anti")["key"].sort()),
         relabelled=changed,
-        classes=_moved(counted.classes, recounted.classes),
-        writers=_moved(counted.writers, recounted.writers),
+        classes=_moved(counted["classes"], recounted["classes"]),
+        writers=_moved(counted["writers"], recounted["writers"]),
     )
 
 
@@ -67,7 +70,7 @@ def checkout(lake: Lake, snapshot: Snapshot, folder: Path, *, pictures: bool = F
     The folder appears whole or not at all. Raises DataError if it exists and holds something, and as Lake.rows.
     """
     with home.new_folder(folder) as partial:
-        _write(partial, lake.rows(snapshot), pictures=pictures)
+        _write(partial, lake.rows(snapshot, (*LISTED, "image")), pictures=pictures)
         (partial / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
     return folder.absolute()
 
@@ -84,7 +87,7 @@ def _write(folder: Path, rows: pl.DataFrame, *, pictures: bool) -> None:
     rows.select(pl.Series("file", files, pl.String), *LISTED).write_csv(folder / "labels.csv")
 
 
-def _counted(snapshot: Snapshot, rows: pl.DataFrame) -> Contents:
+def _counted(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
     origin = pl.when(pl.col("source") == FEEDBACK).then(pl.lit("requests")).otherwise("origin")
     columns = {
         "classes": pl.col("label"),
@@ -92,11 +95,10 @@ def _counted(snapshot: Snapshot, rows: pl.DataFrame) -> Contents:
         "sources": pl.col("source"),
         "origins": origin,
     }
-    counts = {
+    return {
         name: dict(rows.select(column.alias("of")).group_by("of").len().sort("of").iter_rows())
         for name, column in columns.items()
     }
-    return Contents(snapshot, **counts)
 
 
 def _moved(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, tuple[int, int]]:

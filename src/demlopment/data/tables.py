@@ -28,6 +28,7 @@ class TableStore(Protocol):
     ) -> pl.DataFrame:
         """The rows of `table` at a version (the newest if None), or those `where` it is true, in no particular order.
 
+        Of the `columns` those that the table had not yet are null, and of texts.
         Raises DataError if the table or that version does not exist, or is damaged.
         """
 
@@ -40,6 +41,7 @@ class TableStore(Protocol):
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
         """Add all rows in one commit, unless `table` was extended since that version (None: made since); whether it was done.
 
+        Nor is it done where `table` lacked columns of the rows, of texts, and was given them: ask again.
         The frames are taken one at a time. Creates the table if needed; without a frame nothing happens. What `frames`
         raises comes through, and then nothing was added. Raises as `insert`.
         """
@@ -66,6 +68,9 @@ class TableStore(Protocol):
 
     def batches(self, table: str, names: Iterable[str]) -> set[str]:
         """Those of the `names` under which a batch was appended to `table`."""
+
+    def history(self, table: str) -> tuple[Mapping[str, object], ...]:
+        """The notes of every version, the newest first, with what else the store keeps of it; none without that table."""
 
     def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
         """Make a version without the rows whose `column` is one of `values`, and return how many those were.

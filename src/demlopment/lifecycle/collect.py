@@ -95,5 +95,5 @@ def _measured(images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float64
 
 def ingest(lake: Lake, rows: RawRows) -> Ingested:
     """Add rows to the lake and say what became of them."""
-    added = lake.add(rows)
+    added = lake.add(rows, commit=commit())
     return Ingested(rows.name, rows.sha256, added.rows, added.added, added.known, added.quarantined, added.rejected)

@@ -14,6 +14,8 @@ import polars as pl
 from demlopment import archive
 from demlopment.archive import Card
 from demlopment.data import Answers, Lake, split
+from demlopment.data.reviews import Review
+from demlopment.data.runs import RUN, Arrival
 from demlopment.data.sources import FEEDBACK
 from demlopment.errors import ArchiveError, DataError
 from demlopment.home import Home
@@ -66,9 +68,11 @@ class Touched:
 
 @dataclass(frozen=True)
 class Descent:
-    """Whom a source or a row touched."""
+    """How the rows of a source or a writer, or one row, came in, what people said of them, and whom they touched."""
 
     rows: int  # that the lake holds now
+    arrivals: tuple[Arrival, ...]  # of these
+    reviews: tuple[Review, ...]  # of their pictures, the oldest first
     snapshots: Mapping[str, int]  # name -> of those rows, how many are in it
     models: tuple[Touched, ...]
     predictions: tuple[str, ...]  # ids of the requests that showed one of the pictures
@@ -92,7 +96,7 @@ def ancestry(home: Home, lake: Lake, tracker: Tracker | None, request_id: str) -
 def descent(home: Home, lake: Lake, column: Literal["source", "writer", "key"], value: str) -> Descent:
     """Whom the rows of a source, of a writer or with a key touched. Raises DataError if the lake holds no such row."""
     wanted = pl.col(column) == value
-    rows = lake.now(wanted, COLUMNS)
+    rows = lake.now(wanted, (*COLUMNS, RUN))
     held = {name: lake.entries(lake.rest(name), COLUMNS).filter(wanted) for name in lake.snapshots()}
     snapshots = {name: frame["key"].n_unique() for name, frame in held.items() if not frame.is_empty()}
     if rows.is_empty() and not snapshots:
@@ -108,7 +112,14 @@ def descent(home: Home, lake: Lake, column: Literal["source", "writer", "key"], 
         for path, card in archives(home)
         if str(card.lineage.get("snapshot")) in snapshots
     )
-    return Descent(len(rows), snapshots, models, tuple(asked for _, _, digest, asked in answers if digest in keys))
+    return Descent(
+        len(rows),
+        lake.arrivals(rows),
+        lake.reviews.of(keys),
+        snapshots,
+        models,
+        tuple(asked for _, _, digest, asked in answers if digest in keys),
+    )
 
 
 def _ancestry(lake: Lake, cards: Mapping[Path, Card], tracker: Tracker | None, answer: Prediction) -> Ancestry:

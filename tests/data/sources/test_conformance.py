@@ -24,7 +24,7 @@ from demlopment.data.sources.parquet import parquet
 from demlopment.data.sources.strokes import strokes
 from demlopment.errors import DataError
 from tests.data.sources.written import csv_digits, folder_of_pictures, idx_bytes, idx_pair, pictures, zip_of_pictures
-from tests.fakes import MemoryStore
+from tests.fakes import MemoryStore, without_runs
 
 Made = Callable[[Path, int], Path]  # writes that many rows below a folder, and gives the path to read
 Opened = Callable[[Path], Source]
@@ -294,7 +294,7 @@ def interrupted(rows: int) -> None:
 
 def contents(store: MemoryStore) -> dict[str, list[str]]:
     """Every row of every table, in no order."""
-    return {name: sorted(map(repr, store.read(name).rows())) for name in store.tables}
+    return {name: sorted(map(repr, without_runs(store.read(name)).rows())) for name in store.tables}
 
 
 def peak(source: Source) -> int:
