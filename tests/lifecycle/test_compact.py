@@ -28,6 +28,7 @@ from demlopment.lifecycle.observe import journalled, samples
 from demlopment.records import Feedback, Gap, Prediction
 from demlopment.serving import join, segments
 from demlopment.serving.journal import LOOK_SECONDS, Journal
+from demlopment.serving.layout import FIRST_LINE
 from demlopment.settings import Data, Endpoint
 from tests.fakes import MemoryStore
 from tests.serving.test_journal import Clock, prediction, predictions, same
@@ -102,6 +103,22 @@ def test_rows_come_back_from_the_lake_bit_for_bit_as_from_the_journal(rows: list
     assert len(after.predictions) == len(rows)
     assert all(same(one, other) for one, other in zip(before.predictions, after.predictions, strict=True))
     assert (after.feedback, after.gaps) == (before.feedback, before.gaps)
+
+
+@pytest.mark.parametrize("bit", range(0, 32, 5))
+def test_a_length_that_is_not_what_was_written_is_damage_and_no_row_goes(tmp_path: Path, bit: int) -> None:
+    home, answers = Home(tmp_path), Answers(tmp_path / "lake", MemoryStore)
+    closed(home, "a", "b")
+    path = segments.every(home.endpoint / "journal")[0]
+    content = bytearray(path.read_bytes())
+    content[len(FIRST_LINE) + bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"damaged: the entry at byte \d+ does not have its checksum"):
+        compact(home, answers, RULES)
+
+    assert path.read_bytes() == content
+    assert [row.request_id for row in answers.predictions(0)] == ["b"]
 
 
 def test_what_is_complete_is_moved_once_and_what_is_written_waits(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """How answers lie in a file of the journal: one entry for all that were acknowledged together. Knows no file and no lake.
 
-A file is a line that says what it is, then entries: the length of the body and its CRC-32 (little-endian, 32 bits each),
-then the body. A body is the length of its rows (32 bits), the rows as JSON, and the arrays that they speak of, end to end.
+A file is a line that says what it is, then entries: the length of the body, its CRC-32, and the CRC-32 of these two
+(little-endian, 32 bits each), then the body. A body is the length of its rows (32 bits), the rows as JSON, and the arrays
+that they speak of, end to end.
 """
 
 import json
@@ -18,7 +19,8 @@ from demlopment.records import Feedback, Gap, Prediction
 
 KIND = b"demlopment journal "
 FIRST_LINE = KIND + b"1\n"
-HEAD, ROWS = struct.Struct("<II"), struct.Struct("<I")
+START, CHECKSUM, ROWS = struct.Struct("<II"), struct.Struct("<I"), struct.Struct("<I")
+HEAD_BYTES = START.size + CHECKSUM.size
 # The encoder itself: json.dumps would make one for each entry. Its escapes take half a surrogate pair, which UTF-8 does not.
 _as_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -47,7 +49,8 @@ def packed(entry: Entry, keeps: Callable[[str], bool] = lambda _: True) -> bytes
     gaps = [(each.start, each.end, each.count) for each in entry.gaps]
     said = _as_json((rows, feedback, gaps)).encode()
     body = b"".join((ROWS.pack(len(said)), said, *arrays))
-    return HEAD.pack(len(body), zlib.crc32(body)) + body
+    start = START.pack(len(body), zlib.crc32(body))
+    return b"".join((start, CHECKSUM.pack(zlib.crc32(start)), body))
 
 
 IMAGE = Prediction._fields.index("image")  # the fields before it are texts and numbers
@@ -69,13 +72,18 @@ def entries(content: bytes) -> Iterator[Entry]:
             raise UnknownFormError("its form is another")
         raise ValueError("it does not begin as a journal")
     view, start = memoryview(content), len(FIRST_LINE)
-    while len(view) - start >= HEAD.size:
-        length, checksum = HEAD.unpack_from(view, start)
-        end = start + HEAD.size + length
-        body = view[start + HEAD.size : end]
-        if length == 0 or len(body) < length or zlib.crc32(body) != checksum:
-            # After a power cut a file may be longer than what was written of it, by zeros.
-            if end >= len(view) or not any(view[start:]):
+    while len(view) - start >= HEAD_BYTES:
+        length, checksum = START.unpack_from(view, start)
+        body_start = start + HEAD_BYTES
+        end = body_start + length
+        # Only a length that is certainly what was written can say that the writer died before it wrote the rest.
+        if CHECKSUM.pack(zlib.crc32(view[start : start + START.size])) != view[start + START.size : body_start]:
+            if len(bytes(view[start:]).rstrip(b"\0")) < HEAD_BYTES:
+                return  # after a power cut a file may be longer than what was written of it, by zeros
+            raise ValueError(f"the entry at byte {start} does not have its checksum")
+        body = view[body_start:end]
+        if len(body) < length or zlib.crc32(body) != checksum:
+            if end >= len(view) or not any(view[end:]):
                 return
             raise ValueError(f"the entry at byte {start} does not have its checksum")
         yield _entry(body)
