@@ -9,7 +9,7 @@ from demlopment.data.sources.npz import is_npz, npz
 from demlopment.data.sources.official import NAMES
 from demlopment.data.sources.packaged import PACKAGED, PACKAGED_SHA256, packaged_digits
 from demlopment.data.sources.parquet import is_parquet, parquet
-from demlopment.data.sources.port import UNSTATED, Source
+from demlopment.data.sources.port import UNSTATED, Source, refuse_endless
 from demlopment.data.sources.returned import FEEDBACK
 from demlopment.data.sources.spoiled import PLANTED
 from demlopment.data.sources.strokes import is_json, strokes
@@ -37,6 +37,7 @@ def opened(
         _check(name)
     if path is None:
         return packaged_digits(name=name, licence=licence)
+    refuse_endless(path)
     if path.is_dir():
         return pictures(path, name=name, licence=licence or UNSTATED)
     with unpacked(path) as file:

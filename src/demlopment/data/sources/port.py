@@ -1,6 +1,7 @@
 """What a source is: rows of one origin, good or bad, a batch at a time. Knows no format of a file, and judges no row."""
 
 import hashlib
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,12 +120,23 @@ def digest(*paths: Path) -> str:
     """SHA-256 of a file, or of several in their order. Raises DataError where one cannot be read."""
     sums = []
     for path in paths:
+        refuse_endless(path)
         try:
             with path.open("rb") as file:
                 sums.append(hashlib.file_digest(file, "sha256").hexdigest())
         except OSError as error:
             raise unreadable(path, error) from error
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def refuse_endless(path: Path) -> None:
+    """Raise DataError for a pipe or a device, which may never end, and for what is not there."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path} is neither a file nor a folder.", "Write what it gives into a file, and give that.")
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
