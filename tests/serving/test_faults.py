@@ -202,7 +202,7 @@ def test_a_full_disk_is_said_and_counted_and_heals(tmp_path: Path) -> None:
     with running(tmp_path, free_ports(processes=1)) as endpoint:
         (pid,) = endpoint.pids()
         before = endpoint.inference.post("/predictions/digits", content=digit(1)).status_code
-        (journal,) = (tmp_path / "endpoint/journal").glob("*-wal")
+        (journal,) = (tmp_path / "endpoint/journal").glob("*.journal")
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
 
         refused = endpoint.inference.post("/predictions/digits", content=digit(2), headers={"x-request-id": "refused"})
