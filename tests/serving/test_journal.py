@@ -472,6 +472,55 @@ def test_beyond_its_limit_a_journal_gives_up_what_is_in_the_lake_and_then_is_ful
     assert found.gaps == ([Gap(9, 9, 1)] if full == "serve" else [])
 
 
+@pytest.mark.parametrize("full", ["refuse", "serve"])
+def test_a_file_that_cannot_be_removed_for_room_is_a_full_journal_until_it_is_gone(
+    tmp_path: Path, full: Literal["refuse", "serve"]
+) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, name="x", full=full, max_bytes=4096, now=clock)
+    stuck = tmp_path / "1-stuck.journal"  # as on a disk that has become read-only
+    (stuck / "in it").mkdir(parents=True)
+    (tmp_path / "1-stuck.stored").write_bytes(bytes(5000))
+
+    journal.tend()
+    if full == "serve":
+        assert not journal.record([prediction("during", at=2)])
+    else:
+        with pytest.raises(NotReadyError, match="reached its limit"):
+            journal.record([prediction("during")])
+    journal.tend()
+    failing = journal.failing
+    shutil.rmtree(stuck)
+    segments.tidy(tmp_path)
+    clock.at += journals.LOOK_SECONDS
+    after = journal.record([prediction("after", at=3)])
+    journal.close()
+
+    found = found_in(tmp_path)
+    assert (failing, after) == (True, True)
+    assert [row.request_id for row in found.predictions] == ["after"]
+    assert found.gaps == ([Gap(2, 2, 1)] if full == "serve" else [])
+
+
+def test_a_folder_that_cannot_be_looked_at_refuses_every_request_and_stops_no_process(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", name="x", max_bytes=1_000_000)
+    journal.record([prediction("before")])
+    journal._looked = 0.0
+    (tmp_path / "journal").rename(tmp_path / "aside")
+    (tmp_path / "journal").symlink_to("journal")  # to itself: whoever follows it gets an error
+
+    journal.tend()
+    for _ in range(2):
+        with pytest.raises(NotReadyError, match="The journal"):
+            journal.record([prediction("during")])
+    (tmp_path / "journal").unlink()
+    (tmp_path / "aside").rename(tmp_path / "journal")
+    journal.record([prediction("after")])
+    journal.close()
+
+    assert [row.request_id for row in read(tmp_path / "journal")[0]] == ["before", "after"]
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MB."""

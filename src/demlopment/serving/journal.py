@@ -134,8 +134,7 @@ class Journal:
             if gaps or not probing:
                 self._segment.append(entry)
         except OSError as error:
-            problem = f"The journal cannot be written: {error.strerror or error}."
-            raise NotReadyError(problem, "Try again when the disk has room.") from error
+            raise _unwritable(error) from error
         self._gap = None
 
     def _keeps(self, request_id: str) -> bool:
@@ -146,21 +145,28 @@ class Journal:
         at = self._now()
         if abs(at - self._looked) >= LOOK_SECONDS or self._segment is None:  # the clock may be set back
             self._looked = at
-            self._over = math.isfinite(self._max_bytes) and not segments.make_room(self._folder, self._max_bytes)
-            if self._segment is not None and not self._segment.path.exists():
-                _say(f"{self._segment.path} was removed while it was written, with all that was in it")
-                self._segment.close()
-                self._segment = None
-            if self._segment is None:
-                self._begin()
-            elif self._due(self._segment, at):
-                with contextlib.suppress(NotReadyError):  # no room for another file: this one goes on
-                    self._begin()
+            try:
+                self._see_to_the_folder(at)
+            except OSError as error:
+                self._looked = -math.inf  # the next request is told the same
+                raise _unwritable(error) from error
         if self._over:
             raise NotReadyError(
                 f"The journal has reached its limit of {self._max_bytes / 1e6:.0f} MB.",
                 "Run `demlopment data compact`, or raise DEMLOPMENT_ENDPOINT__JOURNAL_MAX_MB.",
             )
+
+    def _see_to_the_folder(self, at: float) -> None:
+        self._over = math.isfinite(self._max_bytes) and not segments.make_room(self._folder, self._max_bytes)
+        if self._segment is not None and not self._segment.path.exists():
+            _say(f"{self._segment.path} was removed while it was written, with all that was in it")
+            self._segment.close()
+            self._segment = None
+        if self._segment is None:
+            self._begin()
+        elif self._due(self._segment, at):
+            with contextlib.suppress(NotReadyError):  # no room for another file: this one goes on
+                self._begin()
 
     def _due(self, segment: Segment, at: float) -> bool:
         # What is over the limit can only be moved away once it is closed.
@@ -196,6 +202,10 @@ def keeps_image(request_id: str, share: float) -> bool:
         return True
     digest = hashlib.blake2b(request_id.encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48 < share
+
+
+def _unwritable(error: OSError) -> NotReadyError:
+    return NotReadyError(f"The journal cannot be written: {error.strerror or error}.", "Try again when the disk has room.")
 
 
 def _say(sentence: str) -> None:

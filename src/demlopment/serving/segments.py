@@ -58,10 +58,10 @@ class Segment:
 
     def close(self) -> None:
         """Have the disk keep the file, for after a power cut, and let go of it; one without an entry goes altogether."""
-        if self.empty:
-            remove(self.path)
-        else:
-            with contextlib.suppress(OSError):  # the kernel has all of it, and goes on trying
+        with contextlib.suppress(OSError):  # the kernel has all of it, and goes on trying; an empty file costs nobody anything
+            if self.empty:
+                remove(self.path)
+            else:
                 os.fdatasync(self._file)
         os.close(self._file)
 
@@ -151,9 +151,10 @@ def make_room(folder: Path, max_bytes: float) -> bool:
         if excess < 0:
             break
         if stored(path) is not None:
-            with contextlib.suppress(FileNotFoundError):  # another process makes room too
-                excess -= path.stat().st_size
-            remove(path)
+            with contextlib.suppress(OSError):  # another process makes room too, or the file is not ours to remove
+                held = path.stat().st_size
+                remove(path)
+                excess -= held
     return excess < 0
 
 
