@@ -128,7 +128,15 @@ def test_an_archive_of_another_preprocessing_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("classes", None), ("classes", [0, 1]), ("version", 4), ("temperature", 0), ("temperature", "warm"), ("scores", [])],
+    [
+        ("classes", None),
+        ("classes", [0, 1]),
+        ("classes", ["0", "\ud800"]),
+        ("version", 4),
+        ("temperature", 0),
+        ("temperature", "warm"),
+        ("scores", []),
+    ],
 )
 def test_a_card_of_the_wrong_types_is_refused(tmp_path: Path, field: str, value: object) -> None:
     values = json.dumps(asdict(CARD) | {field: value}).encode()

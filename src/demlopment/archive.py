@@ -236,7 +236,7 @@ def _typed(path: Path, values: Mapping[str, Any]) -> Card:
     fit = {
         "name": isinstance(name, str),
         "version": isinstance(version, str),
-        "classes": isinstance(classes, list) and len(classes) > 1 and all(isinstance(label, str) for label in classes),
+        "classes": isinstance(classes, list) and len(classes) > 1 and all(map(_is_text, classes)),
         "temperature": isinstance(temperature, int | float) and isfinite(temperature) and temperature > 0,
         "scores": isinstance(values["scores"], dict),
         "lineage": isinstance(values["lineage"], dict),
@@ -245,6 +245,11 @@ def _typed(path: Path, values: Mapping[str, Any]) -> Card:
     if wrong:
         raise ArchiveError(f"{path}: {CARD} has the {wrong[0]} {values[wrong[0]]!r}.", "Write the archive again.")
     return Card(**{**values, "classes": tuple(classes), "answer": _answering(path, values.get("answer", {}), len(classes))})
+
+
+def _is_text(value: object) -> bool:
+    """JSON can say half a surrogate pair, which UTF-8, and so an answer or the lake, cannot hold."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _answering(path: Path, values: Any, classes: int) -> Answering:

@@ -17,6 +17,7 @@ from demlopment.serving.addresses import listen
 from demlopment.serving.http.server import Server
 from demlopment.serving.http.wire import Direct, Whole
 from demlopment.serving.inference import Inference
+from demlopment.serving.predictions import Predictions
 from demlopment.serving.state import State, Version
 from demlopment.serving.tokens import Permit, Permits
 from tests.serving.endpoint import digit, packed
@@ -194,3 +195,19 @@ def test_a_client_that_leaves_before_its_answer_takes_no_other_answer_with_it(tm
     predictions, _ = read(tmp_path / "journal")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.rpartition(b"\r\n\r\n")[2].decode() in {each.label for each in predictions}
+
+
+def test_a_bug_of_ours_in_an_answer_is_told_to_its_client_who_would_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Predictions, "said", failing)
+    with opened(tmp_path) as inference:
+        answer = said(inference, inference.direct, post("/predictions/digits", DIGIT))
+        told_by_the_app = said(inference, Watched(inference.direct, idle=True), post("/predictions/digits", DIGIT))
+
+    assert answer == told_by_the_app
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert caplog.text.count("was not answered") == 2

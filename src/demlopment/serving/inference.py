@@ -1,5 +1,6 @@
 """The inference port: models, feedback, health. Knows paths and answers; networks, handlers and the journal do the work."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from demlopment.records import Prediction
 from demlopment.serving import forms, kserve, openapi, paths
 from demlopment.serving.batching import Batching
 from demlopment.serving.calls import Handlers
-from demlopment.serving.engine import Engine
+from demlopment.serving.engine import Engine, Network
 from demlopment.serving.foreign import Foreign
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Request, Scope, Send, Whole
@@ -23,6 +24,8 @@ from demlopment.serving.truth import Truth
 
 MISSPELT = "extenst" + "ion"  # TorchServe's own, in two parts for whoever checks our spelling
 TORCHSERVE = {"name": "Torchserve", "version": "0.12.0", MISSPELT: ["kserve", "kubeflow"]}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -90,18 +93,26 @@ class Inference:
             return False
 
         def told(outcome: Prediction | DemlopmentError) -> None:
-            if isinstance(outcome, RequestError):
-                outcome = self._predictions.refusal(outcome)
-            if isinstance(outcome, DemlopmentError):
-                answer = self._failure(outcome, scope["path"])
-            else:
-                answer = self._predictions.said(outcome, headers, network)
+            try:
+                answer = self._outcome(outcome, scope["path"], headers, network)
+            except Exception:  # a bug of ours: its client must not wait for ever
+                log.exception("The request %s was not answered", request_id)
+                answer = wire.excuse()
             self.tally.answered(answer.status)
             asked.finish(answer, request_id, closing=self.closing, always=self._always)
 
         self.tally.add("ts_inference_requests_total", target.model, route.asked)
         self.batching.ask(route, request_id, body, told)
         return True
+
+    def _outcome(
+        self, outcome: Prediction | DemlopmentError, path: str, headers: Mapping[bytes, bytes], network: Network
+    ) -> Answer:
+        if isinstance(outcome, RequestError):
+            outcome = self._predictions.refusal(outcome)
+        if isinstance(outcome, DemlopmentError):
+            return self._failure(outcome, path)
+        return self._predictions.said(outcome, headers, network)
 
     def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         if self.permits.required:

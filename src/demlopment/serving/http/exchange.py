@@ -7,7 +7,6 @@ import asyncio
 import logging
 from typing import Protocol
 
-from demlopment.errors import DemlopmentError
 from demlopment.serving.http import wire
 from demlopment.serving.http.head import UNKNOWN, head, mould
 from demlopment.serving.http.wire import Answer, App, ClientGoneError, Headers, Message, Scope
@@ -215,5 +214,4 @@ class Exchange:
             self._connection.cut()  # half an answer cannot be made whole, and must not look whole
             return
         self._started, self._announced, self._head = False, UNKNOWN, b""
-        error = DemlopmentError("The endpoint failed to answer this request.", "Its log says why.")
-        await wire.reply(self.send, wire.failure(error), wire.request_id(dict(self.scope["headers"])))
+        await wire.reply(self.send, wire.excuse(), wire.request_id(dict(self.scope["headers"])))

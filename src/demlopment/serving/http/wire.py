@@ -124,6 +124,11 @@ def failure(error: DemlopmentError, *, strict: bool = False) -> Answer:
     return adding(answer, ((b"allow", ", ".join(error.allowed).encode()),))
 
 
+def excuse() -> Answer:
+    """What a client is told of a bug of ours; its traceback is for the log."""
+    return failure(DemlopmentError("The endpoint failed to answer this request.", "Its log says why."))
+
+
 def message(error: DemlopmentError) -> str:
     """What a client reads; TorchServe's words stand alone, and end in a space where the name behind them is empty."""
     return str(error) if error.remedy else error.problem
