@@ -225,3 +225,36 @@ def test_a_long_file_is_split_where_its_lines_end() -> None:
     found = list(lines(Unpacked(Path("memory"), io.BytesIO(text)), LONGEST))
 
     assert found == text.split(b"\r\n")[:-1]
+
+
+@given(cell=st.text('7",\r a', max_size=6), place=st.integers(0, 2))
+@settings(deadline=None)
+def test_quotes_and_line_ends_in_a_cell_harm_no_other_row(
+    tmp_path_factory: pytest.TempPathFactory, cell: str, place: int
+) -> None:
+    cells = ["1", "2", "3"]
+    cells[place] = cell
+    lines_ = [
+        ",".join([*NUMBERED, "label"]),
+        *(",".join([*map(str, row), end]) for row, end in zip(flat(3), cells, strict=True)),
+    ]
+    path = tmp_path_factory.mktemp("quotes") / "odd.csv"
+    path.write_bytes("\n".join(lines_).encode())
+
+    try:
+        (batch,) = delimited(path).batches()
+    except DataError as said:
+        assert f"line {place + 2}" in str(said)
+    else:
+        assert batch["image"].to_list() == [picture.tobytes() for picture in pictures(3)]
+        assert [label for at, label in enumerate(batch["label"]) if at != place] == [
+            str(number + 1) for number in range(3) if number != place
+        ]
+
+
+def test_a_file_of_a_single_line_without_line_feeds_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_bytes(b"label,pixel0\r7,0\r")
+
+    with pytest.raises(DataError, match="line 1: a quote or the end of a line stands where none can"):
+        delimited(path)

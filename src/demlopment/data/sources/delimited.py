@@ -82,7 +82,7 @@ def delimited(path: Path, labels: Side | None = None, *, name: str | None = None
     with unpacked(path) as file:
         first = next(lines(file, LONGEST), b"")
     header = _has_header(first)
-    names = _fields(first)
+    names = _fields(path, 1, first)
     if header:
         found = columns(names, path)
     else:
@@ -138,15 +138,22 @@ def _rows(file: Unpacked, *, header: bool) -> Iterator[Numbered]:
     return ((number, line) for number, line in numbered if line and not (header and number == 1))
 
 
-def _fields(line: bytes) -> list[str]:
-    return next(csv.reader([line.decode(errors="replace")]), [])
+def _fields(path: Path, number: int, line: bytes) -> list[str]:
+    """The cells of a line. Raises DataError for a quote that is not closed, which would take the next lines into its cell."""
+    try:
+        return next(csv.reader([line.decode(errors="replace")], strict=True), [])
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {number}: a quote or the end of a line stands where none can.",
+            "Mend the line, or save the file again, with a line feed after each line.",
+        ) from error
 
 
 def _check_width(path: Path, number: int, line: bytes, width: int) -> None:
     """Raise DataError unless a line has so many columns."""
     if len(line) > LONGEST:
         raise DataError(f"{path}, line {number}: more than {LONGEST} bytes.", FORMAT)
-    found = line.count(b",") + 1 if b'"' not in line else len(_fields(line))
+    found = line.count(b",") + 1 if b'"' not in line else len(_fields(path, number, line))
     if found != width:
         raise DataError(f"{path}, line {number}: {found} columns, not {width}.", "Mend the line, or copy the file again.")
 
