@@ -207,3 +207,44 @@ def test_a_zip_of_other_things_is_no_npz(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "x")
 
     assert not module.is_npz(path.read_bytes())
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_text_that_is_none_is_a_label_that_no_class_has(tmp_path: Path, order: str) -> None:
+    codes = np.array([[0xD800], [0x110005], [ord("7")], [0]], np.dtype(f"{order}u4"))
+    path = saved(tmp_path / "odd.npz", {"x": pictures(4), "y": codes.view(f"{order}U1")})
+
+    assert [row["label"] for row in rows(npz(path))] == ["\ufffd", "\ufffd", "7", None]
+
+
+def test_a_column_of_text_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "wide.npz", {"x": pictures(2), "y": np.array(["7", "7" * 100_000])}, packed=True)
+
+    with pytest.raises(DataError, match=r"y.npy is 2 of <U100000, no column of at most 4096 bytes a row"):
+        npz(path)
+
+
+@pytest.mark.parametrize("header", ["{'descr': (", "(" * 300, "'''", "  1\n 2", "{'descr': '<u1'}"])
+def test_a_header_that_is_none_is_named(tmp_path: Path, header: str) -> None:
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(tmp_path / "odd.npz", "w") as packed:
+        packed.writestr("x.npy", start)
+
+    with pytest.raises(DataError, match=r"odd.npz is not a whole .npz file: x.npy: "):
+        npz(tmp_path / "odd.npz")
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_named_however_it_is_packed(tmp_path: Path, packing: int) -> None:
+    whole = saved(
+        tmp_path / "whole.npz", {"x": np.random.default_rng(1).integers(0, 255, (50, 28, 28), np.uint8), "y": np.full(50, 7)}
+    )
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(tmp_path / "odd.npz", "w", packing) as packed:
+        packed.writestr("x.npy", source.read("x.npy"))
+        packed.writestr("y.npy", source.read("y.npy"))
+    data = bytearray((tmp_path / "odd.npz").read_bytes())
+    data[5_000:5_100] = bytes(100)
+    (tmp_path / "odd.npz").write_bytes(data)
+
+    with pytest.raises(DataError, match="odd.npz"):
+        rows(npz(tmp_path / "odd.npz"))

@@ -1,6 +1,8 @@
 """The arrays of a NumPy .npz file, read a slice at a time. Runs nothing that stands in one, and knows no picture."""
 
+import lzma
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Container, Iterator, Sequence
@@ -18,6 +20,10 @@ from demlopment.errors import DataError
 
 ENDING = ".npy"
 FORMAT = "Save numbers or text with `np.savez(file, x=pictures, y=labels)`."
+BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError),
+    *(ValueError, KeyError, SyntaxError, tokenize.TokenError),  # NumPy reads a header as Python's own text
+)
 Array = npt.NDArray[Any]
 
 
@@ -103,7 +109,7 @@ def _explained(path: Path, member: str) -> Iterator[None]:
     """Say in our words what zipfile and NumPy say of a broken file."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as broken:
+    except BROKEN as broken:
         raise DataError(f"{path} is not a whole .npz file: {member}: {str(broken).rstrip('.')[:200]}.", AGAIN) from broken
     except OSError as error:
         raise unreadable(path, error) from error

@@ -23,6 +23,7 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 PARTS = ("", "_train", "_val", "_test")
 PICTURES, LABELS, WRITERS = ("x", "X", "images"), ("y", "Y", "labels"), ("writers",)
 CHANNELS = (1, 3, 4)
+MOST_TEXT = 4096  # bytes of a label or a writer's name: NumPy gives each as many as the longest has
 COLOURS = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV writes blue first
 
 
@@ -121,6 +122,8 @@ def _part(path: Path, found: Mapping[str, Header], ending: str) -> Part | None:
     for column in (labels, writers):
         if column and (column.shape[1:] not in ((), (1,)) or column.kind.kind not in "iufUS"):
             raise _unfit(path, column, "column of whole numbers or text")
+        if column and column.kind.itemsize > MOST_TEXT:
+            raise _unfit(path, column, f"column of at most {MOST_TEXT} bytes a row")
         if column and column.shape[0] != pictures.shape[0]:
             raise DataError(
                 f"{path}: {column.member} has {column.shape[0]} rows, and {pictures.member} {pictures.shape[0]}.", FORMAT
@@ -209,6 +212,9 @@ def _texts(column: Array) -> list[str | None]:
         return [None if math.isnan(each) else f"{each:g}" for each in flat.tolist()]
     if flat.dtype.kind == "S":
         return [each.decode(errors="replace").strip() or None for each in flat.tolist()]
+    if flat.dtype.kind == "U":  # numbers may stand there that are no characters, or halves of such
+        raws = flat.astype(flat.dtype.newbyteorder("<")).view(f"V{flat.dtype.itemsize}")
+        return [bytes(raw).decode("utf-32-le", "replace").rstrip("\0").strip() or None for raw in raws]
     return [str(each).strip() or None for each in flat.tolist()]
 
 
