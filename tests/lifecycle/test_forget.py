@@ -83,6 +83,17 @@ def test_after_forgetting_and_collecting_no_file_holds_the_picture(home: Home) -
     assert left.feedback == []
 
 
+def test_after_forgetting_and_collecting_no_log_has_the_name(home: Home) -> None:
+    keys = Lake(home.lake).now(pl.col("writer") == "ann", ("key",))["key"].to_list()
+
+    forget(home, Lake(home.lake), "writer", "ann")
+    sweep(home.lake)
+
+    logs = [path.read_text() for path in home.lake.rglob("_delta_log/*.json")]
+    assert logs
+    assert not [name for name in ('"ann', "'ann", *keys) if any(name in log for log in logs)]
+
+
 def test_snapshots_that_lost_nothing_load_as_they_were_and_the_others_say_what_they_lost(home: Home) -> None:
     lake = Lake(home.lake)
     pinned = lake.snapshots()

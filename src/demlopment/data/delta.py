@@ -4,6 +4,7 @@ An address is a folder or a URI such as s3://bucket/lake; the code is the same f
 """
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -24,8 +25,12 @@ from demlopment.home import REMEDIES
 FORMAT = 3  # of the tables' columns: raised by a release that changes them, so that no other takes them for its own
 OLDEST = 2  # that is read as well: a column that it lacks is null, and is added before the first rows that have it
 NUMBERED = "demlopment format "  # stands before the number in a table's description; Delta refuses properties of ours
-# Otherwise Delta forgets versions after 30 days, and with them what was pinned.
-LASTING = {"delta.enableExpiredLogCleanup": "false"}
+CONFIGURATION = {
+    # Otherwise Delta forgets versions after 30 days, and with them what was pinned.
+    "delta.enableExpiredLogCleanup": "false",
+    # Otherwise its log keeps the least and the greatest value of every column, of rows that were forgotten too.
+    "delta.dataSkippingNumIndexedCols": "0",
+}
 UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
 FILE_BYTES = 32_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 40 files
 EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
@@ -150,12 +155,15 @@ class DeltaStore:
     def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
         if self.version(table) is None or not values:
             return 0
-        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+        # The log keeps the condition for ever, so what is to be forgotten must not stand in it.
+        hashed = ", ".join(f"'{hashlib.sha256(value.encode()).hexdigest()}'" for value in sorted(values))
         commit = CommitProperties(custom_metadata=dict(note))
         return self._repeated(
             table,
             lambda: int(
-                _opened(self._address(table)).delete(f"{column} IN ({quoted})", commit_properties=commit)["num_deleted_rows"]
+                _opened(self._address(table)).delete(
+                    f"encode(sha256({column}), 'hex') IN ({hashed})", commit_properties=commit
+                )["num_deleted_rows"]
             ),
         )
 
@@ -255,7 +263,7 @@ def _create(address: str, frame: pl.DataFrame) -> None:
         frame.clear(),
         mode="ignore",
         description=f"{NUMBERED}{FORMAT}",
-        configuration=LASTING,
+        configuration=CONFIGURATION,
         storage_options=bucket.options(address),
     )
 
