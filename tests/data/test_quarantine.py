@@ -44,7 +44,7 @@ def name_of(lake: Lake, reason: str) -> str:
 
 def lone(few: RawRows) -> RawRows:
     """Good rows and five bad ones, without the good row that these are made of and the one that contradicts it."""
-    return RawRows(few.name, few.sha256, spoiled(few).frame[1:-1])
+    return RawRows(few.name, few.sha256, pl.concat(spoiled(few).batches())[1:-1])
 
 
 def said(labels: Mapping[str, str]) -> Corrections:

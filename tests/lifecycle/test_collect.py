@@ -21,6 +21,7 @@ from demlopment.lifecycle.history import History
 from demlopment.lifecycle.workshop import Workshop
 from demlopment.records import Examples, Split
 from demlopment.settings import Data, Settings, Training
+from tests.data.sources.written import folder_of_pictures, idx_bytes, idx_pair, zip_of_pictures
 from tests.fakes import MemoryStore
 
 Pixels = npt.NDArray[np.uint8]
@@ -44,6 +45,25 @@ def test_the_packaged_digits_are_all_in_the_parts_they_were_in() -> None:
     split = collect.collect(Lake("memory", MemoryStore), Data()).split
 
     assert [len(split.train), len(split.validation), len(split.test), len(split.stream)] == [2801, 488, 736, 975]
+
+
+def idx_of_noise(folder: Path, count: int) -> Path:
+    path = idx_pair(folder, count, packed=False)
+    noise = np.random.default_rng(1).integers(0, 256, (count, 20, 20), np.uint8)
+    path.write_bytes(idx_bytes(np.pad(noise, ((0, 0), (4, 4), (4, 4)))))
+    return path
+
+
+@pytest.mark.parametrize("made", [idx_of_noise, folder_of_pictures, zip_of_pictures])
+def test_a_turn_learns_from_any_source_and_its_own_bad_rows_are_not_taken_for_planted_ones(
+    made: Callable[[Path, int], Path], tmp_path: Path
+) -> None:
+    lake = Lake("memory", MemoryStore, classes=tuple("012345678"))
+
+    found = collect.collect(lake, Data(source=made(tmp_path, 200)))
+
+    assert (found.ingested.rows, found.ingested.planted, found.ingested.rejected) == (206, 6, 26)
+    assert found.snapshot.rows == 180
 
 
 def test_digits_that_are_as_expected_are_not_remarked_upon() -> None:

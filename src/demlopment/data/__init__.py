@@ -4,13 +4,14 @@ from demlopment.data.answers import Answers
 from demlopment.data.expectations import expectations
 from demlopment.data.lake import Lake
 from demlopment.data.leaks import refuse_leaks
-from demlopment.data.sources import RawRows, opened, packaged_digits, returned, spoiled
+from demlopment.data.sources import RawRows, Source, opened, packaged_digits, returned, spoiled
 from demlopment.data.splits import split
 
 __all__ = [
     "Answers",
     "Lake",
     "RawRows",
+    "Source",
     "expectations",
     "opened",
     "packaged_digits",

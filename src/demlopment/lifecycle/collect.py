@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.data import Lake, RawRows, expectations, packaged_digits, refuse_leaks, returned, split, spoiled
+from demlopment.data import Lake, Source, expectations, opened, refuse_leaks, returned, split, spoiled
 from demlopment.data.expectations import Reference, compared
 from demlopment.data.queue import waiting
+from demlopment.data.sources.spoiled import COUNT as PLANTED_ROWS
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.story import Ingested
@@ -33,9 +34,8 @@ class Collected:
 
 def collect(lake: Lake, settings: Data) -> Collected:
     """Ingest the source with a few bad rows mixed in, pin the source's good rows, and split them."""
-    rows = packaged_digits(settings.source)
-    mixed = spoiled(rows)
-    ingested = replace(ingest(lake, mixed), planted=len(mixed.frame) - len(rows.frame))
+    rows = opened(settings.source)
+    ingested = replace(ingest(lake, spoiled(rows)), planted=PLANTED_ROWS)
     # Equal files under one salt are one snapshot, however often they are ingested, until somebody has reviewed labels.
     reviewed = lake.reviews.last()
     name = f"{rows.name}-{rows.sha256[:8]}-{settings.salt}" + (f"-reviewed-{reviewed}" if reviewed else "")
@@ -93,7 +93,7 @@ def _measured(images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float64
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def ingest(lake: Lake, rows: RawRows) -> Ingested:
+def ingest(lake: Lake, rows: Source) -> Ingested:
     """Add rows to the lake and say what became of them."""
     added = lake.add(rows, commit=commit())
     return Ingested(rows.name, rows.sha256, added.rows, added.added, added.known, added.quarantined, added.rejected)

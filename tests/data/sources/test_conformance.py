@@ -15,7 +15,7 @@ import pytest
 
 from demlopment.data.contract import RAW
 from demlopment.data.lake import Lake
-from demlopment.data.sources import Source, packaged_digits, port, returned
+from demlopment.data.sources import Source, port, returned
 from demlopment.data.sources.delimited import delimited
 from demlopment.data.sources.folders import pictures as filed
 from demlopment.data.sources.idx import idx
@@ -92,7 +92,6 @@ def pen_list(folder: Path, count: int) -> Path:
 
 
 SOURCES = [
-    pytest.param(csv_digits, packaged_digits, id="packaged"),
     pytest.param(idx_pair, idx, id="idx"),
     pytest.param(lambda folder, count: idx_pair(folder, count, packed=False), idx, id="idx plain"),
     pytest.param(csv_digits, delimited, id="lines of pixels"),
@@ -108,8 +107,7 @@ SOURCES = [
 ]
 IN_MEMORY = [pytest.param(came_back, from_production, id="returned")]
 ONE_FILE = [each for each in SOURCES if each.id != "folder"]
-STREAMED = [each for each in SOURCES if each.id != "packaged"]
-BOUNDED = [each for each in STREAMED if each.id != "zip"]  # of a zip, names and places of all members are in memory
+BOUNDED = [each for each in SOURCES if each.id != "zip"]  # of a zip, names and places of all members are in memory
 
 
 @pytest.mark.parametrize(("made", "opened"), [*SOURCES, *IN_MEMORY])
@@ -227,7 +225,7 @@ class TestEverySourceThatIsAFile:
         assert str(path) in refused.value.problem
 
 
-@pytest.mark.parametrize(("made", "opened"), STREAMED)
+@pytest.mark.parametrize(("made", "opened"), SOURCES)
 class TestEverySourceThatIsStreamed:
     """It gives a batch at a time."""
 

@@ -135,6 +135,73 @@ def test_without_names_the_corners_tell_where_the_label_stands(tmp_path: Path, w
     assert batch["image"].to_list() == [picture.tobytes() for picture in pictures(20)]
 
 
+LINE = b",".join([b"0"] * 783 + [b"255", b"7"])
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(("between", "ending"), [(b"\n", b"\n"), (b"\r\n", b"\r\n"), (b"\n", b""), (b"\n", b"\n\n")])
+def test_a_file_is_read_packed_or_plain_however_its_lines_end_and_under_a_name_of_its_own(
+    tmp_path: Path, pack: Callable[[bytes], bytes], between: bytes, ending: bytes
+) -> None:
+    path = tmp_path / "feedback.csv"
+    path.write_bytes(pack(LINE + between + LINE + ending))
+
+    rows = opened(path, labels="last")
+    (batch,) = rows.batches()
+
+    assert rows.name == f"file:feedback-{rows.sha256[:8]}", "a file may not pass for rows that came back from production"
+    assert rows.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() == batch["origin"][1]
+    assert batch["image"].to_list() == [bytes(783) + b"\xff"] * 2
+    assert batch["label"].to_list() == ["7", "7"]
+
+
+def test_a_label_that_is_missing_or_outside_the_classes_is_left_to_the_contract(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_bytes(b"\n".join([LINE, LINE[:-1], LINE[:-1] + b"-1", LINE[:-1] + b"7.5"]))
+
+    (batch,) = opened(path, labels="last").batches()
+
+    assert batch["label"].to_list() == ["7", None, "-1", "7.5"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", "line 1: 1 columns, not 785", id="empty"),
+        pytest.param(gzip.compress(LINE * 50)[:-20], "not a whole gzip file", id="truncated"),
+        pytest.param(b"\x1f\x8bnonsense", "not a whole gzip file", id="not gzip inside"),
+        pytest.param(LINE[2:], "line 1: 784 columns, not 785", id="column missing everywhere"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "line 1: 1 columns", id="a picture"),
+    ],
+)
+def test_a_file_that_has_no_such_lines_is_refused_with_its_name_and_the_reason(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    path = tmp_path / "own.csv.gz"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError) as refused:
+        list(opened(path, labels="last").batches())
+
+    assert str(path) in refused.value.problem
+    assert words in refused.value.problem
+    assert refused.value.remedy
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.csv cannot be read: No such file"):
+        opened(tmp_path / "nowhere.csv")
+
+
+def test_a_pixel_of_thousands_of_digits_is_a_bad_row_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("9" * 6000 + ",0" * 784)
+
+    (batch,) = opened(path, labels="last").batches()
+
+    assert batch["format"].to_list() == ["unread"]
+
+
 def inked(shown: npt.NDArray[np.uint8]) -> None:
     shown[::2, 0, 0] = shown[::2, -1, -1] = 9
 

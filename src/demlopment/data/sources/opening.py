@@ -7,7 +7,7 @@ from demlopment.data.sources.folders import pictures
 from demlopment.data.sources.idx import idx, is_idx
 from demlopment.data.sources.npz import is_npz, npz
 from demlopment.data.sources.official import NAMES
-from demlopment.data.sources.packaged import PACKAGED, PACKAGED_SHA256, packaged_digits
+from demlopment.data.sources.packaged import PACKAGED, PACKAGED_SHA256, called, packaged_digits
 from demlopment.data.sources.parquet import is_parquet, parquet
 from demlopment.data.sources.port import UNSTATED, Source, refuse_endless
 from demlopment.data.sources.returned import FEEDBACK
@@ -54,7 +54,7 @@ def opened(
     if is_json(start):
         return strokes(path, name=name, licence=given)
     rows = delimited(path, labels, name=name, licence=given)
-    return packaged_digits(path, name=name, licence=licence) if rows.sha256 == PACKAGED_SHA256 else rows
+    return called(rows, name, licence) if rows.sha256 == PACKAGED_SHA256 else rows
 
 
 def _check(name: str) -> None:
