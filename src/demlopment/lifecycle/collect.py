@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.data import Lake, Source, expectations, opened, refuse_leaks, returned, split, spoiled
+from demlopment.data import Lake, Source, expectations, opened, refuse_leaks, split, spoiled
 from demlopment.data.expectations import Reference, compared
 from demlopment.data.queue import waiting
 from demlopment.data.sources.spoiled import COUNT as PLANTED_ROWS
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.provenance import commit
+from demlopment.lifecycle.returns import pictured
 from demlopment.lifecycle.story import Ingested
 from demlopment.monitoring.reference import picture_statistics
 from demlopment.records import Snapshot, Split
@@ -49,15 +50,9 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str, re
     What is new is compared with the snapshot called `reference`. A prediction of which only the digest was kept teaches
     nothing, whatever its label.
     """
-    known = [(prediction, prediction.image) for prediction in traffic.predictions if prediction.request_id in traffic.truth]
-    kept = [(prediction.request_id, image) for prediction, image in known if image is not None]
-    if not kept:
+    rows = pictured(traffic.predictions, traffic.truth)
+    if not rows.rows:
         return everything(lake, settings, name, reference)
-    rows = returned(
-        np.stack([image for _, image in kept]),
-        [traffic.truth[request_id] for request_id, _ in kept],
-        [request_id for request_id, _ in kept],
-    )
     ingested = ingest(lake, rows)
     return replace(everything(lake, settings, name, reference), ingested=ingested)
 

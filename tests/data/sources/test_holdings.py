@@ -73,7 +73,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A server that has small files for every set, and a catalogue that says so."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving({}) as server:
-        for name in ("mnist", "qmnist", "emnist-balanced"):
+        for name in ("mnist", "qmnist", "emnist-balanced", "emnist-letters"):
             files = published(name)
             server.files |= files
             monkeypatch.setitem(OFFICIAL, name, small(name, server.base, files))

@@ -11,8 +11,8 @@ from demlopment.errors import DataError
 FEEDBACK = "feedback"  # the source of rows that came back from production
 
 
-def returned(images: npt.NDArray[np.uint8], labels: Sequence[str], request_ids: Sequence[str]) -> RawRows:
-    """Pictures (n, 28, 28) that were answered in production, with the truth that came back for each request."""
+def returned(images: npt.NDArray[np.uint8], labels: Sequence[str | None], request_ids: Sequence[str]) -> RawRows:
+    """Pictures (n, 28, 28) that were answered in production, with the truth about each request, None where it has not come."""
     if not len(images) == len(labels) == len(request_ids):
         raise DataError(
             f"{len(images)} pictures, {len(labels)} labels and {len(request_ids)} request ids do not belong together.",
