@@ -54,9 +54,9 @@ def files_of(name: str) -> dict[str, bytes]:
 
 def published(name: str) -> dict[str, bytes]:
     """What would be downloaded."""
-    files = files_of(name)
     if OFFICIAL[name].zipped is None:
-        return files
+        return files_of(name)
+    files = files_of("emnist-balanced") | files_of("emnist-letters")  # one download for both
     kept = io.BytesIO()
     with zipfile.ZipFile(kept, "w") as packed:
         for file, data in {**files, "emnist-byclass-mapping.txt": b"unneeded"}.items():
