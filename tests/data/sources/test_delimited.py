@@ -308,10 +308,13 @@ def test_quotes_and_line_ends_in_a_cell_harm_no_other_row(
     path = tmp_path_factory.mktemp("quotes") / "odd.csv"
     path.write_bytes("\n".join(lines_).encode())
 
+    said = ""
     try:
         (batch,) = delimited(path).batches()
-    except DataError as said:
-        assert f"line {place + 2}" in str(said)
+    except DataError as refused:
+        said = str(refused)
+    if said:
+        assert f"line {place + 2}" in said
     else:
         assert batch["image"].to_list() == [picture.tobytes() for picture in pictures(3)]
         assert [label for at, label in enumerate(batch["label"]) if at != place] == [
