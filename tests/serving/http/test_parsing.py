@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.errors import RequestError
+from demlopment.serving.http.heads import Heads
 from demlopment.serving.http.parsing import Parsing
 from demlopment.serving.http.wire import Scope
 
@@ -43,7 +44,7 @@ class Requests:
 
 def read(*pieces: bytes, limit: int = LIMIT) -> Requests:
     requests = Requests()
-    parsing = Parsing(requests, limit)
+    parsing = Parsing(requests, limit, Heads())
     for piece in pieces:
         parsing.feed(piece)
     return requests

@@ -11,9 +11,11 @@ import httptools
 
 from demlopment.errors import RequestError
 from demlopment.serving.http import wire
+from demlopment.serving.http.heads import MAX_HEAD, Heads, Known
 from demlopment.serving.http.wire import Headers, Scope
 
 BETWEEN, HEAD, BODY = range(3)  # what arrives: nothing yet, the headers of a request, its body
+STEPS = 3  # of a whole request, through the three
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -34,15 +36,22 @@ class Reader(Protocol):
 
 
 class Parsing:
-    """Fed with what arrives on one connection, tells `reader`."""
+    """Fed with what arrives on one connection, tells `reader`.
 
-    def __init__(self, reader: Reader, header_bytes: int) -> None:
+    A request that comes at once and begins as one that was read before passes the parser by: `heads` says what that made of it.
+    """
+
+    def __init__(self, reader: Reader, header_bytes: int, heads: Heads) -> None:
         self.phase = BETWEEN
         self.steps = 0  # how often the phase has changed
         self.about: Scope = {}  # what the connection adds to every scope
         self._reader = reader
         self._header_bytes = header_bytes
+        self._heads = heads
         self._parser = httptools.HttpRequestParser(self)
+        self._ready = True  # the parser has read all that came, and the next byte may begin a request
+        self._scope: Scope = {}
+        self._keep_alive = False
         self._silent = 0  # bytes since the parser last told us something to keep: it hoards them
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -53,17 +62,16 @@ class Parsing:
 
         Raises RequestError for what is no request, or has more headers than it may; nothing can be read after that.
         """
-        self._silent += len(data)
-        try:
-            while data:  # again for what is behind a declined upgrade
-                data = self._fed(data)
-        except httptools.HttpParserCallbackError as wrapped:
-            # The parser stops at an exception of ours and hands it over as the context of its own.
-            raise (wrapped.__context__ or wrapped) from None
-        except httptools.HttpParserError as broken:
-            raise RequestError(f"Invalid HTTP message ({broken}).", "Send HTTP/1.1.") from broken
-        if self._silent > self._header_bytes and self.phase is not BETWEEN:
-            raise self._too_long()
+        known = self._heads.of(data) if self._ready else None
+        if known is not None:
+            self._repeat(known, data)
+            return
+        before = self.steps
+        self._ready = False
+        self._parse(data)
+        self._ready = self.phase is BETWEEN and self._keep_alive and not self._silent
+        if self._ready and self.steps == before + STEPS:
+            self._remember(data)
 
     def close(self) -> None:
         """Let go of the parser, which holds on to our methods."""
@@ -96,18 +104,17 @@ class Parsing:
         if version not in ("1.1", "1.0"):
             raise RequestError(f"Invalid HTTP message (version {version}).", "Send HTTP/1.1.")
         path, query = _path_and_query(self._target)
-        scope = {
-            **self.about,
+        self._scope = {
             "http_version": version,
             "method": self._parser.get_method().decode("ascii"),
             "path": path.decode("ascii") if b"%" not in path else unquote(path),
             "raw_path": path,
             "query_string": query,
-            "headers": self._headers,
         }
-        keep_alive = self._parser.should_keep_alive() and version == "1.1"
+        self._keep_alive = self._parser.should_keep_alive() and version == "1.1"
         self.phase, self.steps, self._silent = BODY, self.steps + 1, 0
-        self._reader.asked(scope, keep_alive=keep_alive, expects_continue=self._expects_continue)
+        scope = {**self.about, **self._scope, "headers": [*self._headers]}
+        self._reader.asked(scope, keep_alive=self._keep_alive, expects_continue=self._expects_continue)
 
     def on_body(self, chunk: bytes) -> None:
         self._silent = 0
@@ -117,6 +124,35 @@ class Parsing:
         if not self._upgrading:
             self.phase, self.steps, self._silent = BETWEEN, self.steps + 1, 0
             self._reader.ended()
+
+    def _parse(self, data: bytes) -> None:
+        self._silent += len(data)
+        try:
+            while data:  # again for what is behind a declined upgrade
+                data = self._fed(data)
+        except httptools.HttpParserCallbackError as wrapped:
+            # The parser stops at an exception of ours and hands it over as the context of its own.
+            raise (wrapped.__context__ or wrapped) from None
+        except httptools.HttpParserError as broken:
+            raise RequestError(f"Invalid HTTP message ({broken}).", "Send HTTP/1.1.") from broken
+        if self._silent > self._header_bytes and self.phase is not BETWEEN:
+            raise self._too_long()
+
+    def _repeat(self, known: Known, data: bytes) -> None:
+        """Tell what the parser told of a request that began with the same bytes."""
+        self.phase, self.steps, self._ready = BODY, self.steps + STEPS, False  # as when the reader refuses it
+        scope = {**self.about, **known.scope, "headers": [*known.headers]}
+        self._reader.asked(scope, keep_alive=True, expects_continue=False)
+        if known.length:
+            self._reader.came(data[known.size :])
+        self.phase, self._ready = BETWEEN, True
+        self._reader.ended()
+
+    def _remember(self, data: bytes) -> None:
+        # The limit may count a byte more for a header than it took: half as many bytes are below it, however they arrive.
+        if 2 * min(len(data), MAX_HEAD) <= self._header_bytes:
+            line = b"%b %b HTTP/1.1\r\n" % (self._parser.get_method(), self._target)
+            self._heads.remember(data, line, self._scope, self._headers)
 
     def _fed(self, data: bytes) -> bytes:
         """What is still to be read once the parser has had `data`."""

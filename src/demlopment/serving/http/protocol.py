@@ -13,6 +13,7 @@ from typing import cast
 from demlopment.errors import RequestError
 from demlopment.serving.http import refusals
 from demlopment.serving.http.exchange import Exchange
+from demlopment.serving.http.heads import Heads
 from demlopment.serving.http.limits import Budget, Limits
 from demlopment.serving.http.parsing import ASGI, BETWEEN, BODY, HEAD, Parsing
 from demlopment.serving.http.wire import App, Direct, Scope
@@ -38,11 +39,12 @@ class HttpConnection(asyncio.Protocol):
         closed: "Callable[[HttpConnection], None]",
         direct: Direct | None = None,
         budget: Budget | None = None,
+        heads: Heads | None = None,
     ) -> None:
         self.deadline = NEVER
         self._app, self._limits, self._closed, self._direct = app, limits, closed, direct
         self._loop = asyncio.get_running_loop()
-        self._parsing = Parsing(self, limits.header_bytes)
+        self._parsing = Parsing(self, limits.header_bytes, heads or Heads())
         self._steps = 0  # of the parsing that `deadline` knows of
         self._transport: asyncio.Transport | None = None
         self._encrypted = False

@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 
+from demlopment.serving.http.heads import Heads
 from demlopment.serving.http.limits import Budget, Limits
 from demlopment.serving.http.protocol import HttpConnection
 from demlopment.serving.http.wire import App, Direct
@@ -35,6 +36,7 @@ class Server:
         self._app, self._listener, self._direct = app, listener, direct
         self._limits = limits or Limits()
         self._budget = Budget(self._limits.held_bytes)
+        self._heads = Heads()
         self._context = context
         self._connections: set[HttpConnection] = set()
         self._greetings: set[asyncio.Task[None]] = set()  # of connections that are being set up
@@ -106,7 +108,7 @@ class Server:
             log.warning("No connection can be accepted just now: %s", error)
             self._exhausted = True
             return False
-        connection = HttpConnection(self._app, self._limits, self._gone, self._direct, self._budget)
+        connection = HttpConnection(self._app, self._limits, self._gone, self._direct, self._budget, self._heads)
         self._connections.add(connection)
         greeting = asyncio.create_task(self._greet(accepted, connection))
         self._greetings.add(greeting)
