@@ -316,10 +316,12 @@ def test_quotes_and_line_ends_in_a_cell_harm_no_other_row(
     if said:
         assert f"line {place + 2}" in said
     else:
+        said = f"line {place + 2}"
         assert batch["image"].to_list() == [picture.tobytes() for picture in pictures(3)]
         assert [label for at, label in enumerate(batch["label"]) if at != place] == [
             str(number + 1) for number in range(3) if number != place
         ]
+    assert f"line {place + 2}" in said
 
 
 def test_a_file_of_a_single_line_without_line_feeds_is_named(tmp_path: Path) -> None:

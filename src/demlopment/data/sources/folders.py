@@ -17,7 +17,7 @@ import polars as pl
 from demlopment import images
 from demlopment.data.contract import FILE, UNREAD
 from demlopment.data.sources.labels import Line, lines, table
-from demlopment.data.sources.port import BATCH, UNSTATED, own_name, raw_frame
+from demlopment.data.sources.port import BATCH, UNSTATED, own_name, raw_frame, storable
 from demlopment.data.sources.trees import MAX_FILE, Content, Folder, Tree, content
 from demlopment.data.sources.zips import zipped
 from demlopment.errors import DataError
@@ -61,7 +61,7 @@ class Pictures:
             found = content(tree, name)
             digest.update(_line(name, found))
             folder = name.rpartition("/")[0].rpartition("/")[2]
-            yield Row(found, Line(name, folder or None, None, None), found.sha256)
+            yield Row(found, Line(name, storable(folder) or None, None, None), found.sha256)
         if digest.hexdigest() != self.sha256:
             raise DataError(f"{self.path} is not what it was when it was opened.", "Ingest it when nobody changes it any more.")
 

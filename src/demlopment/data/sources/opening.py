@@ -9,7 +9,7 @@ from demlopment.data.sources.npz import is_npz, npz
 from demlopment.data.sources.official import NAMES
 from demlopment.data.sources.packaged import PACKAGED, PACKAGED_SHA256, called, packaged_digits
 from demlopment.data.sources.parquet import is_parquet, parquet
-from demlopment.data.sources.port import UNSTATED, Source, refuse_endless
+from demlopment.data.sources.port import UNSTATED, Source, refuse_endless, storable
 from demlopment.data.sources.returned import FEEDBACK
 from demlopment.data.sources.spoiled import PLANTED
 from demlopment.data.sources.strokes import is_json, strokes
@@ -35,6 +35,7 @@ def opened(
     """
     if name is not None:
         _check(name)
+    licence = licence and storable(licence)
     if path is None:
         return packaged_digits(name=name, licence=licence)
     refuse_endless(path)

@@ -113,7 +113,16 @@ def _each(value: str | Sequence[str], count: int) -> Sequence[str]:
 
 def own_name(stem: str, sha256: str) -> str:
     """What a user's own file is called in the lake; the prefix keeps feedback.csv apart from rows that came back."""
-    return f"file:{stem}-{sha256[:8]}"
+    return f"file:{storable(stem)}-{sha256[:8]}"
+
+
+def storable(text: str) -> str:
+    """Text with "?" for the halves of characters that names of files and JSON may have, and no table takes.
+
+    >>> storable("caf\\udce9")
+    'caf?'
+    """
+    return text.encode(errors="replace").decode()
 
 
 def digest(*paths: Path) -> str:

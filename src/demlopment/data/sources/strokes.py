@@ -20,7 +20,7 @@ from demlopment import images
 from demlopment.data import pen
 from demlopment.data.contract import FILE, UNREAD
 from demlopment.data.sources.lines import PIECE, lines
-from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame
+from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame, storable
 from demlopment.data.sources.unpacked import AGAIN, Unpacked, unpacked
 from demlopment.errors import DataError
 
@@ -135,11 +135,7 @@ def _row(record: Record) -> Row:
         picture = images.encode_png(pen.drawn(points(said)))
     except StrokeError as unfit:
         faults.append(str(unfit))
-    # JSON can spell half a character, which is no text that can be stored.
-    named = [
-        str(value).encode(errors="replace").decode().strip() or None if isinstance(value, str | int) else None
-        for value in (label, writer)
-    ]
+    named = [storable(str(value)).strip() or None if isinstance(value, str | int) else None for value in (label, writer)]
     if faults:
         return text[:LEFT_OVER], named[0], named[1], "; ".join(faults)
     return picture, named[0], named[1], None
