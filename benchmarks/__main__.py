@@ -1,25 +1,28 @@
 """Run every benchmark, or those that are named, one after the other, and say where each result lies."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import command_line, endpoint, handlers, monitoring, soak
+from benchmarks import command_line, data, endpoint, handlers, monitoring, soak
 
 parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks")
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, endpoint (8 minutes), handlers (6 minutes), or soak; all but the last if none",
+    help="command_line, monitoring, data (10 minutes), endpoint (8), handlers (6), or soak; all but the last if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
 parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="of the soak")
+parser.add_argument("--mnist", default=os.environ.get("DEMLOPMENT_MNIST"), help="IDX file of pictures for the benchmark data")
 options = parser.parse_args()
 
 BENCHMARKS: dict[str, Callable[[], Path]] = {
     "command_line": command_line.run,
     "monitoring": monitoring.run,
+    "data": lambda: data.run(Path(options.mnist) if options.mnist else None),
     "endpoint": lambda: endpoint.run(options.rounds, options.seconds),
     "handlers": lambda: handlers.run(options.rounds, options.seconds),
     "soak": lambda: soak.run(options.minutes),

@@ -106,7 +106,7 @@ def torchserve(material: Material, batch: int, folder: Path) -> Iterator[Running
 @contextlib.contextmanager
 def real_torchserve(store: Path, folder: Path, **more: str) -> Iterator[Ports]:
     """TorchServe itself on the archives in `store`, started and perhaps not yet ready; `more` goes into its properties."""
-    programs = _installed("torchserve")
+    programs = installed("torchserve")
     if shutil.which("java") is None:
         raise MissingError("TorchServe needs Java 11 or newer: apt-get install default-jre-headless.")
     inference, management, metrics, grpc, grpc_management = _free_ports(5)
@@ -140,7 +140,7 @@ def real_torchserve(store: Path, folder: Path, **more: str) -> Iterator[Ports]:
 @contextlib.contextmanager
 def litserve(material: Material, batch: int, folder: Path) -> Iterator[Running]:
     """Takes JSON, so the picture travels as base64."""
-    python = _installed("litserve") / "python"
+    python = installed("litserve") / "python"
     (port,) = _free_ports(1)
     command = [str(python), str(PEERS / "litserve/server.py"), str(material.network), str(port), str(PROCESSES), str(batch)]
     target = Target(f"http://127.0.0.1:{port}/predict", material.picture_json, "application/json")
@@ -151,7 +151,7 @@ def litserve(material: Material, batch: int, folder: Path) -> Iterator[Running]:
 @contextlib.contextmanager
 def bentoml(material: Material, batch: int, folder: Path) -> Iterator[Running]:
     """Batches only what other services ask, so every request is inferred alone."""
-    programs = _installed("bentoml")
+    programs = installed("bentoml")
     (port,) = _free_ports(1)
     environment = {
         "BENTOML_DO_NOT_TRACK": "True",  # it phones home otherwise
@@ -214,7 +214,7 @@ def unregistered(running: Running, version: str) -> None:
 
 
 @cache
-def _installed(peer: str) -> Path:
+def installed(peer: str) -> Path:
     """Where the programs of a peer's own environment are, which is made the first time."""
     ENVIRONMENTS.mkdir(exist_ok=True)
     (ENVIRONMENTS / ".gitignore").write_text("*\n")
