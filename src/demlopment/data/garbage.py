@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from demlopment.data import answers, corrections, doubted, lake, quarantine, ready, remains, reviews
+from demlopment.data import answers, corrections, doubted, lake, pins, quarantine, ready, remains, reviews
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
 from demlopment.data.ready import Ready
@@ -11,7 +11,7 @@ from demlopment.data.ready import Ready
 # A writer's files are of no version until it commits. Two million pictures take minutes, a day is beyond any source.
 ABANDONED_HOURS = 24
 TABLES = (
-    *(lake.EXAMPLES, quarantine.QUARANTINE, corrections.CORRECTIONS, lake.PINS, remains.REMAINS),
+    *(lake.EXAMPLES, quarantine.QUARANTINE, corrections.CORRECTIONS, pins.PINS, remains.REMAINS),
     *(reviews.REVIEWS, reviews.REVIEWED, doubted.DOUBTED),
     *(answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS),
 )

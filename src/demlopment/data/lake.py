@@ -3,8 +3,6 @@
 Every row has a name made of what it is, so adding is idempotent: a run that was killed anywhere is simply repeated.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -19,6 +17,7 @@ from demlopment.data.corrections import NOTHING_SAID, Corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.doubted import Doubted
 from demlopment.data.intake import KNOWN, NOTHING_KNOWN, Added, Intake
+from demlopment.data.pins import Pins, digest, first_of
 from demlopment.data.quarantine import Quarantine, Quarantined
 from demlopment.data.ready import Ready
 from demlopment.data.remains import Remains, left
@@ -32,10 +31,9 @@ from demlopment.home import Home
 from demlopment.records import Examples, Snapshot
 from demlopment.settings import Data, named
 
-EXAMPLES, PINS = "examples", "pins"
+EXAMPLES = "examples"
 DIGITS = tuple("0123456789")
 SHOWN = 10  # of many labels
-LINES = 50_000  # of a digest that are made at once: 10 MB
 
 
 class Lake:
@@ -53,6 +51,7 @@ class Lake:
         self._root, self._now = root, now
         self._store = store(root)
         self._ready, self._remains, self.reviews = Ready(root, copies), Remains(self._store), Reviews(self._store)
+        self._pins = Pins(self._store)
         self.bad, self.doubted = Quarantine(self._store), Doubted(self._store)
         self.classes = tuple(classes)
 
@@ -100,9 +99,9 @@ class Lake:
         if frame.is_empty():
             raise DataError(f"The lake {self._root} holds no examples of {sorted(sources or ())}.", "Ingest them first.")
         self._refuse_strange(frame, f"Of the rows to be pinned in {self._root} some have")
-        snapshot = Snapshot(name, version, _digest(frame), frame["key"].n_unique(), salt, commit, images.VERSION)
+        snapshot = Snapshot(name, version, digest(frame), frame["key"].n_unique(), salt, commit, images.VERSION)
         self.reviews.note(snapshot, reviewed)
-        self._store.insert(PINS, _pin(snapshot, sources), by=("name",), note={"snapshot": name})
+        self._pins.add(snapshot, sources)
         pinned = self.snapshots()[name]
         if (pinned.digest, pinned.salt) != (snapshot.digest, salt):
             raise DataError(
@@ -114,7 +113,7 @@ class Lake:
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Every pinned snapshot by its name."""
-        return {snapshot.name: snapshot for snapshot, _ in self._pinned()}
+        return {snapshot.name: snapshot for snapshot, _ in self._pins.every()}
 
     def named(self, name: str) -> Snapshot:
         """The pinned snapshot of that name. Raises DataError, with the names there are, if there is none."""
@@ -132,7 +131,7 @@ class Lake:
         """
         # Somebody else who forgets rows of it cannot remove our copy.
         whole = self._remains.of(snapshot.name) is None
-        pins = [(pinned, sources) for pinned, sources in self._pinned() if pinned == snapshot and whole]
+        pins = [(pinned, sources) for pinned, sources in self._pins.every() if pinned == snapshot and whole]
         meaning = (snapshot, [sources and sorted(sources) for _, sources in pins], self.classes)
         kept = self._ready.find(*meaning) if pins else None
         if kept is None:
@@ -157,12 +156,12 @@ class Lake:
         Raises DataError if the snapshot was never pinned here, or if its rows are no longer what they were.
         """
         entries = self._remains.of(snapshot.name)
-        found = [(pinned, sources) for pinned, sources in self._pinned() if pinned.name == snapshot.name]
+        found = [(pinned, sources) for pinned, sources in self._pins.every() if pinned.name == snapshot.name]
         if not found or (found[0][0] != snapshot and entries is None):
             raise DataError(f"The lake {self._root} has no pin {snapshot.name!r} like the given one.", "Pin it first.")
         pinned, sources = found[0]
         frame = self._entries(pinned, sources, entries, columns)
-        if _digest(frame) != snapshot.digest:
+        if digest(frame) != snapshot.digest:
             problem = f"The rows of the snapshot {snapshot.name!r} in {self._root} are not those that were pinned"
             if entries is not None and snapshot == pinned:
                 lost = pinned.rows - frame["key"].n_unique()
@@ -179,7 +178,7 @@ class Lake:
         if entries is None:
             return pinned
         frame = self._entries(pinned, None, entries, ("key", "label", "source"))
-        return replace(pinned, digest=_digest(frame), rows=frame["key"].n_unique())
+        return replace(pinned, digest=digest(frame), rows=frame["key"].n_unique())
 
     def needed(self) -> set[int]:
         """The versions of `examples` that snapshots still need: of the others the newest has what is left of them."""
@@ -198,7 +197,7 @@ class Lake:
         chosen, columns = pl.col(column) == value, list(dict.fromkeys(("key", "source", column)))
         rebased = self._remains.names()
         self._ready.clear()
-        for pinned, sources in self._pinned():
+        for pinned, sources in self._pins.every():
             if pinned.name in rebased:
                 continue
             whole = self._store.read(EXAMPLES, version=pinned.version, columns=columns)
@@ -237,14 +236,6 @@ class Lake:
                 f"{problem} the labels {', '.join(strange[:SHOWN])}, and data.classes is {','.join(self.classes)}.",
                 "Add them to data.classes, or pin only sources without them.",
             )
-
-    def _pinned(self) -> list[tuple[Snapshot, Set[str] | None]]:
-        """Every pin with the sources it is limited to (None: it is not)."""
-        if self._store.version(PINS) is None:
-            return []
-        rows = self._store.read(PINS).sort("version", "name").to_dicts()
-        sources = [json.loads(row.pop("sources")) for row in rows]
-        return [(Snapshot(**row), None if each is None else set(each)) for row, each in zip(rows, sources, strict=True)]
 
     def _entries(
         self, pinned: Snapshot, sources: Set[str] | None, entries: pl.DataFrame | None, columns: Sequence[str] | None
@@ -287,40 +278,8 @@ def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
     return frame if sources is None else frame.filter(pl.col("source").is_in(sorted(sources)))
 
 
-def _digest(frame: pl.DataFrame) -> str:
-    """SHA-256 over the sorted lines "key label", each once: the order of rows, files and sources does not matter.
-
-    The lines are made a part at a time: of 2 million rows all of them would take 400 MB.
-    """
-    ordered = frame.select("key", "label").sort("key", "label")
-    lines = ordered.filter(_first_of("key") | _first_of("label"))
-    digest = hashlib.sha256()
-    for part in lines.iter_slices(LINES):
-        digest.update("".join(part.select(pl.format("{} {}\n", "key", "label")).to_series()).encode())
-    return digest.hexdigest()
-
-
 def _order(frame: pl.DataFrame) -> pl.Series:
     """Where the one row of each picture stands, by key: only the places are sorted, and each picture is moved once."""
     seen = pl.col("source") != FEEDBACK  # false sorts first
     order = frame.select("key", "source", seen=seen, place=pl.row_index()).sort("key", "seen", "source")
-    return order.filter(_first_of("key"))["place"]
-
-
-def _first_of(column: str) -> pl.Expr:
-    """Whether a row's value is another than that of the row before."""
-    return pl.col(column).ne_missing(pl.col(column).shift())
-
-
-def _pin(snapshot: Snapshot, sources: Set[str] | None) -> pl.DataFrame:
-    columns = {
-        "name": snapshot.name,
-        "version": snapshot.version,
-        "digest": snapshot.digest,
-        "rows": snapshot.rows,
-        "salt": snapshot.salt,
-        "commit": snapshot.commit,
-        "preparation": snapshot.preparation,
-        "sources": json.dumps(None if sources is None else sorted(sources)),
-    }
-    return pl.DataFrame([columns])
+    return order.filter(first_of("key"))["place"]
