@@ -90,7 +90,7 @@ def test_a_member_that_no_checksum_covers_is_refused(tmp_path: Path) -> None:
 
 
 @given(cut=st.integers(0, 10_000), flip=st.integers(0, 10_000))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_truncated_or_flipped_archive_is_refused_or_reads_as_written(
     tmp_path_factory: pytest.TempPathFactory, cut: int, flip: int
 ) -> None:

@@ -11,7 +11,7 @@ import hypothesis.extra.numpy as arrays
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment import images
@@ -29,7 +29,6 @@ def stroke(side: int = 28) -> npt.NDArray[np.uint8]:
 
 
 @given(pictures)
-@settings(deadline=None)
 def test_any_array_becomes_a_full_strength_character_of_28_by_28(picture: npt.NDArray[np.uint8]) -> None:
     prepared = images.prepare(picture)
 
@@ -56,7 +55,6 @@ def test_mnists_own_digits_pass_unchanged() -> None:
     st.sampled_from([0.3, 0.98, 1.0]),
     st.integers(0, 99),
 )
-@settings(deadline=None)
 def test_what_is_said_to_pass_unchanged_does(right: int, down: int, shift: int, strength: float, seed: int) -> None:
     picture = np.roll(np.pad(stroke(20), 4), (shift, down), axis=(1, 0))
     picture[:right] = np.random.default_rng(seed).integers(0, 256, (right, 28))
@@ -88,13 +86,11 @@ def test_a_hair_line_on_a_large_scan_does_not_fade_away() -> None:
 
 
 @given(pictures)
-@settings(deadline=None)
 def test_an_encoded_picture_gives_what_its_pixels_give(picture: npt.NDArray[np.uint8]) -> None:
     assert np.array_equal(images.prepare(images.encode_png(picture)), images.prepare(picture))
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_bytes_are_a_picture_or_an_image_error_and_nothing_else(data: bytes) -> None:
     try:
         prepared = images.prepare(data)

@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.data.doubts import confident_joint, doubts, folds
@@ -110,7 +110,6 @@ def test_numbers_that_do_not_belong_together_are_named(
         doubts(np.array(labels), probabilities.astype(np.float32))
 
 
-@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(0, 2**32))
 def test_folds_are_even_and_keep_writers_and_near_duplicates_together(number: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -68,7 +68,7 @@ def test_copies_with_noise_are_found_among_five_thousand(pictures: Pictures) -> 
 
 
 @given(st.permutations(range(60)), st.integers(1, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_rows_that_are_added_never_part_a_group_and_order_does_not_matter(
     pictures: Pictures, order: list[int], kept: int
 ) -> None:

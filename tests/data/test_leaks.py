@@ -45,7 +45,7 @@ ROW = st.tuples(st.integers(0, 6), st.sampled_from(["", "ann", "bob", "cy"]), st
 
 
 @given(st.lists(ROW, max_size=20), st.sampled_from("abcdefgh"))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_split_of_the_lake_leaks_nothing(rows: list[tuple[int, str, str]], salt: str) -> None:
     pictures, writers, sources = [[row[column] for row in rows] for column in range(3)]
     examples = replace(
@@ -58,7 +58,7 @@ def test_the_split_of_the_lake_leaks_nothing(rows: list[tuple[int, str, str]], s
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(list(SHARES))), min_size=1, max_size=20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_other_split_leaks_just_what_stands_in_two_parts(rows: list[tuple[int, str]]) -> None:
     pictures, parts = [picture for picture, _ in rows], [part for _, part in rows]
 

@@ -19,7 +19,6 @@ def strokes_of(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[list[Poin
     return st.lists(stroke, min_size=1, max_size=4)
 
 
-@settings(deadline=None)
 @given(strokes_of(whole), whole, whole, st.integers(1, 1000), st.integers(-200, 200))
 def test_neither_place_nor_size_matters(strokes: list[Points], right: float, down: float, times: int, power: int) -> None:
     moved = [np.ldexp((stroke + np.array([right, down])) * times, power) for stroke in strokes]
@@ -27,7 +26,6 @@ def test_neither_place_nor_size_matters(strokes: list[Points], right: float, dow
     assert np.array_equal(drawn(moved), drawn(strokes))
 
 
-@settings(deadline=None)
 @given(strokes_of(whole), st.randoms())
 def test_neither_direction_nor_order_matters(strokes: list[Points], random: object) -> None:
     turned = [stroke[::-1] for stroke in strokes]
@@ -36,7 +34,6 @@ def test_neither_direction_nor_order_matters(strokes: list[Points], random: obje
     assert np.array_equal(drawn(turned), drawn(strokes))
 
 
-@settings(deadline=None)
 @given(strokes_of(finite))
 def test_whatever_is_finite_leaves_ink_and_leaves_it_again(strokes: list[Points]) -> None:
     first, again = drawn(strokes), drawn(strokes)
@@ -47,7 +44,7 @@ def test_whatever_is_finite_leaves_ink_and_leaves_it_again(strokes: list[Points]
     assert images.prepare(first).any()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(strokes_of(whole))
 def test_it_is_what_a_slow_obvious_pen_draws(strokes: list[Points]) -> None:
     assert np.abs(drawn(strokes).astype(int) - dotted(strokes).astype(int)).max() <= 12

@@ -277,7 +277,7 @@ def test_nothing_is_replayed_where_there_is_nothing(tmp_path: Path) -> None:
 labels = st.lists(st.tuples(st.sampled_from("0123456789"), st.sampled_from(["3", "x", None])), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=25)  # each example fills two lakes
+@settings(max_examples=25)  # each example fills two lakes
 @given(labels, st.data())
 def test_correcting_in_parts_or_at_once_is_the_same(
     few: RawRows, changes: list[tuple[str, str | None]], data: st.DataObject

@@ -77,7 +77,7 @@ def test_snapshots_with_the_same_rows_and_other_sources_are_kept_apart(few: RawR
 
 
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_file_with_any_byte_changed_is_not_there(tmp_path: Path, place: float, change: int) -> None:
     ready = Ready(tmp_path)
     ready.keep(some(), "a")

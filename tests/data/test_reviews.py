@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.data.delta import DeltaStore
@@ -131,7 +131,6 @@ def test_a_file_that_was_added_before_adds_nothing_also_after_others(lake: Lake)
 verdicts = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["1", "2", None]), st.sampled_from(["ann", "bob"])))
 
 
-@settings(deadline=None)
 @given(st.lists(verdicts, max_size=4))
 def test_what_stands_is_what_a_loop_over_all_reviews_leaves(files: list[list[tuple[str, str | None, str]]]) -> None:
     reviews, expected, snapshots = Reviews(MemoryStore()), {}, []

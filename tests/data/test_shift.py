@@ -105,7 +105,7 @@ def test_few_groups_raise_no_alarm_however_far_they_are() -> None:
     assert found.p_value > 0.04
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=8))
 def test_the_chance_is_no_less_than_that_of_one_exchange_among_all(rows: list[tuple[bool, int, int]]) -> None:
     came, value, group = (np.array(column) for column in zip(*rows, strict=True))

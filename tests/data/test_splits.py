@@ -94,7 +94,7 @@ def test_all_rows_of_a_writer_stand_in_one_part_which_is_the_published_one() -> 
 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=24), st.integers(0, 24), st.sampled_from(["a", "b", "c"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_near_duplicates_stand_in_one_part_and_a_row_that_is_added_makes_nobody_change_side(
     pictures: list[int], old: int, salt: str
 ) -> None:

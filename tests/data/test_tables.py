@@ -277,7 +277,7 @@ class TestEveryTableStore:
         assert sorted(store.read("t")["key"], key=int) == [str(n) for n in range(12)]
 
 
-@settings(max_examples=25, deadline=None)  # each example writes a table; files are slow, not wrong
+@settings(max_examples=25)  # each example writes a table; files are slow, not wrong
 @given(pictures=st.lists(st.binary(min_size=0, max_size=800), min_size=1, max_size=4), shift=st.integers(0, 255))
 def test_every_byte_comes_back_from_delta(tmp_path_factory: pytest.TempPathFactory, pictures: list[bytes], shift: int) -> None:
     pictures = [*pictures, bytes((value + shift) % 256 for value in range(256)) * 3]

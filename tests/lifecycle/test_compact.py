@@ -86,7 +86,7 @@ def ids(home: Home, answers: Answers) -> list[str]:
 
 
 @given(rows=st.lists(predictions(), max_size=4))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_rows_come_back_from_the_lake_bit_for_bit_as_from_the_journal(rows: list[Prediction]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
@@ -407,7 +407,7 @@ DEEDS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds=st.lists(DEEDS, max_size=25))
 def test_whatever_happens_in_whatever_order_each_acknowledged_row_is_there_once(deeds: list[tuple[object, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

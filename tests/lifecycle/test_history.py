@@ -24,7 +24,7 @@ verdicts = st.builds(
 
 
 @given(st.lists(verdicts, max_size=5))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_what_is_recorded_is_what_is_read_in_the_same_order(
     tmp_path_factory: pytest.TempPathFactory, given_verdicts: list[Verdict]
 ) -> None:

@@ -158,7 +158,7 @@ def test_without_its_token_nothing_is_answered_directly(tmp_path: Path) -> None:
     assert watched.taken == [False, True, False], "neither without a token nor for a ping"
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=4), st.data())
 def test_however_pipelined_requests_arrive_the_answers_are_those_of_the_app(
     inference: Inference, chosen: list[int], data: st.DataObject

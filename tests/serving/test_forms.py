@@ -2,7 +2,7 @@ import asyncio
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.errors import RequestError
@@ -16,7 +16,6 @@ def picture(kind: bytes, body: bytes) -> bytes:
     return asyncio.run(forms.picture({b"content-type": kind}, body))
 
 
-@settings(deadline=None)
 @given(content=st.binary(min_size=1, max_size=3000), name=st.sampled_from(["data", "body", "image"]))
 def test_a_form_written_by_an_http_library_gives_the_bytes_that_went_in(content: bytes, name: str) -> None:
     with_file = httpx2.Request("POST", "http://host/", files={name: ("a.png", content)})
@@ -31,7 +30,6 @@ def test_a_form_written_by_an_http_library_gives_the_bytes_that_went_in(content:
         assert picture(MULTIPART, as_field) == content
 
 
-@settings(deadline=None)
 @given(
     kind=st.sampled_from(
         [MULTIPART, b"multipart/form-data", b"multipart/form-data; boundary=", b"application/x-www-form-urlencoded"]

@@ -420,7 +420,7 @@ def test_a_request_without_a_token_is_refused_before_anything_is_looked_up(tmp_p
     assert (let_in.status, json.loads(let_in.body)["type"]) == (404, "ModelNotFoundException")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     parts=st.lists(
         st.sampled_from(

@@ -78,7 +78,7 @@ def prediction(request_id: str, at: float = 1.0) -> Prediction:
     return Prediction(request_id, at, "digits", "1.0", "direct", "ada", image, "7", row, row, 0.5, digest)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.lists(predictions(), max_size=5), labels=st.lists(FEEDBACK, max_size=5), since=TIMES)
 def test_what_was_recorded_comes_back_bit_for_bit_in_order_of_time(
     rows: list[Prediction], labels: list[Feedback], since: float

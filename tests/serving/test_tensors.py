@@ -13,7 +13,7 @@ from demlopment.serving import tensors
 from demlopment.serving.tensors import DTYPES, Tensor
 
 # Arrays are slow to draw, and a busy machine makes them slower.
-BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BUSY = settings(suppress_health_check=[HealthCheck.too_slow])
 numbers = st.sampled_from(sorted(DTYPES)).flatmap(
     lambda name: arrays.arrays(
         DTYPES[name],

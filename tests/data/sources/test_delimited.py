@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment.data.contract import screen
@@ -74,7 +74,6 @@ def test_numbered_pixels_stand_where_their_number_says(tmp_path: Path) -> None:
 FIELDS = st.integers(0, 255).map(str) | st.sampled_from(["", "-1", "256", "0.5", "7.0", "x", "nan", "1e9", " 12", "inf", "1e2"])
 
 
-@settings(deadline=None)
 @given(st.lists(FIELDS, min_size=1, max_size=4))
 def test_a_row_is_read_as_python_reads_its_numbers_or_goes_to_quarantine_as_it_stood(
     tmp_path_factory: pytest.TempPathFactory, fields: list[str]
@@ -295,7 +294,6 @@ def test_a_long_file_is_split_where_its_lines_end() -> None:
 
 
 @given(cell=st.text('7",\r a', max_size=6), place=st.integers(0, 2))
-@settings(deadline=None)
 def test_quotes_and_line_ends_in_a_cell_harm_no_other_row(
     tmp_path_factory: pytest.TempPathFactory, cell: str, place: int
 ) -> None:

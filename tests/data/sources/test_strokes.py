@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment import images
@@ -181,7 +181,6 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.fixed_dictionaries({"label": anything, "strokes": anything, "writer": anything}) | anything)
 def test_whatever_a_record_says_it_is_a_picture_or_has_a_fault(
     tmp_path_factory: pytest.TempPathFactory, record: object
