@@ -161,6 +161,13 @@ class TestEveryTableStore:
         assert store.batches("t", ["one"]) == {"one"}
         assert store.version("none") is None
 
+    def test_any_number_of_rows_is_removed(self, store: TableStore) -> None:
+        keys = [str(number) for number in range(45_000)]
+        store.insert("t", rows(*keys, "stays"), by=("key",), note={})
+
+        assert store.remove("t", "key", keys, note={}) == len(keys)
+        assert store.read("t")["key"].to_list() == ["stays"]
+
     def test_slices_hold_every_row_once_and_nothing_that_was_written_meanwhile(self, store: TableStore) -> None:
         for keys in ("abc", "d", "ef"):
             store.insert("t", rows(*keys), by=("key",), note={})

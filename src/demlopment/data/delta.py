@@ -33,6 +33,7 @@ CONFIGURATION = {
 }
 UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
 FILE_BYTES = 32_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 40 files
+MOST_VALUES = 5_000  # of one condition: DataFusion takes it apart by recursion, and 40,000 end the process without a word
 EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
 T = TypeVar("T")
 ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
@@ -156,16 +157,9 @@ class DeltaStore:
         if self.version(table) is None or not values:
             return 0
         # The log keeps the condition for ever, so what is to be forgotten must not stand in it.
-        hashed = ", ".join(f"'{hashlib.sha256(value.encode()).hexdigest()}'" for value in sorted(values))
-        commit = CommitProperties(custom_metadata=dict(note))
-        return self._repeated(
-            table,
-            lambda: int(
-                _opened(self._address(table)).delete(
-                    f"encode(sha256({column}), 'hex') IN ({hashed})", commit_properties=commit
-                )["num_deleted_rows"]
-            ),
-        )
+        hashed = [f"'{hashlib.sha256(value.encode()).hexdigest()}'" for value in sorted(values)]
+        parts = (", ".join(hashed[start : start + MOST_VALUES]) for start in range(0, len(hashed), MOST_VALUES))
+        return sum(self._delete(table, f"encode(sha256({column}), 'hex') IN ({part})", note) for part in parts)
 
     def prune(self, table: str, *, keep: Collection[int], abandoned_hours: int, dry_run: bool = False) -> tuple[str, ...]:
         address = self._address(table)
@@ -183,6 +177,10 @@ class DeltaStore:
         found = delta.vacuum(hours, dry_run=True, **rules)
         # Deleting nothing would still make two versions.
         return found if dry_run or not found else delta.vacuum(hours, dry_run=False, **rules)
+
+    def _delete(self, table: str, where: str, note: Mapping[str, str]) -> int:
+        address, commit = self._address(table), CommitProperties(custom_metadata=dict(note))
+        return self._repeated(table, lambda: int(_opened(address).delete(where, commit_properties=commit)["num_deleted_rows"]))
 
     def _repeated(self, table: str, write: Callable[[], T]) -> T:
         """Write, and look again where another process was quicker."""

@@ -73,7 +73,7 @@ class TableStore(Protocol):
         """The notes of every version, the newest first, with what else the store keeps of it; none without that table."""
 
     def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
-        """Make a version without the rows whose `column` is one of `values`, and return how many those were.
+        """Make versions without the rows whose `column` is one of `values`, and return how many those were.
 
         Older versions keep them until they are pruned. Makes no version, and no table, where there is nothing to remove.
         """
