@@ -303,10 +303,11 @@ def test_correcting_in_parts_or_at_once_is_the_same(
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("name,truth\na,1\n", "has the columns name, truth"),
+        ("name,truth\na,1\n", "has no column label"),
+        ("name,label,label\na,1,2\n", "has more than one column label"),
         ("name,label\na,1\na,2\n", "gives two labels to the row a"),
-        ("", "is no CSV file"),
-        ("name,label\na,1,2,3\n", "is no CSV file"),
+        ("", "has no column name"),
+        ('name,label\na,"1\nb,2\n', "cannot be read after line 1: unexpected end of data"),
     ],
 )
 def test_a_file_of_corrections_that_cannot_be_meant_is_named(tmp_path: Path, text: str, match: str) -> None:
@@ -324,6 +325,19 @@ def test_a_file_of_corrections_is_read_whatever_else_stands_in_it(tmp_path: Path
     assert corrections(path).labels == {"a": "7", "c": "007"}
     with pytest.raises(DataError, match="cannot be read"):
         corrections(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_file_of_corrections_is_read_however_a_spreadsheet_saved_it(
+    tmp_path: Path, separator: str, mark: bytes, end: str
+) -> None:
+    path = tmp_path / "fixes.csv"
+    saved = [["name", "label", "reasons"], ["a", "7", '"x, y; z"'], ["b", "", ""], ["c", "2"]]
+    path.write_bytes(mark + end.join(separator.join(line) for line in saved).encode())
+
+    assert corrections(path).labels == {"a": "7", "c": "2"}
 
 
 def test_what_is_forgotten_is_forgotten_in_corrections_too_and_would_be_bad_again(few: RawRows) -> None:

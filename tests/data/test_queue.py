@@ -157,6 +157,7 @@ def test_a_bad_line_goes_to_quarantine_with_every_reason_and_stops_no_other(lake
         (b"key,verdict\nabc,keep\n", "no column label"),
         (b"", "no column key"),
         (b"key,label,verdict\n\xff\xfe,1,2\n", "no text in UTF-8"),
+        (b'key,label,verdict\na,3,"drop\nb,3,drop\n', "cannot be read after line 1"),
         (b'key,label,verdict\n"' + b"x" * 200_000 + b'",1,2\n', "cannot be read after line 1"),
     ],
 )

@@ -89,7 +89,7 @@ def test_after_forgetting_and_collecting_no_log_has_the_name(home: Home) -> None
     forget(home, Lake(home.lake), "writer", "ann")
     sweep(home.lake)
 
-    logs = [path.read_text() for path in Path(home.lake).rglob("_delta_log/*.json")]
+    logs = [path.read_text() for path in home.root.rglob("lake/*/_delta_log/*.json")]
     assert logs
     assert not [name for name in ('"ann', "'ann", *keys) if any(name in log for log in logs)]
 

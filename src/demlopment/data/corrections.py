@@ -10,11 +10,14 @@ from pathlib import Path
 
 import polars as pl
 
+from demlopment.data import sheet
 from demlopment.data.sources.port import digest
 from demlopment.data.tables import TableStore
 from demlopment.errors import DataError
 
 CORRECTIONS = "corrections"
+NEEDED = ("name", "label")
+FORMAT = "Give it the columns name and label, as `demlopment data quarantine --export` does."
 RECORDED = ("name", "label", "former", "source", "origin", "row", "file")
 
 
@@ -35,24 +38,12 @@ def corrections(path: Path) -> Corrections:
 
     Raises DataError naming the file, and the row's name where one is named twice with two labels.
     """
-    sha256 = digest(path)
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        problem = str(error).strip().splitlines()[0].rstrip(".")
-        raise DataError(
-            f"{path} is no CSV file that can be read: {problem}.", "Give a header name,label and a row a line."
-        ) from error
-    if not {"name", "label"} <= set(frame.columns):
-        raise DataError(
-            f"{path} has the columns {', '.join(frame.columns)}.",
-            "Give it the columns name and label, as `demlopment data quarantine --export` does.",
-        )
-    said = frame.select(pl.col("name", "label").str.strip_chars()).filter(pl.col("label") != "").unique()
-    twice = said.filter(pl.col("name").is_duplicated())["name"].sort().to_list()
-    if twice:
-        raise DataError(f"{path} gives two labels to the row {twice[0]}.", "Keep the one that is true.")
-    return Corrections(str(path), sha256, dict(said.iter_rows()))
+    sha256, labels = digest(path), dict[str, str]()
+    for line in sheet.lines(path, NEEDED, FORMAT).values():
+        name, label = line["name"], line["label"]
+        if label and labels.setdefault(name, label) != label:
+            raise DataError(f"{path} gives two labels to the row {name}.", "Keep the one that is true.")
+    return Corrections(str(path), sha256, labels)
 
 
 class Corrected:

@@ -1,18 +1,17 @@
 """Reviews as they come back: a `reviews.csv` whose column `verdict` a person has filled. Judges each line, and shows none."""
 
-import csv
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from demlopment.data import sheet
 from demlopment.data.contract import KEPT, RAW, SEPARATOR
 from demlopment.data.lake import Lake
 from demlopment.data.queue import VERDICT
 from demlopment.data.reviews import Review
-from demlopment.data.sources.port import digest, own_name, unreadable
+from demlopment.data.sources.port import digest, own_name
 from demlopment.errors import DataError
 
 KEEP, DROP = "keep", "drop"
@@ -40,7 +39,7 @@ def take(lake: Lake, path: Path, by: str, at: float) -> Taken:
     """
     if not by.strip():
         raise DataError("Nobody is named who gave these reviews.", "Say who it was with --by.")
-    sha256, lines = digest(path), _lines(path)
+    sha256, lines = digest(path), sheet.lines(path, NEEDED, FORMAT)
     keys = [line["key"] for line in lines.values()]
     held = set(lake.now(pl.col("key").is_in(keys), ("key",))["key"])
     given = {number: line for number, line in lines.items() if line[VERDICT]}
@@ -55,28 +54,6 @@ def take(lake: Lake, path: Path, by: str, at: float) -> Taken:
     ]
     added = lake.reviews.add(reviews)
     return Taken(len(lines), added, len(reviews) - added, len(lines) - len(given), refused)
-
-
-def _lines(path: Path) -> dict[int, dict[str, str]]:
-    """The needed columns of each line, stripped, by the line's number. What spreadsheets make of a file is read too."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8.", FORMAT) from error
-    head = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",")
-    try:
-        absent = [column for column in NEEDED if column not in (reader.fieldnames or [])]
-        if absent:
-            raise DataError(f"{path} has no column {absent[0]}.", FORMAT)
-        lines = {}
-        for line in reader:
-            lines[reader.line_num] = {column: (line[column] or "").strip() for column in NEEDED}
-    except csv.Error as error:
-        raise DataError(f"{path} cannot be read after line {reader.line_num}: {error}.", FORMAT) from error
-    return lines
 
 
 def _reasons(line: Mapping[str, str], held: Collection[str], classes: Sequence[str]) -> str:
