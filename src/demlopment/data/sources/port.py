@@ -119,8 +119,8 @@ def own_name(stem: str, sha256: str) -> str:
 def storable(text: str) -> str:
     """Text with "?" for the halves of characters that names of files and JSON may have, and no table takes.
 
-    >>> storable("caf\\udce9")
-    'caf?'
+    >>> storable("gr\\udcfcn")
+    'gr?n'
     """
     return text.encode(errors="replace").decode()
 
