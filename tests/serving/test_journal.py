@@ -282,6 +282,18 @@ def test_what_is_forgotten_is_in_no_byte_of_a_file_and_all_else_stays(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_was_answered_is_for_its_owner_alone_to_read_before_and_after_something_is_forgotten(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, name="x")
+    journal.record([prediction("kept"), prediction("secret")])
+    (path,) = segments.every(tmp_path)
+    journal.close()
+    before = path.stat().st_mode & 0o777
+
+    forget(path, "predictions", ["secret"])
+
+    assert (before, path.stat().st_mode & 0o777) == (0o600, 0o600)
+
+
 def test_a_file_of_a_later_form_is_refused_and_not_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "1-9000.journal").write_bytes(b"demlopment journal 2\nwith moods")
 

@@ -19,6 +19,7 @@ ENDING, STORED = ".journal", ".stored"
 BEGUN, PARTIAL = ".begun", ".partial"  # what a killed process may leave: no segment yet, and not yet the new form of one
 FORMER = ".sqlite"  # of the segments of earlier releases
 ABANDONED_SECONDS = 60  # a file is begun, locked and named within milliseconds
+OURS = 0o600  # pictures of people's hands, and who asked: as secret as the tokens
 ROOM = bytes(65_536)  # a disk that takes this takes the next answers
 
 
@@ -31,7 +32,7 @@ class Segment:
         # Two lives of one process id differ by their start in nanoseconds.
         self.path = folder / f"{time.time_ns()}-{writer}{ENDING}"
         begun = self.path.with_suffix(BEGUN)
-        self._file = os.open(begun, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._file = os.open(begun, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OURS)
         self.size = 0  # bytes
         self._torn = False  # half an entry may be behind `size`
         try:
@@ -115,6 +116,7 @@ def replace(path: Path, content: bytes) -> None:
     """Give a complete segment another content, at once or not at all."""
     partial = path.with_suffix(PARTIAL)
     with partial.open("wb") as file:
+        os.fchmod(file.fileno(), OURS)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
