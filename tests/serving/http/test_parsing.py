@@ -173,3 +173,10 @@ def test_thousands_of_declined_upgrades_in_one_read_are_requests_like_others() -
     requests = read(upgrade * 2000 + b"GET /last HTTP/1.1\r\n\r\n")
 
     assert [scope["path"] for scope in requests.scopes] == ["/up"] * 2000 + ["/last"]
+
+
+def test_an_older_client_that_asks_for_another_protocol_stays_an_older_client() -> None:
+    requests = read(b"GET /up HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+
+    assert [scope["http_version"] for scope in requests.scopes] == ["1.0"]
+    assert requests.flags == [(False, False)], "it waits for the end of the connection"

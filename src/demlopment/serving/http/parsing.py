@@ -167,7 +167,7 @@ class Parsing:
         method = self._parser.get_method()
         if method == b"CONNECT":
             raise wire.not_allowed()
-        lines = [b"%b %b HTTP/1.1" % (method, self._target)]
+        lines = [b"%b %b HTTP/%b" % (method, self._target, self._parser.get_http_version().encode())]
         lines += [b"%b: %b" % (name, value) for name, value in self._headers if name != b"upgrade"]
         again = b"\r\n".join((*lines, b"", rest))
         self._parser, self._silent = httptools.HttpRequestParser(self), len(again)
