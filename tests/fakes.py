@@ -230,8 +230,10 @@ class MemoryStore:
         found = whole if where is None else whole.filter(where)
         return found.select(list(columns) if columns else pl.all().exclude(later))
 
-    def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
-        return self.tables[table][-1].iter_slices(size) if table in self.tables else iter(())
+    def slices(
+        self, table: str, size: int, *, version: int | None = None, columns: Sequence[str | pl.Expr] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        return self.read(table, version=version, columns=columns).iter_slices(size) if table in self.tables else iter(())
 
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
         taken = list(frames)

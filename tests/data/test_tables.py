@@ -185,6 +185,16 @@ class TestEveryTableStore:
         assert first.schema == rows("a").schema
         assert list(store.slices("none", 4)) == []
 
+    def test_slices_of_an_older_version_have_the_columns_asked_for(self, store: TableStore) -> None:
+        store.insert("t", rows("a", "b"), by=("key",), note={})
+        before = store.version("t")
+        store.insert("t", rows("c"), by=("key",), note={})
+
+        found = list(store.slices("t", 1, version=before, columns=(pl.col("key").str.to_uppercase().alias("upper"),)))
+
+        assert sorted(each.rows() for each in found) == [[("A",)], [("B",)]]
+        assert found[0].columns == ["upper"]
+
     def test_amended_rows_have_the_new_values_and_nothing_else_changes(self, store: TableStore) -> None:
         store.insert("t", rows("a", "b", "it's"), by=("key",), note={})
         news = pl.DataFrame({"key": ["it's", "never"], "number": [7, 8]})

@@ -94,15 +94,17 @@ class DeltaStore:
                 raise DataError(f"There is no table at {address}.", "Ingest something first, or correct DEMLOPMENT_HOME.")
             return self._rows(_opened(address, version), table, columns, where)
 
-    def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
+    def slices(
+        self, table: str, size: int, *, version: int | None = None, columns: Sequence[str | pl.Expr] | None = None
+    ) -> Iterator[pl.DataFrame]:
         address = self._address(table)
         with _explained(address):
             if not _exists(address):
                 return
-            rows = self._scan(_opened(address), table)
+            rows = self._scan(_opened(address, version), table)
             # Collected one by one and not as a stream: whoever takes them may be in the middle of a stream himself.
             for start in range(0, rows.select(pl.len()).collect().item(), size):
-                yield rows.slice(start, size).collect()
+                yield rows.slice(start, size).select(list(columns) if columns else pl.all()).collect()
 
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
         address, passing = self._address(table), Passing(table, frames)

@@ -7,19 +7,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from demlopment.data import contract, transform
+from demlopment.data.known import HALVES, KEY, Known
 from demlopment.data.sources import Source
 
-# A key's 256 bits as two numbers of 64: half of it tells rows apart as surely as the whole, in an eighth of the memory.
-HALVES = (
-    pl.col("key").str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).alias("high"),
-    pl.col("key").str.slice(16, 16).str.to_integer(base=16, dtype=pl.UInt64).alias("low"),
-)
 CONTRADICTED = "the same pixels are already labelled "  # by the label that stands after it
-KEY = ("high", "low")
-KNOWN = (*HALVES, pl.col("label").cast(pl.Categorical), pl.col("source").cast(pl.Categorical))
-NOTHING_KNOWN = pl.DataFrame(
-    schema={"high": pl.UInt64, "low": pl.UInt64, "label": pl.Categorical(), "source": pl.Categorical()}
-)
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,7 @@ class Added:
 class Intake:
     """Give `fresh` to a table, and ask `added` when it has been read to its end.
 
-    known   the rows of the lake, with the columns of `NOTHING_KNOWN`
+    known   the rows of the lake; what is fresh is added to it
     judged  the labels that people gave some of them (key, label)
     reject  is given each batch's bad rows, with their `reasons`
     heard   is told how many rows have been read
@@ -45,7 +36,7 @@ class Intake:
     def __init__(
         self,
         classes: Sequence[str],
-        known: pl.DataFrame,
+        known: Known,
         judged: pl.DataFrame,
         source: Source,
         reject: Callable[[pl.DataFrame], None],
@@ -82,8 +73,7 @@ class Intake:
     def _settle(self, curated: pl.DataFrame, read: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """One row for each picture of a source that is not known; and, as they came, those that contradict its first label."""
         named = curated.with_columns(*HALVES, place=pl.row_index())
-        # The few that are known already, found by reading past all of them: the batch is what is held in a hash table.
-        met = self._known.join(named.select(KEY), on=KEY, how="semi").with_columns(pl.col("label", "source").cast(pl.String))
+        met = self._known.met(named.select(KEY).unique(maintain_order=True))
         labelled = pl.concat([met.select(*KEY, "label"), named.select(*KEY, "label")])
         first = labelled.unique(KEY, keep="first", maintain_order=True).rename({"label": "first"})
         met_before = named.join(first, on=KEY, maintain_order="left").join(
@@ -96,6 +86,5 @@ class Intake:
         conflicts = read[against["place"]].with_columns(reasons["reasons"])
         agreed = met_before.filter(agrees).unique((*KEY, "source"), keep="first", maintain_order=True)
         fresh = agreed.join(met, on=(*KEY, "source"), how="anti", maintain_order="left")
-        learnt = fresh.select(*KEY, pl.col("label", "source").cast(pl.Categorical))
-        self._known = pl.concat([self._known, learnt], rechunk=False)
+        self._known.learn(fresh)
         return fresh.select(transform.CURATED), conflicts

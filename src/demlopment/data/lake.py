@@ -16,7 +16,8 @@ from demlopment.data import transform
 from demlopment.data.corrections import NOTHING_SAID, Corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.doubted import Doubted
-from demlopment.data.intake import KNOWN, NOTHING_KNOWN, Added, Intake
+from demlopment.data.intake import Added, Intake
+from demlopment.data.known import HALVES, Known
 from demlopment.data.pins import Pins, digest, first_of
 from demlopment.data.quarantine import Quarantine, Quarantined
 from demlopment.data.ready import Ready
@@ -34,6 +35,7 @@ from demlopment.settings import Data, named
 EXAMPLES = "examples"
 DIGITS = tuple("0123456789")
 SHOWN = 10  # of many labels
+LINES = 50_000  # rows of whose keys the index is made at once: 10 MB
 
 
 class Lake:
@@ -254,8 +256,12 @@ class Lake:
         for table in (self.reviews, self.doubted):
             table.forget(reviewed - set(staying["key"]))
 
-    def _known(self, version: int | None) -> pl.DataFrame:
-        return NOTHING_KNOWN if version is None else self._store.read(EXAMPLES, version=version, columns=KNOWN)
+    def _known(self, version: int | None) -> Known:
+        known = Known()
+        if version is not None:
+            for rows in self._store.slices(EXAMPLES, LINES, version=version, columns=(*HALVES, "label", "source")):
+                known.learn(rows)
+        return known
 
     def _take(
         self,

@@ -32,8 +32,10 @@ class TableStore(Protocol):
         Raises DataError if the table or that version does not exist, or is damaged.
         """
 
-    def slices(self, table: str, size: int) -> Iterator[pl.DataFrame]:
-        """Every row of the newest version, at most `size` at once; of a version always in the same order.
+    def slices(
+        self, table: str, size: int, *, version: int | None = None, columns: Sequence[str | pl.Expr] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Every row of a version (the newest if None), at most `size` at once; of a version always in the same order.
 
         What is written meanwhile does not show. None where the table does not exist. Raises DataError if it is damaged.
         """
