@@ -97,11 +97,13 @@ def test_connections_that_share_a_memory_are_told_what_the_parser_says(connectio
         assert told(pieces, shared) == told(pieces, Heads(0))
 
 
-def read_without_a_parser(pieces: Sequence[bytes], last: bytes, limit: int = 65_536) -> bool:
-    """Whether `last`, sent behind `pieces`, needs no parser."""
-    parsing = Parsing(Told(), limit, Heads())
-    for piece in pieces:
-        parsing.feed(piece)
+def read_without_a_parser(pieces: Sequence[bytes], last: bytes, limit: int = 65_536, times: int = 2) -> bool:
+    """Whether `last`, sent behind `pieces` on the last of some connections that sent them, needs no parser."""
+    heads = Heads()
+    for _ in range(times):
+        parsing = Parsing(Told(), limit, heads)
+        for piece in pieces:
+            parsing.feed(piece)
     parsing.close()
     try:
         parsing.feed(last)
@@ -115,6 +117,10 @@ def read_without_a_parser(pieces: Sequence[bytes], last: bytes, limit: int = 65_
 )
 def test_a_head_that_was_read_before_is_not_parsed_again(before: list[bytes]) -> None:
     assert read_without_a_parser(before, POST + b"other")
+
+
+def test_a_head_that_came_once_is_not_remembered_yet() -> None:
+    assert not read_without_a_parser([POST + b"abcde"], POST + b"abcde", times=1)
 
 
 CLOSING = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
@@ -160,6 +166,7 @@ def test_as_many_heads_as_it_may_are_remembered_the_oldest_goes_first() -> None:
     sent = [GET.replace(b"/ ", b"/%d " % number) for number in range(3)]
     for each in sent:
         parsing.feed(each)
+        parsing.feed(each)
 
     assert [heads.of(each) is not None for each in sent] == [False, True, True]
 
@@ -167,7 +174,8 @@ def test_as_many_heads_as_it_may_are_remembered_the_oldest_goes_first() -> None:
 @pytest.mark.parametrize("nonsense", [b"nonsense\r\n", GET + b"nonsense\r\n", GET + b"GET / HTTP/1.1\r\nA : b\r\n\r\n"])
 def test_behind_an_error_nothing_is_read_however_well_it_is_known(nonsense: bytes) -> None:
     parsing = Parsing(Told(), LIMIT, Heads())
-    parsing.feed(GET)
+    for _ in range(3):
+        parsing.feed(GET)
     with pytest.raises(RequestError):
         parsing.feed(nonsense)
 

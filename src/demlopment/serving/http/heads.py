@@ -11,6 +11,7 @@ from demlopment.serving.http.wire import Headers, Scope
 END = b"\r\n\r\n"
 MAX_HEAD = 2048  # bytes: clients send a few hundred, a browser with its cookies more
 MAX_HEADS = 512  # a client has one for every length of its pictures; as many of the longest take some 3 MB
+MAX_ONCE = 4096  # hashes, some 300 kB: as many other heads may lie between two that are alike
 # What frames a body otherwise, or asks for more than an answer.
 UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"expect"))
 
@@ -30,11 +31,22 @@ class Heads:
     def __init__(self, limit: int = MAX_HEADS) -> None:
         self._limit = limit
         self._known: dict[bytes, Known] = {}
+        self._once: set[int] = set()  # hashes of heads that came once and may come again
 
     def of(self, data: bytes) -> Known | None:
         """The head of the one request that `data` is, and is no more than."""
         known = self._known.get(data[: data.find(END, 0, MAX_HEAD) + len(END)])
         return known if known is not None and len(data) == known.size + known.length else None
+
+    def recurs(self, data: bytes) -> bool:
+        """Whether `data` begins as another one did lately: to remember what never comes again costs more than to read it."""
+        seen = hash(data[: data.find(END, 0, MAX_HEAD) + len(END)])
+        if seen in self._once:
+            return True
+        if len(self._once) >= MAX_ONCE:
+            self._once.clear()
+        self._once.add(seen)
+        return False
 
     def remember(self, data: bytes, line: bytes, scope: Scope, headers: Headers) -> None:
         """That `data`, one request which begins with `line` and keeps its connection, was read as this."""

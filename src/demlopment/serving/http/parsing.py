@@ -70,7 +70,7 @@ class Parsing:
         self._ready = False
         self._parse(data)
         self._ready = self.phase is BETWEEN and self._keep_alive and not self._silent
-        if self._ready and self.steps == before + STEPS:
+        if self._ready and self.steps == before + STEPS and self._heads.recurs(data):
             self._remember(data)
 
     def close(self) -> None:
