@@ -248,7 +248,7 @@ class MemoryStore:
             versions.append(pl.concat([versions[-1], *taken], how="diagonal"))
             self.extended[table] = len(versions) - 1
             self.notes.append(note)
-            self.histories.setdefault(table, []).insert(0, note)
+            self.histories.setdefault(table, []).insert(0, {**note, "version": len(versions) - 1})
             return True
 
     def insert(self, table: str, frame: pl.DataFrame, *, by: Sequence[str], note: Mapping[str, str]) -> int:

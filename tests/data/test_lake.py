@@ -105,6 +105,50 @@ def test_a_picture_that_came_back_is_still_its_writers_and_changes_side_for_nobo
     assert set(after.test.sources.tolist()) == {"mnist-5k", "feedback"}
 
 
+def test_a_pin_that_would_move_rows_whose_writer_came_later_is_refused_and_another_salt_begins_anew(
+    lake: Lake, few: RawRows
+) -> None:
+    lake.add(few)
+    first = lake.pin("first", SALT)
+    written = few.frame.with_columns(writer=pl.format("hsf-{}", pl.col("row") // 5), source=pl.lit("written"))
+    lake.add(RawRows("written", few.sha256, written))
+
+    with pytest.raises(DataError) as refused:
+        lake.pin("second", SALT)
+    second = split(lake.load(lake.pin("second", "another")), "another")
+
+    assert refused.value.problem == (
+        "Of the rows to be pinned 100 have another writer than in the snapshot 'first', and would change side under the salt "
+        f"{SALT!r}."
+    )
+    assert list(lake.snapshots()) == ["first", "second"]
+    assert set(lake.load(first).writers.tolist()) == {""}
+    assert len({*second.train.writers.tolist()} & {*second.test.writers.tolist()}) == 0
+
+
+def test_who_wrote_a_row_is_the_same_whichever_sources_are_pinned(lake: Lake, few: RawRows) -> None:
+    written = few.frame.with_columns(writer=pl.format("hsf-{}", pl.col("row") // 5), source=pl.lit("written"))
+    lake.add(few)
+    lake.add(RawRows("written", few.sha256, written))
+
+    every = lake.load(lake.pin("every", SALT))
+    some = lake.load(lake.pin("some", SALT, {few.name}))
+
+    assert some.writers.tolist() == every.writers.tolist()
+
+
+def test_what_was_pinned_of_other_sources_or_under_another_salt_hinders_no_pin(lake: Lake, few: RawRows) -> None:
+    lake.add(few)
+    lake.pin("elsewhere", "another")
+    others = few.frame.with_columns(source=pl.lit("others"), image=pl.col("image").bin.slice(0, 783) + b"\x07")
+    lake.add(RawRows("others", few.sha256, others))
+    lake.pin("others", SALT, {"others"})
+    written = few.frame.with_columns(writer=pl.format("hsf-{}", pl.col("row") // 5), source=pl.lit("written"))
+    lake.add(RawRows("written", few.sha256, written))
+
+    assert lake.pin("whole", SALT).rows == 200
+
+
 class Killed(BaseException):
     """What a test throws where a process would have died."""
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from demlopment.data.delta import DeltaStore
-from demlopment.data.lake import EXAMPLES, Lake
+from demlopment.data.lake import Lake
+from demlopment.data.pins import EXAMPLES
 from demlopment.data.ready import FOLDER, Ready
 from demlopment.data.sources import RawRows, returned
 from demlopment.records import Examples

@@ -159,8 +159,9 @@ def test_a_table_that_is_always_busy_is_named() -> None:
 
 def test_a_forgotten_row_leaves_its_reviews_and_snapshots_keep_the_labels_they_had(tmp_path: Path, few: RawRows) -> None:
     lake = Lake(tmp_path / "lake")
-    written = few.frame.with_columns(writer=pl.when(pl.col("row") < 1000).then(pl.lit("eve")))
-    lake.add(RawRows(few.name, few.sha256, written))
+    early = pl.col("row") < 1000
+    lake.add(RawRows("eve", few.sha256, few.frame.filter(early).with_columns(source=pl.lit("eve"))))
+    lake.add(RawRows(few.name, few.sha256, few.frame.filter(~early)))
     lake.add(RawRows("other", "", few.frame.filter(pl.col("row") == 0).with_columns(source=pl.lit("other"))))
     zeros, (five, *_) = keys_of(lake, "0"), keys_of(lake, "5")
     shared = lake.now(pl.col("source") == "other", ("key",))["key"][0]
@@ -171,7 +172,7 @@ def test_a_forgotten_row_leaves_its_reviews_and_snapshots_keep_the_labels_they_h
     lake.pin("all", SALT)
     lake.reviews.add([review(five, "4", file="two"), review(shared, "0", file="two", row=2)])
 
-    lake.forget("writer", "eve")
+    lake.forget("source", "eve")
     sweep(tmp_path / "lake")
 
     assert lake.reviews.all()["key"].to_list() == [five, shared, five, shared]

@@ -99,11 +99,14 @@ class TestEveryTableStore:
         assert store.read("t", version=before).schema == rows("a").schema
         assert_frame_equal(pl.concat(store.slices("t", 2)).sort("key"), store.read("t").sort("key"))
 
-    def test_the_history_has_the_notes_of_what_was_added_the_newest_first(self, store: TableStore) -> None:
+    def test_the_history_has_the_notes_and_versions_of_what_was_added_the_newest_first(self, store: TableStore) -> None:
+        versions: list[int | None] = []
         for name in "ab":
             store.extend("t", [rows(name)], since=store.version("t"), note={"why": name})
+            versions.insert(0, store.version("t"))
 
-        assert [note["why"] for note in store.history("t") if "why" in note] == ["b", "a"]
+        found = [(note["why"], note["version"]) for note in store.history("t") if "why" in note]
+        assert found == list(zip(["b", "a"], versions, strict=True))
         assert store.history("none") == ()
 
     def test_who_extends_by_what_is_no_longer_true_adds_nothing(self, store: TableStore) -> None:

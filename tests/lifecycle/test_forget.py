@@ -127,6 +127,20 @@ def test_a_writer_leaves_every_snapshot_and_a_row_leaves_one_by_one(home: Home) 
     assert set(lake.load(lake.rest("after")).writers) == {"bob", ""}
 
 
+def test_a_writers_pictures_leave_also_where_a_source_did_not_say_whose_they_are(few: RawRows, tmp_path: Path) -> None:
+    home, lake = Home(tmp_path), Lake(tmp_path / "lake")
+    lake.add(few)
+    lake.add(RawRows("nameless", few.sha256, few.frame.with_columns(source=pl.lit("nameless"), writer=pl.lit(None, pl.String))))
+    pinned = lake.pin("all", SALT)
+
+    done = forget(home, lake, "writer", "ann")
+
+    assert (done.examples, done.snapshots) == (80, ("all",))
+    assert lake.rest("all").rows == pinned.rows - 40
+    assert set(lake.load(lake.rest("all")).writers) == {"bob"}
+    assert set(lake.now(pl.lit(True), ("source",))["source"]) == {few.name, "nameless"}  # noqa: FBT003
+
+
 def test_forgetting_again_or_nobody_changes_nothing(home: Home) -> None:
     first = forget(home, Lake(home.lake), "writer", "ann")
 

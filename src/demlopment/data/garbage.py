@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from demlopment.data import answers, corrections, doubted, lake, pins, quarantine, ready, remains, reviews
+from demlopment.data import answers, corrections, doubted, pins, quarantine, ready, remains, reviews
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
 from demlopment.data.ready import Ready
@@ -11,7 +11,7 @@ from demlopment.data.ready import Ready
 # A writer's files are of no version until it commits. Two million pictures take minutes, a day is beyond any source.
 ABANDONED_HOURS = 24
 TABLES = (
-    *(lake.EXAMPLES, quarantine.QUARANTINE, corrections.CORRECTIONS, pins.PINS, remains.REMAINS),
+    *(pins.EXAMPLES, quarantine.QUARANTINE, corrections.CORRECTIONS, pins.PINS, remains.REMAINS),
     *(reviews.REVIEWS, reviews.REVIEWED, doubted.DOUBTED),
     *(answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS),
 )
@@ -28,7 +28,7 @@ def sweep(
     needed, store = Lake(root).needed(), DeltaStore(root)
     found = {
         table: store.prune(
-            table, keep=needed if table == lake.EXAMPLES else (), abandoned_hours=abandoned_hours, dry_run=dry_run
+            table, keep=needed if table == pins.EXAMPLES else (), abandoned_hours=abandoned_hours, dry_run=dry_run
         )
         for table in TABLES
     }

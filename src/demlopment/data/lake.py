@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
@@ -16,15 +15,17 @@ from demlopment.data import transform
 from demlopment.data.corrections import NOTHING_SAID, Corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.doubted import Doubted
+from demlopment.data.erasure import Column, Erasure, now
 from demlopment.data.intake import Added, Intake
 from demlopment.data.known import HALVES, Known
-from demlopment.data.pins import Pins, digest, first_of
+from demlopment.data.pins import EXAMPLES, Pins, digest, first_of, of_sources
 from demlopment.data.quarantine import Quarantine, Quarantined
 from demlopment.data.ready import Ready
 from demlopment.data.remains import Remains, left
 from demlopment.data.replay import Replay
 from demlopment.data.reviews import Reviews
 from demlopment.data.runs import RUN, Arrival, Run, arrivals, begun, noted
+from demlopment.data.sides import HAND, SHOWING, ambiguous, refuse_moved
 from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import ATTEMPTS, TableStore
 from demlopment.errors import DataError, NotReadyError
@@ -32,8 +33,8 @@ from demlopment.home import Home
 from demlopment.records import Examples, Snapshot
 from demlopment.settings import Data, named
 
-EXAMPLES = "examples"
 DIGITS = tuple("0123456789")
+LISTED = ("key", "label", "source", "writer")  # of rows to be pinned
 SHOWN = 10  # of many labels
 LINES = 50_000  # rows of whose keys the index is made at once: 10 MB
 
@@ -55,6 +56,7 @@ class Lake:
         self._ready, self._remains, self.reviews = Ready(root, copies), Remains(self._store), Reviews(self._store)
         self._pins = Pins(self._store)
         self.bad, self.doubted = Quarantine(self._store), Doubted(self._store)
+        self._erasure = Erasure(self._store, self._pins, self._remains, self._ready, self.bad, (self.reviews, self.doubted))
         self.classes = tuple(classes)
 
     @classmethod
@@ -91,16 +93,18 @@ class Lake:
         """Give the examples as they are now (of some sources, or of all) a name under which they can always be loaded.
 
         Pinning a name again is fine while it means the same rows and salt, and gives the first pin.
-        Raises DataError if there are no such rows or they have other classes, or if the name is taken by others.
+        Raises DataError if there are no such rows or they have other classes, if the name is taken by others, or if rows
+        that a snapshot of this salt has would change side, because who wrote them became known since.
         """
         version = self._store.version(EXAMPLES)
         if version is None:
             raise DataError(f"The lake {self._root} holds no examples.", "Ingest something first.")
-        frame, reviewed = self._store.read(EXAMPLES, version=version, columns=("key", "label", "source")), self.reviews.last()
-        frame = self.reviews.corrected(_chosen(frame, sources), reviewed)
+        whole, reviewed = self._store.read(EXAMPLES, version=version, columns=LISTED), self.reviews.last()
+        frame = self.reviews.corrected(of_sources(whole, sources), reviewed)
         if frame.is_empty():
             raise DataError(f"The lake {self._root} holds no examples of {sorted(sources or ())}.", "Ingest them first.")
         self._refuse_strange(frame, f"Of the rows to be pinned in {self._root} some have")
+        self._refuse_moved(name, salt, version, whole, frame["key"])
         snapshot = Snapshot(name, version, digest(frame), frame["key"].n_unique(), salt, commit, images.VERSION)
         self.reviews.note(snapshot, reviewed)
         self._pins.add(snapshot, sources)
@@ -169,9 +173,6 @@ class Lake:
                 lost = pinned.rows - frame["key"].n_unique()
                 raise DataError(f"{problem}: {lost} were forgotten.", "Pin anew, or ask for the rest of it by name.")
             raise DataError(f"{problem}.", "The table was altered: restore it from a copy, or ingest again in another home.")
-        if "writer" in frame.columns and frame["key"].n_unique() < len(frame):
-            # A picture that came back is still its writer's, or it would change side.
-            return frame.with_columns(pl.col("writer").min().over("key"))
         return frame
 
     def rest(self, name: str) -> Snapshot:
@@ -187,40 +188,17 @@ class Lake:
         rebased = self._remains.names()
         return {snapshot.version for name, snapshot in self.snapshots().items() if name not in rebased}
 
-    def forget(self, column: Literal["source", "writer", "key"], value: str) -> int:
-        """Remove every such row from the examples, and from what older versions pinned; how many the newest one had.
+    def forget(self, column: Column, value: str) -> int:
+        """Remove the rows that are `meant` for good (data/erasure.py); how many the newest version had."""
+        return self._erasure.forget(column, value)
 
-        Cut off anywhere it is simply repeated: the examples go last, so that until then it is known what to forget.
-        The bytes leave the disk with the next `garbage.sweep`.
-        """
-        version = self._store.version(EXAMPLES)
-        if version is None:
-            return 0
-        chosen, columns = pl.col(column) == value, list(dict.fromkeys(("key", "source", column)))
-        rebased = self._remains.names()
-        self._ready.clear()
-        for pinned, sources in self._pins.every():
-            if pinned.name in rebased:
-                continue
-            whole = self._store.read(EXAMPLES, version=pinned.version, columns=columns)
-            if whole.filter(chosen).is_empty():
-                continue
-            # Also where the snapshot left that source out: its version's files hold the rows, and must not be kept for it.
-            kept = _chosen(whole.filter(chosen.fill_null(value=False).not_()), sources)
-            self._remains.record(pinned.name, kept, column)
-        going = self._store.read(EXAMPLES, columns=("key", "source", "origin", "row"), where=chosen)
-        self._remains.drop(going, column)
-        self._forget_reviews(going, chosen)
-        self.bad.corrected.forget(going)
-        removed = self._store.remove(EXAMPLES, column, [value], note={"forgotten": column})
-        self._ready.clear()  # once more, for what was loaded meanwhile
-        return removed
+    def meant(self, column: Column, value: str) -> pl.Expr:
+        """What is true of the rows to forget."""
+        return self._erasure.meant(column, value)
 
     def now(self, where: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
         """Those rows of the newest version `where` it is true, in no order; none where nothing was ever added."""
-        if self._store.version(EXAMPLES) is None:
-            return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-        return self._store.read(EXAMPLES, columns=columns, where=where)
+        return now(self._store, where, columns)
 
     def arrivals(self, rows: pl.DataFrame) -> tuple[Arrival, ...]:
         """When rows came in, and by which runs, which their column "run" names."""
@@ -239,22 +217,23 @@ class Lake:
                 "Add them to data.classes, or pin only sources without them.",
             )
 
+    def _refuse_moved(self, name: str, salt: str, version: int, whole: pl.DataFrame, chosen: pl.Series) -> None:
+        """Raise DataError if rows would change side, unless the name is pinned already and means what it meant."""
+        rebased = self._remains.names()
+        pins = [pin for pin in self._pins.every() if pin[0].salt == salt and pin[0].name not in rebased]
+        keys = ambiguous(whole)
+        if pins and name not in self.snapshots() and len(keys):
+            rows = self._store.read(EXAMPLES, version=version, columns=SHOWING, where=pl.col("key").is_in(keys.implode()))
+            refuse_moved(rows, chosen, pins, self._store.history(EXAMPLES))
+
     def _entries(
         self, pinned: Snapshot, sources: Set[str] | None, entries: pl.DataFrame | None, columns: Sequence[str] | None
     ) -> pl.DataFrame:
         if entries is None:
-            frame = _chosen(self._store.read(EXAMPLES, version=pinned.version, columns=columns), sources)
+            frame = of_sources(_handed(self._store.read(EXAMPLES, version=pinned.version, columns=columns)), sources)
         else:
-            frame = left(self._store.read(EXAMPLES, columns=columns), entries)
+            frame = _handed(left(self._store.read(EXAMPLES, columns=columns), entries))
         return self.reviews.corrected(frame, self.reviews.counted(pinned))
-
-    def _forget_reviews(self, going: pl.DataFrame, chosen: pl.Expr) -> None:
-        """Of pictures that leave with the last of their rows, and the doubts about them."""
-        reviewed = {*self.reviews.standing()["key"], *self.doubted.all()["key"]}.intersection(going["key"])
-        stays = chosen.fill_null(value=False).not_() & pl.col("key").is_in(sorted(reviewed))
-        staying = self._store.read(EXAMPLES, columns=("key",), where=stays) if reviewed else pl.DataFrame({"key": []})
-        for table in (self.reviews, self.doubted):
-            table.forget(reviewed - set(staying["key"]))
 
     def _known(self, version: int | None) -> Known:
         known = Known()
@@ -280,8 +259,9 @@ class Lake:
         raise NotReadyError(f"Other processes keep writing to {self._root}.", "Try again when they are done.")
 
 
-def _chosen(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
-    return frame if sources is None else frame.filter(pl.col("source").is_in(sorted(sources)))
+def _handed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the hand that is known of each picture, where writers were asked for."""
+    return frame.with_columns(HAND) if "writer" in frame.columns and len(ambiguous(frame)) else frame
 
 
 def _order(frame: pl.DataFrame) -> pl.Series:

@@ -9,6 +9,7 @@ import polars as pl
 from demlopment.data.tables import TableStore
 from demlopment.records import Snapshot
 
+EXAMPLES = "examples"  # the table whose versions are pinned
 PINS = "pins"
 LINES = 50_000  # of a digest that are made at once: 10 MB
 
@@ -58,3 +59,8 @@ def digest(frame: pl.DataFrame) -> str:
 def first_of(column: str) -> pl.Expr:
     """Whether a row's value is another than that of the row before."""
     return pl.col(column).ne_missing(pl.col(column).shift())
+
+
+def of_sources(frame: pl.DataFrame, sources: Set[str] | None) -> pl.DataFrame:
+    """The rows of a pin's sources, all where it is limited to none."""
+    return frame if sources is None else frame.filter(pl.col("source").is_in(sorted(sources)))

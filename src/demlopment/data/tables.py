@@ -72,7 +72,10 @@ class TableStore(Protocol):
         """Those of the `names` under which a batch was appended to `table`."""
 
     def history(self, table: str) -> tuple[Mapping[str, object], ...]:
-        """The notes of every version, the newest first, with what else the store keeps of it; none without that table."""
+        """The notes of every version, the newest first, each with its `version` and what else the store keeps of it.
+
+        None without that table.
+        """
 
     def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
         """Make versions without the rows whose `column` is one of `values`, and return how many those were.

@@ -37,7 +37,7 @@ def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], v
     Raises HomeError if the home is being turned or compacted.
     """
     with home.locked("turn"), home.locked("compact"):
-        chosen = pl.col(column) == value
+        chosen = lake.meant(column, value)
         rows = lake.now(chosen, COLUMNS)
         gone = set(rows["key"]) - set(lake.now(chosen.fill_null(value=False).not_(), ("key",))["key"])
         asked = set(rows.filter(pl.col("source") == FEEDBACK)["origin"])
