@@ -1,8 +1,11 @@
 """What was forgotten is nowhere: in no table, no older version, no journal, after any interruption; all else stays."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +18,7 @@ from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import compact, everything
 from demlopment.lifecycle.forget import forget
+from demlopment.lifecycle.returns import production
 from demlopment.records import Feedback
 from demlopment.serving.journal import Journal
 from demlopment.settings import Endpoint
@@ -94,6 +98,73 @@ def test_after_forgetting_and_collecting_no_log_has_the_name(home: Home) -> None
     assert not [name for name in ('"ann', "'ann", *keys) if any(name in log for log in logs)]
 
 
+@pytest.fixture
+def whole(few: RawRows, tmp_path: Path) -> tuple[Home, str]:
+    """A home in which a picture of ann's was asked about twice: once contradicted, once come back; and its key."""
+    home = Home(tmp_path)
+    lake = Lake(home.lake)
+    lake.add(few)
+    lake.pin("before", SALT)
+    ((key, image, label),) = lake.now(pl.col("writer") == "ann", ("key", "image", "label")).sort("key").head(1).rows()
+    shown = prediction("asked-1")._replace(image=np.frombuffer(image, np.uint8).reshape(28, 28), digest=key)
+    answers = {"asked-1": "1" if label == "0" else "0", "asked-2": label, "asked-3": label}
+    for request, said in answers.items():
+        journal = Journal(home.endpoint / "journal", name=request)
+        journal.record([shown._replace(request_id=request), prediction(f"other-{request}")], [Feedback(request, 2.0, said)])
+        journal.close()
+        if request == "asked-2":
+            compact(home, Answers(home.lake), Endpoint())
+    lake.add(production(home))
+    lake.pin("after", SALT)
+    lake.load(lake.named("after"))
+    return home, key
+
+
+def saying(root: Path, words: Sequence[str]) -> list[str]:
+    """The files in which one of the words stands, packed or plain."""
+    found = []
+    for path in filter(Path.is_file, root.rglob("*")):
+        unpacked = repr(pl.read_parquet(path).to_dicts()).encode() if path.suffix == ".parquet" else b""
+        found += [f"{path.relative_to(root)}: {word}" for word in words if word.encode() in path.read_bytes() + unpacked]
+    return found
+
+
+ASKED = ("asked-1", "asked-2", "asked-3")
+
+
+@pytest.mark.parametrize("column", ["key", "writer", "source"])
+def test_after_forgetting_and_collecting_no_file_of_the_home_has_the_requests(
+    whole: tuple[Home, str], column: Literal["key", "writer", "source"]
+) -> None:
+    home, key = whole
+    value = {"key": key, "writer": "ann", "source": "feedback"}[column]
+    words = [*(f'"{each}' for each in ASKED), *(f"'{each}'" for each in ASKED)]
+    words += {"key": [key], "writer": [key, "'ann'", '"ann"'], "source": []}[column]
+    before = {line.split("/")[1] for line in saying(home.root, words)}
+
+    done = CliRunner().invoke(
+        app, ["--home", str(home.root), "data", "forget", f"--{'row' if column == 'key' else column}", value, "--yes"]
+    )
+    swept = CliRunner().invoke(app, ["--home", str(home.root), "data", "gc"])
+
+    assert (done.exit_code, swept.exit_code) == (0, 0)
+    assert before >= {"examples", "quarantine", "predictions", "feedback", "journal"}
+    assert saying(home.root, words) == []
+    assert [each.request_id for each in everything(home, Answers(home.lake)).predictions] == [f"other-{each}" for each in ASKED]
+
+
+def test_a_picture_of_two_writers_stays_with_the_other(whole: tuple[Home, str], few: RawRows) -> None:
+    home, key = whole
+    lake = Lake(home.lake)
+    lake.add(RawRows("again", "", few.frame.with_columns(source=pl.lit("again"), writer=pl.lit("zoe"))))
+
+    forget(home, Lake(home.lake), "writer", "ann")
+
+    left = lake.now(pl.col("key") == key, ("writer", "source")).sort("source")
+    assert left.rows() == [("zoe", "again"), (None, "feedback")]
+    assert len(lake.now(pl.col("writer") == "ann", ("key",))) == 0
+
+
 def test_snapshots_that_lost_nothing_load_as_they_were_and_the_others_say_what_they_lost(home: Home) -> None:
     lake = Lake(home.lake)
     pinned = lake.snapshots()
@@ -154,8 +225,8 @@ class Killed(BaseException):
     """What a test throws where a process would have died."""
 
 
-@pytest.mark.parametrize("dies_at", range(1, 7))
-def test_a_run_that_dies_at_any_commit_is_simply_repeated(home: Home, dies_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def dying_at(commit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tables' store die in place of that commit, counted from 1."""
     from demlopment.data.delta import DeltaStore
 
     commits: list[str] = []
@@ -165,11 +236,16 @@ def test_a_run_that_dies_at_any_commit_is_simply_repeated(home: Home, dies_at: i
             self: DeltaStore, table: str, *args: object, _whole: object = getattr(DeltaStore, verb), **more: object
         ) -> object:
             commits.append(table)
-            if len(commits) == dies_at:
+            if len(commits) == commit:
                 raise Killed
             return _whole(self, table, *args, **more)  # type: ignore[operator]  # a method
 
         monkeypatch.setattr(DeltaStore, verb, dying)
+
+
+@pytest.mark.parametrize("dies_at", range(1, 7))
+def test_a_run_that_dies_at_any_commit_is_simply_repeated(home: Home, dies_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying_at(dies_at, monkeypatch)
 
     with pytest.raises(Killed):
         forget(home, Lake(home.lake), "source", "feedback")
@@ -180,6 +256,22 @@ def test_a_run_that_dies_at_any_commit_is_simply_repeated(home: Home, dies_at: i
     assert done.models == (str(home.models / "digits-2.0.mar"),)
     assert holders(home.root, PICTURE.tobytes()) == []
     assert len(Lake(home.lake).load(Lake(home.lake).named("packaged"))) == 100
+
+
+@pytest.mark.parametrize("dies_at", [2, 3, 9, 10])  # at the answers, the quarantine, and the examples
+def test_forgetting_a_writer_that_dies_at_any_commit_is_simply_repeated(
+    whole: tuple[Home, str], dies_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, key = whole
+    dying_at(dies_at, monkeypatch)
+
+    with pytest.raises(Killed):
+        forget(home, Lake(home.lake), "writer", "ann")
+    monkeypatch.undo()
+    forget(home, Lake(home.lake), "writer", "ann")
+    sweep(home.lake)
+
+    assert saying(home.root, ["'ann'", key, *map(repr, ASKED)]) == []
 
 
 def test_the_command_asks_first_and_then_says_what_to_do(home: Home) -> None:

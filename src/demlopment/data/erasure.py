@@ -41,31 +41,36 @@ class Erasure:
         """
         if self._store.version(EXAMPLES) is None:
             return 0
-        chosen = self.meant(column, value)
+        alone, chosen = self._alone(value) if column == "writer" else [], self.meant(column, value)
         self._ready.clear()
         self._rebase(column, chosen)
         going = self._store.read(EXAMPLES, columns=("key", "source", "origin", "row"), where=chosen)
         self._remains.drop(going, column)
         self._forget_remarks(going, chosen)
         self._bad.corrected.forget(going)
-        by, values = ("key", going["key"].unique().to_list()) if column == "writer" else (column, [value])
-        removed = self._store.remove(EXAMPLES, by, values, note={"forgotten": column})
+        # Of those keys first: as long as a row names the writer, it is known which they are.
+        removed = self._store.remove(EXAMPLES, "key", alone, note={"forgotten": column})
+        removed += self._store.remove(EXAMPLES, column, [value], note={"forgotten": column})
         self._ready.clear()  # once more, for what was loaded meanwhile
         return removed
 
     def meant(self, column: Column, value: str) -> pl.Expr:
-        """What is true of the rows to forget.
+        """What is true of the rows to forget: of a writer also those with a picture of that hand that say nobody's name.
 
-        A writer's are all that show a picture of that hand, also where another source did not say whose it is.
+        They came back from production, or from a source that did not know. Where another writer has the picture too, they stay.
         """
-        theirs = pl.col(column) == value
-        if column != "writer":
-            return theirs
-        return pl.col("key").is_in(now(self._store, theirs, ("key",))["key"].unique().to_list())
+        theirs = (pl.col(column) == value).fill_null(value=False)
+        return theirs | pl.col("key").is_in(self._alone(value)) if column == "writer" else theirs
+
+    def _alone(self, writer: str) -> list[str]:
+        """The keys of pictures that are this writer's and of no other who is known."""
+        keys = now(self._store, pl.col("writer") == writer, ("key",))["key"].unique()
+        others = now(self._store, pl.col("key").is_in(keys.implode()) & (pl.col("writer") != writer), ("key",))["key"]
+        return sorted(set(keys) - set(others))
 
     def _rebase(self, column: Column, chosen: pl.Expr) -> None:
         """Record what is left of every snapshot whose version has such rows."""
-        columns = list(dict.fromkeys(("key", "source", column)))
+        columns = ("key", "source", "writer")
         rebased = self._remains.names()
         for pinned, sources in self._pins.every():
             if pinned.name in rebased:
@@ -74,13 +79,13 @@ class Erasure:
             if whole.filter(chosen).is_empty():
                 continue
             # Also where the snapshot left that source out: its version's files hold the rows, and must not be kept for it.
-            kept = of_sources(whole.filter(chosen.fill_null(value=False).not_()), sources)
+            kept = of_sources(whole.filter(chosen.not_()), sources)
             self._remains.record(pinned.name, kept, column)
 
     def _forget_remarks(self, going: pl.DataFrame, chosen: pl.Expr) -> None:
         """Of pictures that leave with the last of their rows."""
         said = {key for table in self._remarks for key in table.all()["key"]}.intersection(going["key"])
-        stays = chosen.fill_null(value=False).not_() & pl.col("key").is_in(sorted(said))
+        stays = chosen.not_() & pl.col("key").is_in(sorted(said))
         staying = self._store.read(EXAMPLES, columns=("key",), where=stays) if said else pl.DataFrame({"key": []})
         for table in self._remarks:
             table.forget(said - set(staying["key"]))

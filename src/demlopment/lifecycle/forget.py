@@ -39,15 +39,18 @@ def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], v
     with home.locked("turn"), home.locked("compact"):
         chosen = lake.meant(column, value)
         rows = lake.now(chosen, COLUMNS)
-        gone = set(rows["key"]) - set(lake.now(chosen.fill_null(value=False).not_(), ("key",))["key"])
-        asked = set(rows.filter(pl.col("source") == FEEDBACK)["origin"])
+        gone = set(rows["key"]) - set(lake.now(chosen.not_(), ("key",))["key"])
         if column == "key":
             gone.add(value)  # production may have shown it, and it never came back
-        quarantined = lake.bad.forget(column, value, gone | set(rows["original"]))
-        asked |= {request_id for _, _, digest, request_id in seen(home) if digest in gone}
+        came_back = rows.filter(pl.col("source") == FEEDBACK)
+        asked, shown = set(came_back["origin"]), gone | set(came_back["key"])
+        if (column, value) == ("source", FEEDBACK):
+            asked |= set(lake.bad.found(pl.col("source") == FEEDBACK, ("origin",))["origin"])
+        asked |= {request_id for _, _, digest, request_id in seen(home) if digest in shown}
         # The labels first: until a prediction goes, it is known which picture a request showed.
         _forget_answers(home, "feedback", asked)
         predictions, waiting = _forget_answers(home, "predictions", asked)
+        quarantined = lake.bad.forget(column, value, gone | set(rows["original"]))
         examples = lake.forget(column, value)
     lost = tuple(name for name, pinned in lake.snapshots().items() if lake.rest(name) != pinned)
     models = tuple(str(path) for path, card in archives(home) if card.lineage.get("snapshot") in lost)
@@ -56,5 +59,7 @@ def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], v
 
 def _forget_answers(home: Home, table: Literal["predictions", "feedback"], asked: Collection[str]) -> tuple[int, int]:
     """How many rows went, and how many files of the journal had to be left."""
+    # The lake first: a segment that is still a file is not looked for there again.
+    in_the_lake = Answers(home.lake).forget(table, asked)
     removed = [recorded.forget(path, table, asked) for path in segments.every(journal(home))]
-    return sum(filter(None, removed)) + Answers(home.lake).forget(table, asked), removed.count(None)
+    return in_the_lake + sum(filter(None, removed)), removed.count(None)
