@@ -8,7 +8,7 @@ import pytest
 import demlopment
 
 PACKAGE = Path(demlopment.__file__).parent
-ROOMS = {"data", "training", "serving", "monitoring"}
+ROOMS = {"data", "training", "evaluation", "serving", "monitoring"}
 UPPER = {"lifecycle", "web", "cli", "commands"}
 HEAVY = {"torch", "mlflow", "polars", "deltalake", "dataframely", "onnxruntime", "scipy", "starlette", "httptools"}
 

@@ -117,6 +117,29 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One thing that a model was tested for, with the bound that the gate holds it to."""
+
+    group: Literal["held-out", "behaviour", "robustness", "calibration", "slices", "cost", "training"]
+    name: str  # "shift by one pixel"
+    value: float
+    interval: Interval | None  # None where nothing was drawn by chance, as for a size
+    bound: float | None  # None: it is told, and not judged
+    least: bool  # whether the value must be at least the bound, else at most
+    rows: int  # that it was measured on
+    unit: str = ""  # "ms"; "" for a share (0 to 1) or a number without a unit
+    note: str = ""  # what a person should know, e.g. the worst of many
+
+    @property
+    def met(self) -> bool:
+        """Whether the whole interval keeps the bound: what too few rows leave open is not met. NaN never is."""
+        if self.bound is None:
+            return True
+        ends = (self.value,) if self.interval is None else (self.value, self.interval.low, self.interval.high)
+        return self.rows > 0 and all(end >= self.bound if self.least else end <= self.bound for end in ends)
+
+
+@dataclass(frozen=True)
 class TrafficPlan:
     """Who answers for a model: `share` (0 to 1) of the units go to `treatment`, the rest to `control`, by version."""
 

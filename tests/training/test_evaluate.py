@@ -6,12 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from demlopment import images
-from demlopment.archive import Archive, Card
 from demlopment.errors import DataError
 from demlopment.records import Examples
-from demlopment.training import Fitted, embed, evaluate, evaluate_archive, export
-from demlopment.training.evaluate import calibration_error, log_loss
+from demlopment.scores import calibration_error, log_loss
+from demlopment.training import Fitted, embed, evaluate
 from demlopment.training.network import outputs
 
 
@@ -97,38 +95,3 @@ def test_a_label_that_the_network_has_no_output_for_is_refused(fitted: Fitted, u
 
     with pytest.raises(DataError, match=r"label 10, and its classes are 0 to 9"):
         evaluate("digits 1.0", fitted, letters)
-
-
-def test_an_archive_scores_as_the_network_that_was_exported_into_it(fitted: Fitted, unseen: Examples) -> None:
-    card = Card("digits", "1.0", tuple("0123456789"), images.VERSION, fitted.temperature, {}, {})
-
-    scores = evaluate_archive(Archive(card, export(fitted), {}, b""), unseen, card.classes)
-
-    direct = evaluate("digits 1.0", fitted, unseen)
-    np.testing.assert_allclose(scores.probabilities, direct.probabilities, atol=1e-5)
-    np.testing.assert_array_equal(scores.predicted, direct.predicted)
-    assert scores.model == "digits 1.0"
-
-
-@pytest.mark.parametrize("classes", ["9876543210", "0123456789ABC", "A9B876543210"])
-def test_a_model_is_scored_by_the_names_of_its_classes_whatever_their_order(
-    fitted: Fitted, unseen: Examples, classes: str
-) -> None:
-    card = Card("digits", "1.0", tuple("0123456789"), images.VERSION, fitted.temperature, {}, {})
-    model = Archive(card, export(fitted), {}, b"")
-    renamed = replace(unseen, labels=np.array([classes.index(str(label)) for label in unseen.labels]))
-
-    scores, direct = evaluate_archive(model, renamed, tuple(classes)), evaluate_archive(model, unseen, card.classes)
-
-    assert [classes[label] for label in scores.predicted] == [str(label) for label in direct.predicted]
-    assert scores.log_loss == pytest.approx(direct.log_loss)
-    assert scores.probabilities.shape == (len(unseen), len(classes))
-
-
-def test_a_model_that_knows_more_classes_than_the_examples_may_answer_them(fitted: Fitted, unseen: Examples) -> None:
-    card = Card("digits", "1.0", tuple("0123456789"), images.VERSION, fitted.temperature, {}, {})
-    some = unseen.where(unseen.labels < 5)
-
-    scores = evaluate_archive(Archive(card, export(fitted), {}, b""), some, tuple("43210"))
-
-    assert scores.probabilities.shape == (len(some), 10)

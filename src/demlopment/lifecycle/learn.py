@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 
-from demlopment import archive, training
+from demlopment import archive
 from demlopment.data import Lake
 from demlopment.errors import ArchiveError
+from demlopment.evaluation import evaluate_archive
 from demlopment.home import Home
 from demlopment.lifecycle.collect import everything
 from demlopment.lifecycle.narrator import Narrator, Telling
@@ -29,7 +30,7 @@ def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], 
             reference = "" if champion is None else str(champion.card.lineage.get("snapshot", ""))
             lake = Lake.of(home, settings.data)
             collected = workshop.take(everything(lake, settings.data, f"train-{now():.0f}", reference))
-            scores = None if champion is None else training.evaluate_archive(champion, collected.split.test, collected.classes)
+            scores = None if champion is None else evaluate_archive(champion, collected.split.test, collected.classes)
             purpose = "The full recipe on everything in the lake"
             candidate = workshop.develop(purpose, collected.split.train, collected, step.progress)
             verdict = workshop.judge(candidate, scores)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from demlopment import training
 from demlopment.data import Lake
 from demlopment.data.exhibits import exhibits
+from demlopment.evaluation import evaluate_archive
 from demlopment.home import Home
 from demlopment.lifecycle import observe, policy, simulate
 from demlopment.lifecycle.collect import Collected, collect, collect_returned
@@ -223,7 +223,7 @@ def retrain(workshop: Workshop, second: Collected, champion: Candidate, telling:
     with telling.step("Retrain and judge again") as step:
         purpose = "The full recipe on the old digits and those that came back"
         retrained = workshop.develop(purpose, second.split.train, second, step.progress)
-        verdict = workshop.judge(retrained, training.evaluate_archive(champion.packed, second.split.test, second.classes))
+        verdict = workshop.judge(retrained, evaluate_archive(champion.packed, second.split.test, second.classes))
         step.sentence = verdict.reason
     return retrained if verdict.decision == "promote" else champion
 

@@ -1,0 +1,9 @@
+"""A model is tested like code: what it must read, what it must refuse, and by how much, each with an interval and a bound.
+
+Knows a model only as it is served, never how it was made.
+"""
+
+from demlopment.evaluation.held_out import evaluate_archive
+from demlopment.evaluation.reader import Reader, reader
+
+__all__ = ["Reader", "evaluate_archive", "reader"]
