@@ -19,6 +19,7 @@ from benchmarks import growth, idx
 from benchmarks.contestants import installed
 from benchmarks.once import PEERS
 from benchmarks.result import RESULTS, machine, summary, write
+from demlopment.cli import ENVIRONMENT
 
 SIZES = (60_000, 600_000, 2_000_000)
 ROUNDS = 5
@@ -85,7 +86,7 @@ def _loaded(home: Path, file: Path, rounds: int) -> dict[str, Any]:
 
 def _once(work: str, home: Path, file: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.once", work, str(home), str(file)]
-    environment = dict(os.environ)
+    environment = ENVIRONMENT | dict(os.environ)  # as a command has it
     if work in PEERS:  # has Pillow, which ours does without
         environment["PYTHONPATH"] = str(next(installed("dataloader").parent.glob("lib/python*/site-packages")))
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)

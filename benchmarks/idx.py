@@ -28,7 +28,7 @@ def digits(pictures: Path | None) -> tuple[Bytes, Bytes]:
 
 
 def written(folder: Path, rows: int, pictures: Bytes, labels: Bytes) -> Path:
-    """Write that many rows to a new folder, each unlike all others; where the pictures lie.
+    """Write that many rows to a new folder, nearly all unlike each other; where the pictures lie.
 
     The first time the pictures come as they are, and then each time with the lowest bit of their ink drawn by chance.
     """

@@ -215,15 +215,16 @@ def test_a_held_home_is_refused_while_it_is_held(tmp_path: Path) -> None:
     assert run("data", "ingest", home=tmp_path).returncode == 0
 
 
-def test_telemetry_is_off_before_anything_is_imported(tmp_path: Path) -> None:
+def test_what_libraries_read_when_they_are_imported_is_set_before(tmp_path: Path) -> None:
     script = (
-        "import os, demlopment.cli as c, sys; sys.argv = ['demlopment', '--version']\ntry: c.main()\nexcept SystemExit: pass\n"
+        "import os, demlopment.cli as c, sys; sys.argv = ['demlopment', '--version']\n"
+        "assert not {'mlflow', 'polars'} & set(sys.modules)\ntry: c.main()\nexcept SystemExit: pass\n"
     )
-    script += "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])"
+    script += "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'], '_RJEM_MALLOC_CONF' in os.environ)"
 
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
 
-    assert result.stdout.splitlines()[-1] == "true true"
+    assert result.stdout.splitlines()[-1] == "true true True"
 
 
 def test_a_source_too_small_to_learn_from_is_named(tmp_path: Path) -> None:

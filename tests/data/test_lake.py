@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -235,6 +236,30 @@ def test_the_digest_is_the_one_that_can_be_worked_out_by_hand(few: RawRows) -> N
     loaded = lake.load(pinned)
     lines = sorted(f"{key} {label}\n" for key, label in zip(loaded.keys, loaded.labels, strict=True))
     assert pinned.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_a_pin_reads_a_part_of_the_rows_at_a_time_and_is_the_same(few: RawRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    class Counting(MemoryStore):
+        def read(self, table: str, **of: Any) -> pl.DataFrame:
+            found = super().read(table, **of)
+            read.append((table, len(found)))
+            return found
+
+    lake = Lake("memory", Counting)
+    lake.add(few)
+    lake.add(RawRows("again", "", few.frame.tail(30).with_columns(source=pl.lit("again"))))
+    whole, part = lake.pin("whole", SALT), lake.pin("a part", SALT, {"again"})
+    read.clear()
+
+    monkeypatch.setattr("demlopment.data.pins.PART", 10)
+    again = [lake.pin("whole", SALT), lake.pin("a part", SALT, {"again"})]
+
+    sizes = [size for table, size in read if table == "examples"]
+    assert again == [whole, part]
+    assert (whole.rows, part.rows, sum(sizes)) == (100, 30, 2 * 130 + 2)  # and twice how many there are
+    assert 1 < max(sizes) < 30
 
 
 def test_the_packaged_digits_have_the_digest_they_had(digits: RawRows) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from demlopment.data.delta import FORMAT, OLDEST, DeltaStore
+from demlopment.data.delta import FILE_BYTES, FORMAT, OLDEST, DeltaStore
 from demlopment.data.tables import TableStore
 from demlopment.errors import DataError, HomeError
 from tests.fakes import MemoryStore
@@ -309,6 +310,18 @@ def test_every_byte_comes_back_from_delta(tmp_path_factory: pytest.TempPathFacto
     store.insert("t", frame, by=("key",), note={})
 
     assert_frame_equal(store.read("t").sort("key"), frame)
+
+
+def test_many_rows_are_written_in_files_of_which_one_fits_into_memory(tmp_path: Path) -> None:
+    chance = np.random.default_rng(1)  # so that nothing can be packed
+    pictures = [pl.Series([chance.bytes(784) for _ in range(2500)]) for _ in range(12)]
+    frames = [rows(*map(str, range(2500))).with_columns(value=some) for some in pictures]
+
+    DeltaStore(tmp_path).extend("t", iter(frames), since=None, note={})
+
+    sizes = [file.stat().st_size for file in (tmp_path / "t").glob("*.parquet")]
+    assert sum(sizes) > 2.5 * FILE_BYTES
+    assert max(sizes) < 1.5 * FILE_BYTES
 
 
 def test_each_version_says_what_was_added(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ CONFIGURATION = {
     "delta.dataSkippingNumIndexedCols": "0",
 }
 UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
-FILE_BYTES = 32_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 40 files
+FILE_BYTES = 8_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 160 files
 MOST_VALUES = 5_000  # of one condition: DataFusion takes it apart by recursion, and 40,000 end the process without a word
 EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
 T = TypeVar("T")

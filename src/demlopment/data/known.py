@@ -16,7 +16,7 @@ HALVES = (
     pl.col("key").str.slice(16, 16).str.to_integer(base=16, dtype=pl.UInt64).alias("low"),
 )
 KEY = ("high", "low")
-LONGEST = 1 << 20  # rows of a run: making one of two takes as much memory again, 30 MB
+LONGEST = 1 << 18  # rows of a run: making one of two takes as much memory again, 10 MB; two million rows are eight
 
 Halves = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.intp]

@@ -4,7 +4,7 @@ Every row has a name made of what it is, so adding is idempotent: a run that was
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from demlopment.data.doubted import Doubted
 from demlopment.data.erasure import Column, Erasure, now
 from demlopment.data.intake import Added, Intake
 from demlopment.data.known import HALVES, Known
-from demlopment.data.pins import EXAMPLES, Pins, digest, first_of, of_sources
+from demlopment.data.pins import EXAMPLES, Pins, counted, digest, first_of, of_sources, parts
 from demlopment.data.quarantine import Quarantine, Quarantined
 from demlopment.data.ready import Ready
 from demlopment.data.remains import Remains, left
@@ -99,13 +99,13 @@ class Lake:
         version = self._store.version(EXAMPLES)
         if version is None:
             raise DataError(f"The lake {self._root} holds no examples.", "Ingest something first.")
-        whole, reviewed = self._store.read(EXAMPLES, version=version, columns=LISTED), self.reviews.last()
-        frame = self.reviews.corrected(of_sources(whole, sources), reviewed)
-        if frame.is_empty():
+        reviewed, unclear = self.reviews.last(), list[pl.Series]()
+        found = counted(self._parts(version, sources, reviewed, unclear))
+        if not found.rows:
             raise DataError(f"The lake {self._root} holds no examples of {sorted(sources or ())}.", "Ingest them first.")
-        self._refuse_strange(frame, f"Of the rows to be pinned in {self._root} some have")
-        self._refuse_moved(name, salt, version, whole, frame["key"])
-        snapshot = Snapshot(name, version, digest(frame), frame["key"].n_unique(), salt, commit, images.VERSION)
+        self._refuse_strange(found.labels, f"Of the rows to be pinned in {self._root} some have")
+        self._refuse_moved(name, salt, version, pl.concat(unclear))
+        snapshot = Snapshot(name, version, found.digest, found.rows, salt, commit, images.VERSION)
         self.reviews.note(snapshot, reviewed)
         self._pins.add(snapshot, sources)
         pinned = self.snapshots()[name]
@@ -142,7 +142,7 @@ class Lake:
         kept = self._ready.find(*meaning) if pins else None
         if kept is None:
             frame = self.entries(snapshot, ("key", "label", "source", "writer", "image"))
-            self._refuse_strange(frame, f"The snapshot {snapshot.name!r} has")
+            self._refuse_strange(frame["label"].unique(), f"The snapshot {snapshot.name!r} has")
             kept = transform.examples(frame, self.classes, _order(frame))
             if pins:  # the rest of a snapshot is no pin, and is not kept
                 self._ready.keep(kept, *meaning)
@@ -208,23 +208,35 @@ class Lake:
         """Every bad row, by source and position."""
         return self.bad.rows()
 
-    def _refuse_strange(self, frame: pl.DataFrame, problem: str) -> None:
+    def _refuse_strange(self, labels: Collection[str], problem: str) -> None:
         """Raise DataError for a label that is none of our classes: the classes were others when its row came in."""
-        strange = sorted(set(frame["label"].unique()) - set(self.classes))
+        strange = sorted(set(labels) - set(self.classes))
         if strange:
             raise DataError(
                 f"{problem} the labels {', '.join(strange[:SHOWN])}, and data.classes is {','.join(self.classes)}.",
                 "Add them to data.classes, or pin only sources without them.",
             )
 
-    def _refuse_moved(self, name: str, salt: str, version: int, whole: pl.DataFrame, chosen: pl.Series) -> None:
+    def _parts(self, version: int, sources: Set[str] | None, reviewed: int, unclear: list[pl.Series]) -> Iterator[pl.DataFrame]:
+        """The rows to be pinned, with the labels that follow from the reviews: a part at a time, by their keys.
+
+        `unclear` is given those keys among them whose rows do not agree on who wrote them.
+        """
+        rows = self._store.read(EXAMPLES, version=version, columns=(pl.len(),)).item()
+        for part in parts(rows):
+            whole = self._store.read(EXAMPLES, version=version, columns=LISTED, where=part)
+            frame = self.reviews.corrected(of_sources(whole, sources), reviewed)
+            keys = ambiguous(whole)
+            unclear.append(keys.filter(keys.is_in(frame["key"].implode())))
+            yield frame
+
+    def _refuse_moved(self, name: str, salt: str, version: int, unclear: pl.Series) -> None:
         """Raise DataError if rows would change side, unless the name is pinned already and means what it meant."""
         rebased = self._remains.names()
         pins = [pin for pin in self._pins.every() if pin[0].salt == salt and pin[0].name not in rebased]
-        keys = ambiguous(whole)
-        if pins and name not in self.snapshots() and len(keys):
-            rows = self._store.read(EXAMPLES, version=version, columns=SHOWING, where=pl.col("key").is_in(keys.implode()))
-            refuse_moved(rows, chosen, pins, self._store.history(EXAMPLES))
+        if pins and name not in self.snapshots() and len(unclear):
+            rows = self._store.read(EXAMPLES, version=version, columns=SHOWING, where=pl.col("key").is_in(unclear.implode()))
+            refuse_moved(rows, pins, self._store.history(EXAMPLES))
 
     def _entries(
         self, pinned: Snapshot, sources: Set[str] | None, entries: pl.DataFrame | None, columns: Sequence[str] | None

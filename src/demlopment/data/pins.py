@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Set
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -12,6 +13,8 @@ from demlopment.records import Snapshot
 EXAMPLES = "examples"  # the table whose versions are pinned
 PINS = "pins"
 LINES = 50_000  # of a digest that are made at once: 10 MB
+PART = 250_000  # rows of a table whose keys and labels are in memory at once, while they are sorted: 100 MB
+FIRST = 2**32  # as many as the first 8 of a key's hexadecimal digits tell apart
 
 
 class Pins:
@@ -43,17 +46,46 @@ class Pins:
         self._store.insert(PINS, pl.DataFrame([columns]), by=("name",), note={"snapshot": snapshot.name})
 
 
-def digest(frame: pl.DataFrame) -> str:
+@dataclass(frozen=True)
+class Counted:
+    """What rows that are pinned amount to."""
+
+    digest: str
+    rows: int  # a picture counts once
+    labels: Set[str]
+
+
+def parts(rows: int) -> list[pl.Expr]:
+    """Conditions that divide so many rows by their keys, in the keys' order, into parts of about `PART`.
+
+    A key is a SHA-256, so each part has as many; of other keys one may have all.
+    """
+    number = max(1, -(-rows // PART))
+    ends = [f"{FIRST * place // number:08x}" for place in range(1, number)]
+    everything = pl.lit(True)  # noqa: FBT003  polars' way to say it
+    starts = [everything, *(pl.col("key") >= end for end in ends)]
+    return [start & end for start, end in zip(starts, [*(pl.col("key") < end for end in ends), everything], strict=True)]
+
+
+def counted(frames: Iterable[pl.DataFrame]) -> Counted:
     """SHA-256 over the sorted lines "key label", each once: the order of rows, files and sources does not matter.
 
-    The lines are made a part at a time: of 2 million rows all of them would take 400 MB.
+    Each frame has greater keys than the one before. Of one the lines are made a part at a time: of 2 million rows all of
+    them would take 400 MB.
     """
-    ordered = frame.select("key", "label").sort("key", "label")
-    lines = ordered.filter(first_of("key") | first_of("label"))
-    made = hashlib.sha256()
-    for part in lines.iter_slices(LINES):
-        made.update("".join(part.select(pl.format("{} {}\n", "key", "label")).to_series()).encode())
-    return made.hexdigest()
+    made, rows, labels = hashlib.sha256(), 0, set[str]()
+    for frame in frames:
+        ordered = frame.select("key", "label").sort("key", "label")
+        for part in ordered.filter(first_of("key") | first_of("label")).iter_slices(LINES):
+            made.update("".join(part.select(pl.format("{} {}\n", "key", "label")).to_series()).encode())
+        rows += ordered.select(first_of("key").sum()).item()
+        labels.update(ordered["label"].unique())
+    return Counted(made.hexdigest(), rows, labels)
+
+
+def digest(frame: pl.DataFrame) -> str:
+    """As `counted`, of rows that are in memory."""
+    return counted([frame]).digest
 
 
 def first_of(column: str) -> pl.Expr:

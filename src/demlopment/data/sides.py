@@ -26,14 +26,12 @@ def ambiguous(rows: pl.DataFrame) -> pl.Series:
 
 def refuse_moved(
     rows: pl.DataFrame,
-    chosen: pl.Series,
     pins: Iterable[tuple[Snapshot, Set[str] | None]],
     history: Sequence[Mapping[str, object]],
 ) -> None:
     """Raise DataError if a row to be pinned had another hand when one of the pins was made that have it too.
 
-    rows    of the ambiguous keys, as they are now
-    chosen  the keys to be pinned
+    rows    all of the ambiguous keys that are to be pinned, as they are now
     pins    those of the same salt, with their sources
     history of the table: which version a run's rows came with
     """
@@ -43,7 +41,7 @@ def refuse_moved(
     for snapshot, sources in pins:
         then = now.filter(pl.col("came") <= snapshot.version).with_columns(HAND)
         pinned = then if sources is None else then.filter(pl.col("source").is_in(sorted(sources)))
-        moved = pinned.filter(pl.col("writer").ne_missing(pl.col("now")) & pl.col("key").is_in(chosen.implode()))
+        moved = pinned.filter(pl.col("writer").ne_missing(pl.col("now")))
         if count := moved["key"].n_unique():
             raise DataError(
                 f"Of the rows to be pinned {count} have another writer than in the snapshot {snapshot.name!r}, and would "

@@ -13,7 +13,7 @@ from demlopment.data.contract import GREY, RAW, check_columns
 from demlopment.errors import DataError
 
 UNSTATED = "not stated"  # a licence that nobody named
-BATCH = 10_000  # rows that are in memory at once: 8 MB of pixels, and as much again while they are prepared
+BATCH = 2_500  # rows that are in memory at once, and again at each of a dozen steps; fewer cost more processor than they save
 LEFT_OVER = 4096  # bytes of a row that could not be read which quarantine keeps: the source still has the rest
 
 
