@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demlopment.data.contract import KEPT, RAW, screen
+from demlopment.data.contract import JUDGED, RAW, screen
 from demlopment.data.sources import RawRows
 
 GOOD: dict[str, Any] = {
@@ -19,6 +19,7 @@ GOOD: dict[str, Any] = {
     "licence": "l",
     "origin": "o",
     "row": 0,
+    "place": None,
     "fault": None,
 }
 DIGITS = tuple("0123456789")
@@ -33,7 +34,7 @@ def test_every_packaged_digit_keeps_the_contract_and_its_place(digits: RawRows) 
 
     assert good.equals(digits.frame)
     assert bad.is_empty()
-    assert bad.columns == [*KEPT, "reasons"]
+    assert bad.columns == [*JUDGED, "reasons"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_a_bad_row_goes_aside_with_every_reason(change: dict[str, Any], reason: 
 
     assert good["row"].to_list() == [0, 2]
     assert bad["reasons"].to_list() == [reason]
-    assert bad.drop("reasons").equals(frame(change).select(KEPT))
+    assert bad.drop("reasons").equals(frame(change).select(JUDGED))
 
 
 def test_the_classes_are_an_argument() -> None:

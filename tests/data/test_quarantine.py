@@ -1,5 +1,6 @@
 """A bad row stays until it is good: then it is the example it would have been at once. A killed replay is repeated."""
 
+import hashlib
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from demlopment.data.contract import KEPT
 from demlopment.data.corrections import Corrections, corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
@@ -369,6 +371,36 @@ def test_a_picture_is_forgotten_in_quarantine_whichever_file_it_came_in(few: Raw
 
     assert removed == 1
     assert [(row.source, row.row) for row in lake.quarantine()] == [("b", 1), ("mine", 1)]
+
+
+def test_a_bad_row_that_came_back_is_in_quarantine_once_whatever_comes_back_before_it() -> None:
+    lake = lake_on(MemoryStore())
+    pictures = np.zeros((3, 28, 28), np.uint8)
+    pictures[:, 4:24, 10:14] = np.array([255, 254, 253], np.uint8).reshape(3, 1, 1)
+    lake.add(returned(pictures[1:], [None, None], ["b", "c"]))
+
+    lake.add(returned(pictures, [None, None, None], ["a", "b", "c"]))
+
+    assert sorted(row.origin for row in lake.quarantine()) == ["a", "b", "c"]
+
+
+def test_rows_named_by_an_earlier_release_are_read_and_leave_when_they_are_good(few: RawRows) -> None:
+    store = MemoryStore()
+    lake = lake_on(store)
+    bad = (
+        few.frame.head(1)
+        .select(*KEPT)
+        .with_columns(label=pl.lit("x"), row=pl.lit(7, pl.Int64), reasons=pl.lit("label outside 0 to 9"))
+    )
+    (held,) = bad.select("source", "origin", "row", "label", "image").rows()
+    name = hashlib.sha256(repr(held).encode()).hexdigest()  # as every release has named rows of one file
+    store.insert("quarantine", bad.with_columns(name=pl.lit(name)), by=("name",), note={})
+
+    (read,) = lake.quarantine()
+    done = lake.replay(said({name: "0"}))
+
+    assert (read.row, read.reasons) == (7, ("label outside 0 to 9",))
+    assert (done.added, lake.quarantine()) == (1, ())
 
 
 def test_rows_that_came_back_are_replayed_like_any_other(few: RawRows) -> None:

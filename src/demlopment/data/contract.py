@@ -23,11 +23,13 @@ RAW = pl.Schema(
         "licence": pl.String(),
         "origin": pl.String(),  # SHA-256 of the file, or the request id of a row that came back
         "row": pl.Int64(),  # position in the source
+        "place": pl.String(),  # what the row is called in a source that may grow before it, None: its position says it
         "fault": pl.String(),  # why the source could not read the row, without its values, to be counted; None: it could
     }
 )
-KEPT = [name for name in RAW.names() if name != "fault"]  # of a bad row, whose reasons have the fault among them
-NULLABLE = ("writer|nullability", "fault|nullability")
+KEPT = [name for name in RAW.names() if name not in ("place", "fault")]  # of a bad row, whose reasons have the fault among them
+JUDGED = (*KEPT, "place")  # of a bad row that has no name yet
+NULLABLE = ("writer|nullability", "place|nullability", "fault|nullability")
 BLANKS = [bytes([tone]) * PIXELS for tone in range(256)]  # a picture of a single tone shows nothing
 BLANK = "image is blank"
 
@@ -40,8 +42,8 @@ def screen(frame: pl.DataFrame, classes: Sequence[str]) -> tuple[pl.DataFrame, p
     check_columns(frame)
     good, failure = _example(tuple(classes)).filter(frame)
     if len(failure) == 0:
-        return frame, frame.clear().select(*KEPT, reasons=pl.lit(None, pl.String))
-    return good.select(RAW.names()), failure.details().select(*KEPT, reasons=_reasons(classes))
+        return frame, frame.clear().select(*JUDGED, reasons=pl.lit(None, pl.String))
+    return good.select(RAW.names()), failure.details().select(*JUDGED, reasons=_reasons(classes))
 
 
 def check_columns(frame: pl.DataFrame) -> None:
@@ -65,6 +67,7 @@ def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
         licence = dy.String(nullable=False)
         origin = dy.String(nullable=False)
         row = dy.Int64(nullable=False)
+        place = dy.String(nullable=True)
         fault = dy.String(nullable=True)
 
         @dy.rule()

@@ -82,9 +82,24 @@ class Quarantine:
 
 
 def named(bad: pl.DataFrame) -> pl.DataFrame:
-    """Bad rows, each named by where it stood and what it held, so that seeing it again adds nothing."""
-    held = bad.select("source", "origin", "row", "label", "image").iter_rows()
-    return bad.with_columns(name=pl.Series([hashlib.sha256(repr(row).encode()).hexdigest() for row in held], dtype=pl.String))
+    """Bad rows, each named by where it stood and what it held, so that seeing it again adds nothing.
+
+    One that has a `place` is named by that, whatever has come to stand before it; of one without a picture its origin is
+    the list it stood in, which grows too. The column `place` is gone then.
+    """
+    rows = bad if "place" in bad.columns else bad.with_columns(place=pl.lit(None, pl.String))
+    held = rows.select("source", "origin", "row", "label", "image", "place").iter_rows()
+    names = pl.Series("name", [hashlib.sha256(repr(_meaning(*row)).encode()).hexdigest() for row in held], pl.String)
+    return rows.drop("place").with_columns(names)
+
+
+def _meaning(
+    source: str, origin: str, row: int, label: str | None, image: bytes | None, place: str | None
+) -> tuple[str | int | bytes | None, ...]:
+    """What a name is made of."""
+    if place is None:
+        return source, origin, row, label, image
+    return source, origin if image is not None else None, place, label, image
 
 
 def _showing(rows: pl.DataFrame, digests: Collection[str]) -> pl.Series:

@@ -57,7 +57,7 @@ class Replay:
             # What its source could not read is read anew with the source, and a review is no picture at all.
             rows = self._corrected(held.filter(pl.col("format").is_in([GREY, FILE])))
             self._bad = NONE_BAD
-            yield rows.select(*KEPT, fault=pl.lit(None, pl.String))
+            yield rows.select(*KEPT, place=pl.lit(None, pl.String), fault=pl.lit(None, pl.String))
             self._settle(rows)
 
     def reject(self, bad: pl.DataFrame) -> None:

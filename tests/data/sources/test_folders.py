@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from demlopment.data.lake import Lake
+from demlopment.data.quarantine import ALL
 from demlopment.data.sources import folders, opened, trees, zips
 from demlopment.data.sources.folders import pictures
 from demlopment.errors import DataError
@@ -354,7 +355,7 @@ def patched(data: bytes, signature: bytes, offset: int, value: bytes) -> bytes:
         pytest.param(lambda data: patched(data, b"PK\x01\x02", 10, b"\x63\x00"), "is damaged", id="unknown packing"),
         pytest.param(lambda data: data[:80] + bytes(60) + data[140:], "is damaged", id="content"),
         pytest.param(lambda data: data[:-30], "is not a whole zip file", id="cut short"),
-        pytest.param(lambda data: data[:4] + bytes(200), "is not a whole zip file", id="nonsense"),
+        pytest.param(lambda data: data[:4] + bytes(6000), "is not a whole zip file", id="nonsense"),
     ],
 )
 def test_a_damaged_or_encrypted_zip_is_named_and_adds_nothing(
@@ -382,6 +383,37 @@ def test_a_folder_that_has_grown_is_the_same_source_under_its_name(tmp_path: Pat
 
     assert (grown.added, grown.known) == (1, 1)
     assert store.read("examples").select("source", "licence").unique().rows() == [("ours", "CC0")]
+
+
+BAD: dict[str, bytes | str] = {"3/b.png": "junk", "3/c.png": b"\x89PNG" + bytes(6000), "x/d.png": png(drawn(2))}
+LISTED: dict[str, bytes | str] = {**BAD, "labels.csv": "file,label\n3/b.png,3\nnone.png,4\nx/d.png,x\n"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (BAD, {"1/a.png": png(drawn(1)), "3/a.png": "other junk"}),
+        (
+            LISTED,
+            {"labels.csv": "file,label\n1/a.png,1\n3/a.png,3\n3/b.png,3\nnone.png,4\nx/d.png,x\n", "1/a.png": png(drawn(1))},
+        ),
+    ],
+)
+@pytest.mark.parametrize("where", WHERE)
+def test_a_bad_row_of_a_folder_that_has_grown_is_in_quarantine_once(
+    tmp_path: Path, where: Where, before: dict[str, bytes | str], after: dict[str, bytes | str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "MAX_FILE", 5000)
+    path, lake = laid(tmp_path / "mine", before), empty_lake()
+    first = lake.add(opened(where(path), name="ours"))
+    names = set(lake.bad.found(ALL, ("name",))["name"])
+
+    grown = lake.add(opened(where(laid(path, after)), name="ours"))
+
+    assert (first.rejected, len(names)) == (len(before) if before is BAD else 4, first.rejected)
+    assert (grown.added, grown.rejected) == (1, first.rejected + 1)
+    assert len(lake.quarantine()) == grown.rejected
+    assert names < set(lake.bad.found(ALL, ("name",))["name"])
 
 
 @pytest.mark.parametrize("kind", ["folder", "idx", "csv"])

@@ -74,6 +74,7 @@ class Pictures:
             origins=[row.origin for row in rows],
             kind=[UNREAD if row.file and row.file.large else FILE for row in rows],
             writers=[row.line.writer for row in rows],
+            places=[row.line.file and storable(row.line.file) for row in rows],
             faults=[TOO_LARGE if row.file and row.file.large else None for row in rows],
             first=first,
         )

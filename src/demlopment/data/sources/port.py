@@ -75,7 +75,8 @@ class RawRows:
         sha256: str = "",
     ) -> "RawRows":
         """Rows in the given order; `origins` is one for all (a file's SHA-256) or one each (request ids)."""
-        frame = raw_frame(images, labels, source=source, licence=licence, origins=origins)
+        places = None if isinstance(origins, str) else origins
+        frame = raw_frame(images, labels, source=source, licence=licence, origins=origins, places=places)
         return cls(source, sha256, frame)
 
 
@@ -88,6 +89,7 @@ def raw_frame(
     origins: str | Sequence[str],
     kind: str | Sequence[str] = GREY,
     writers: Sequence[str | None] | None = None,
+    places: Sequence[str | None] | None = None,
     faults: Sequence[str | None] | None = None,
     first: int = 0,
 ) -> pl.DataFrame:
@@ -102,6 +104,7 @@ def raw_frame(
         "licence": _each(licence, len(images)),
         "origin": _each(origins, len(images)),
         "row": range(first, first + len(images)),
+        "place": unknown if places is None else places,
         "fault": unknown if faults is None else faults,
     }
     return pl.DataFrame(columns, schema=RAW)
