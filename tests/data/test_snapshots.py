@@ -12,9 +12,11 @@ import polars as pl
 import pytest
 
 from demlopment.data.lake import Lake
+from demlopment.data.quarantine import ALL
 from demlopment.data.snapshots import checkout, contents, difference
-from demlopment.data.sources import RawRows, returned
+from demlopment.data.sources import RawRows, opened, returned
 from demlopment.errors import DataError
+from tests.data.sources.written import zipped
 from tests.fakes import MemoryStore
 from tests.test_cli import assert_two_sentences, run
 
@@ -95,6 +97,18 @@ def test_pictures_of_a_checkout_are_the_pixels_of_the_snapshot(lake: Lake, tmp_p
     assert np.array_equal(np.array(shown), loaded.images)
     assert listed["file"].to_list() == [f"{label}/{key}.png" for label, key in zip(loaded.labels, loaded.keys, strict=True)]
     assert len(list(folder.rglob("*.png"))) == 101
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_checkout_is_ingested_whole_and_nothing_of_it_is_bad(lake: Lake, tmp_path: Path, *, packed: bool) -> None:
+    snapshot = lake.named("after")
+    folder = checkout(lake, snapshot, tmp_path / "out", pictures=True)
+    other = Lake("memory", MemoryStore)
+
+    added = other.add(opened(zipped(tmp_path / "out.zip", folder) if packed else folder))
+
+    assert (added.added, added.rejected) == (101, 0)
+    assert sorted(other.now(ALL, ("key",))["key"]) == lake.load(snapshot).keys.tolist()
 
 
 def test_a_folder_that_holds_something_is_left_as_it_was(lake: Lake, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from demlopment.data import transform
 from demlopment.data.lake import Lake
 from demlopment.data.runs import RUN, Arrival
 from demlopment.data.sources import FEEDBACK
+from demlopment.data.sources.labels import SNAPSHOT
 from demlopment.records import Snapshot
 
 SEEN = ("key", "label", "writer", "source", "origin")
@@ -71,7 +72,7 @@ def checkout(lake: Lake, snapshot: Snapshot, folder: Path, *, pictures: bool = F
     """
     with home.new_folder(folder) as partial:
         _write(partial, lake.rows(snapshot, (*LISTED, "image")), pictures=pictures)
-        (partial / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
+        (partial / SNAPSHOT).write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
     return folder.absolute()
 
 

@@ -5,6 +5,7 @@ which is not there has no image.
 """
 
 import hashlib
+import posixpath
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,7 @@ import polars as pl
 
 from demlopment import images
 from demlopment.data.contract import FILE, UNREAD
-from demlopment.data.sources.labels import Line, lines, table
+from demlopment.data.sources.labels import SNAPSHOT, Line, lines, table
 from demlopment.data.sources.port import BATCH, UNSTATED, own_name, raw_frame, storable
 from demlopment.data.sources.trees import MAX_FILE, Content, Folder, Tree, content
 from demlopment.data.sources.zips import zipped
@@ -142,7 +143,7 @@ def _tree(path: Path) -> AbstractContextManager[Tree]:
 def _labelled(tree: Tree, labels: str, path: Path) -> Iterator[Row]:
     """Every line with its file, then the files that no line names."""
     beside = content(tree, labels).sha256  # where a row comes from that is only a line
-    named = array("Q", [_mark(labels)])
+    named = array("Q", [_mark(labels), _mark(posixpath.join(posixpath.dirname(labels), SNAPSHOT))])
     for line in lines(tree, labels, path):
         found = content(tree, line.file) if line.file and tree.has(line.file) else None
         named.append(_mark(line.file or ""))
