@@ -123,7 +123,7 @@ def test_a_line_that_is_no_record_is_a_bad_row_as_it_stood(tmp_path: Path, line:
 
     assert first["image"] == third["image"]
     assert (second["image"], second["format"]) == (line.encode()[:4096], "unread")
-    assert second["fault"] in ("the line is no JSON", "the record is no object")
+    assert second["fault"] in ("the line is no JSON", "the line is nested too deeply", "the record is no object")
 
 
 def test_a_record_of_a_million_points_is_a_bad_row_and_the_next_is_read(tmp_path: Path) -> None:
@@ -137,13 +137,25 @@ def test_a_record_of_a_million_points_is_a_bad_row_and_the_next_is_read(tmp_path
     assert second["fault"] is None
 
 
+@pytest.mark.parametrize("after", ["", "\n" + json.dumps({"label": "7", "strokes": HOOK})])
+def test_a_line_that_is_nested_too_deeply_is_a_bad_row_wherever_it_stands(tmp_path: Path, after: str) -> None:
+    path = tmp_path / "pen.jsonl"
+    path.write_text('{"label": "7", "strokes": ' + "[" * 100_000 + "]" * 100_000 + "}" + after)
+
+    first, *others = rows(strokes(path))
+
+    assert (first["label"], first["fault"]) == (None, "the line is nested too deeply")
+    assert [other["fault"] for other in others] == [None] * bool(after)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ('[{"label": "7", "strokes": [[[1, 2]]]}, {"label"', "ends in the middle of record 2"),
         ('[{"label": "7", "strokes": [[[1, 2]]]}', "ends in the middle of record 2"),
         ('[{"label": "7"}] 5', "goes on after the end of its list, record 1"),
-        ("[" + "[" * 100_000, "ends in the middle of record 1"),
+        ("[" + "[" * 100_000, "record 1: it is nested too deeply"),
+        ('[{"label": "7", "strokes": [[[1, 2]]]},' + "[" * 100_000 + "]" * 100_000 + "]", "record 2: it is nested too deeply"),
         ("[]", "holds no records"),
         ("{}\n{", "ends in the middle of line 2"),
     ],

@@ -4,6 +4,7 @@ A first line that names the columns says where the label stands. Without one it 
 or last (mnist_5k.csv.gz), and only what the lines hold tells which.
 """
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from demlopment.errors import DataError
 Side = Literal["first", "last"]
 LONGEST = 1 << 16  # bytes of a line: 785 numbers of 80 digits
 NUMBER = re.compile(rb"\s*[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?\s*")
+CONVERT = "Save it as UTF-8, for example with `iconv -f {encoding} -t UTF-8`."
 PAPER = (b"0", b"255")  # what a picture's corner nearly always is
 MOST_CLASSES = 62  # EMNIST's digits, capitals and small letters; a larger number is no label
 Numbered = tuple[int, bytes]  # a line with its number, from 1
@@ -49,6 +51,7 @@ class Delimited:
             rows, first = _rows(file, header=self.header), 0
             while batch := list(islice(rows, BATCH)):
                 for number, line in batch:
+                    _check_text(self.path, number, line)
                     _check_width(self.path, number, line, self.width)
                 yield self._frame([line for _, line in batch], first)
                 first += len(batch)
@@ -80,7 +83,15 @@ def delimited(path: Path, labels: Side | None = None, *, name: str | None = None
     """
     sha256 = digest(path)
     with unpacked(path) as file:
+        start = file.upto(len(codecs.BOM_UTF16_LE))
+    if not start:
+        raise DataError(f"{path} is empty.", FORMAT)
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise DataError(f"{path} is a text in UTF-16, not in UTF-8.", CONVERT.format(encoding="UTF-16"))
+    with unpacked(path) as file:
         first = next(lines(file, LONGEST), b"")
+    if b"," in first:  # otherwise it is no table, whatever it is written in
+        _check_text(path, 1, first)
     header = _has_header(first)
     names = _fields(path, 1, first)
     if header:
@@ -146,6 +157,16 @@ def _fields(path: Path, number: int, line: bytes) -> list[str]:
         raise DataError(
             f"{path}, line {number}: a quote or the end of a line stands where none can.",
             "Mend the line, or save the file again, with a line feed after each line.",
+        ) from error
+
+
+def _check_text(path: Path, number: int, line: bytes) -> None:
+    """Raise DataError for a line that is not in UTF-8: read in another encoding, its labels would be other labels."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, line {number}: the byte {line[error.start]:#04x} is no UTF-8.", CONVERT.format(encoding="ISO-8859-1")
         ) from error
 
 

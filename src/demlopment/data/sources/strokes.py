@@ -28,7 +28,11 @@ LONGEST = 1 << 22  # bytes of a record: 10,000 points with a name for each numbe
 MOST_POINTS = 10_000  # a pen that reports 200 a second takes 50 seconds for them
 FARTHEST = 1e9  # of a coordinate; no tablet is that large
 FORMAT = 'Give lines like {"label": "7", "strokes": [[[0, 0], [9, 0], [3, 20]]]}, or a list of such records.'
-NO_JSON, TOO_LONG = "the line is no JSON", f"the record is longer than {LONGEST} bytes"
+NO_JSON, TOO_DEEP, TOO_LONG = (
+    "the line is no JSON",
+    "the line is nested too deeply",
+    f"the record is longer than {LONGEST} bytes",
+)
 COORDINATES = (2, 3)  # x and y, perhaps a time
 
 
@@ -184,7 +188,9 @@ def _lined(file: Unpacked) -> Iterator[Record]:
         broken = None
         try:
             said = json.loads(line)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            yield line, StrokeError(TOO_DEEP)
+        except ValueError:
             broken = number, line
         else:
             yield line, said
@@ -203,7 +209,9 @@ def _listed(file: Unpacked) -> Iterator[Record]:
             break
         try:
             said, end = scan(text)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            raise DataError(f"{file.path}, record {number}: it is nested too deeply.", FORMAT) from None
+        except ValueError:
             if ended or len(text) > LONGEST:
                 raise _broken(file, number, ended=ended) from None
             more = file.upto(max(PIECE, len(text)))  # twice as much each time, so that a long record is not scanned for ever
