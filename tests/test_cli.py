@@ -81,11 +81,14 @@ def test_idx_files_are_told_by_their_content_and_enter_with_the_labels_beside_th
     pictures = idx_pair(tmp_path / "files", 5)
 
     ingested = run("data", "ingest", "--from", pictures, home=tmp_path / "var")
-    pictures.with_name("train-labels-idx1-ubyte.gz").unlink()
+    labels = pictures.with_name("train-labels-idx1-ubyte.gz").rename(tmp_path / "elsewhere")
     alone = run("data", "ingest", "--from", pictures, home=tmp_path / "var")
+    given = run("data", "ingest", "--from", pictures, "--labels", labels, home=tmp_path / "var")
 
     assert ingested.stdout.startswith("5 rows: 5 added, 0 known, 0 in quarantine")
-    assert_two_sentences(alone, pictures.name, "labels")
+    assert_two_sentences(alone, pictures.name, "--labels FILE")
+    assert given.stdout.startswith("5 rows: ")
+    assert "0 in quarantine" in given.stdout
 
 
 def test_a_zip_of_pictures_enters_under_the_name_it_is_given(tmp_path: Path) -> None:

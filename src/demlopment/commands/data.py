@@ -1,7 +1,7 @@
 """`demlopment data`: ingest examples, and see what the lake holds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from demlopment.commands.place import home_of, lake_of, settings_of
 
 if TYPE_CHECKING:
     from demlopment.data.sources import Source
+    from demlopment.data.sources.delimited import Side
     from demlopment.home import Home
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
@@ -38,8 +39,11 @@ def ingest(
         ),
     ] = None,
     labels: Annotated[
-        Literal["first", "last"] | None,
-        typer.Option(help="Where the label stands in lines without names, if the lines leave it open."),
+        str | None,
+        typer.Option(
+            metavar="[first|last|FILE]",
+            help="Where the label stands in lines without names, if they leave it open; or the file of IDX pictures' labels.",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="What the source is called in the lake [default: file name and digest].")
@@ -68,7 +72,7 @@ def ingest(
             raise typer.BadParameter(f"{dataset} says all of that itself: leave --name, --licence and --labels out.")
         sources, label = _called(home, dataset, source), True
     else:
-        sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=labels),), False
+        sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=_stated(labels)),), False
     with home.locked("turn"):
         for each in sources:
             with Progress(Console(stderr=True)) as progress:
@@ -77,6 +81,15 @@ def ingest(
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
             typer.echo(f"{each.name}: {counts}" if label else counts)
             bad.show_counts(added.quarantined)
+
+
+def _stated(labels: str | None) -> "Side | Path | None":
+    """What --labels says."""
+    match labels:
+        case None | "first" | "last":
+            return labels
+        case _:
+            return Path(labels)
 
 
 def _called(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import polars as pl
 import pytest
 
 from demlopment.data.lake import Lake
+from demlopment.data.sources import opened
 from demlopment.data.sources.idx import idx
 from demlopment.errors import DataError
-from tests.data.sources.written import idx_bytes, idx_pair, pictures
+from tests.data.sources.written import csv_digits, folder_of_pictures, idx_bytes, idx_pair, pictures
 from tests.fakes import MemoryStore
 
 Damage = Callable[[bytes], bytes]
@@ -104,8 +106,38 @@ def test_labels_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
     path = idx_pair(tmp_path, 3)
     path.with_name("train-labels-idx1-ubyte.gz").unlink()
 
-    with pytest.raises(DataError, match=r"no labels beside .*train-images-idx3-ubyte\.gz"):
+    with pytest.raises(DataError, match=r"no labels beside .*train-images-idx3-ubyte\.gz\. Give .*`--labels FILE`"):
         idx(path)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_labels_named_as_on_kaggle_are_found_beside_their_pictures(tmp_path: Path, ending: str) -> None:
+    path = idx_pair(tmp_path, 3, packed=bool(ending))
+    path.with_name(f"train-labels-idx1-ubyte{ending}").rename(tmp_path / f"train-labels.idx1-ubyte{ending}")
+
+    source = opened(path.rename(tmp_path / f"train-images.idx3-ubyte{ending}"))
+
+    assert pl.concat(source.batches())["label"].to_list() == ["0", "1", "2"]
+
+
+def test_labels_of_any_name_are_those_that_were_given(tmp_path: Path) -> None:
+    path = idx_pair(tmp_path, 3)
+    labels = path.with_name("train-labels-idx1-ubyte.gz").rename(tmp_path / "b")
+
+    source = opened(path.rename(tmp_path / "a"), labels=labels)
+
+    assert pl.concat(source.batches())["label"].to_list() == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("make", [csv_digits, folder_of_pictures, lambda *_: None])
+def test_a_file_of_labels_is_refused_where_it_does_not_belong(tmp_path: Path, make: Callable[[Path, int], Path | None]) -> None:
+    with pytest.raises(DataError, match="is no IDX file, so that its labels do not stand in b"):
+        opened(make(tmp_path, 3), labels=Path("b"))
+
+
+def test_idx_has_no_column_of_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no column of labels that could be the first"):
+        opened(idx_pair(tmp_path, 3), labels="first")
 
 
 def test_a_mapping_with_another_text_is_refused_by_its_line(tmp_path: Path) -> None:

@@ -124,12 +124,14 @@ def is_idx(start: bytes) -> bool:
 
 def labels_beside(pictures: Path) -> Path:
     """The labels that belong to a file of pictures by its name. Raises DataError where there are none."""
-    for kind in ("labels-idx1-ubyte", "labels-idx2-int"):
+    named = re.fullmatch(r"(.*)images([-.])idx3-ubyte(\.gz)?", pictures.name, re.DOTALL)
+    kinds = [f"{named[1]}labels{named[2]}{kind}" for kind in ("idx1-ubyte", "idx2-int")] if named else []
+    for kind in kinds:
         for ending in (".gz", ""):
-            found = pictures.with_name(re.sub(r"images[-.]idx3-ubyte(\.gz)?$", kind + ending, pictures.name))
-            if found != pictures and found.is_file():
+            found = pictures.with_name(kind + ending)
+            if found.is_file():
                 return found
-    raise DataError(f"There are no labels beside {pictures}.", "Give the file of the labels after that of the pictures.")
+    raise DataError(f"There are no labels beside {pictures}.", "Give their file with `--labels FILE`.")
 
 
 def _mapping_beside(pictures: Path) -> Path | None:

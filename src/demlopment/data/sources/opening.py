@@ -1,5 +1,6 @@
 """Which source reads a path: told by what is in the file, not by its name."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from demlopment.data.sources.delimited import Side, delimited
@@ -21,41 +22,63 @@ RESERVED = {FEEDBACK, PLANTED, PACKAGED, *NAMES}  # names that say more of a row
 LONGEST = 100  # characters of a name, which every row carries
 
 START = 512  # bytes that tell what a file is
+KINDS: tuple[tuple[Callable[[bytes], bool], Callable[..., Source]], ...] = (
+    (is_parquet, parquet),
+    (is_npz, npz),
+    (is_zip, pictures),
+    (is_json, strokes),
+)
 
 
 def opened(
-    path: Path | None = None, *, name: str | None = None, licence: str | None = None, labels: Side | None = None
+    path: Path | None = None, *, name: str | None = None, licence: str | None = None, labels: Side | Path | None = None
 ) -> Source:
     """The packaged digits, or the rows of a user's path: a folder or a zip of pictures, IDX pictures with their labels
     beside them, lines of pixels, Parquet, .npz or strokes of a pen.
 
     `name` is what the source is called in the lake, so that a folder which has grown is still the same source; `labels`
-    says in which column the label stands, where lines without names leave that open.
-    Raises DataError naming the path if it cannot be read, or is none of these, and for a name that is not to be had.
+    says in which column the label stands, where lines without names leave that open, or is the file of IDX pictures' labels.
+    Raises DataError naming the path if it cannot be read, or is none of these, for a name that is not to be had, and for
+    `labels` that do not belong to it.
     """
     if name is not None:
         _check(name)
     licence = licence and storable(licence)
+    if path is not None:
+        refuse_endless(path)
+    file = path is not None and path.is_file()
+    start = _start(path) if path is not None and file else b""
+    if isinstance(labels, Path) and not is_idx(start):
+        raise DataError(
+            f"{path or 'The packaged data set'} is no IDX file, so that its labels do not stand in {labels}.",
+            "Leave --labels out, or say `first` or `last` where lines of pixels leave it open.",
+        )
     if path is None:
         return packaged_digits(name=name, licence=licence)
-    refuse_endless(path)
-    if path.is_dir():
-        return pictures(path, name=name, licence=licence or UNSTATED)
-    with unpacked(path) as file:
-        start = file.upto(START)
-    given = licence or UNSTATED
     if is_idx(start):
-        return idx(path, name=name, licence=given)
-    if is_parquet(start):
-        return parquet(path, name=name, licence=given)
-    if is_npz(start):
-        return npz(path, name=name, licence=given)
-    if is_zip(start):
-        return pictures(path, name=name, licence=given)
-    if is_json(start):
-        return strokes(path, name=name, licence=given)
-    rows = delimited(path, labels, name=name, licence=given)
+        return idx(path, _given(labels, path), name=name, licence=licence or UNSTATED)
+    for told, source in KINDS:
+        if told(start):
+            return source(path, name=name, licence=licence or UNSTATED)
+    if not file:
+        return pictures(path, name=name, licence=licence or UNSTATED)
+    assert not isinstance(labels, Path), "those were refused"
+    rows = delimited(path, labels, name=name, licence=licence or UNSTATED)
     return called(rows, name, licence) if rows.sha256 == PACKAGED_SHA256 else rows
+
+
+def _start(path: Path) -> bytes:
+    with unpacked(path) as file:
+        return file.upto(START)
+
+
+def _given(labels: Side | Path | None, path: Path) -> Path | None:
+    """The file of the labels of IDX pictures."""
+    if labels is None or isinstance(labels, Path):
+        return labels
+    raise DataError(
+        f"{path} has no column of labels that could be the {labels}.", "Give the file of its labels with `--labels FILE`."
+    )
 
 
 def _check(name: str) -> None:
