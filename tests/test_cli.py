@@ -19,7 +19,7 @@ from demlopment.data import Lake, RawRows, packaged_digits, spoiled
 from demlopment.errors import DataError
 from demlopment.lifecycle.history import History
 from demlopment.records import Verdict
-from tests.data.sources.written import idx_pair, zip_of_pictures
+from tests.data.sources.written import idx_pair, pictures, png, zip_of_pictures
 
 COMMAND = [sys.executable, "-m", "demlopment"]
 
@@ -128,6 +128,25 @@ def test_lines_that_leave_open_where_their_label_stands_are_taken_once_that_is_s
 
     assert_two_sentences(asked, source.name, "--labels first")
     assert told.stdout.startswith("2 rows: 1 added, 0 known, 1 in quarantine"), "the same pixels have two labels"
+
+
+@pytest.mark.parametrize("name", ["e\x1b[31mf", "e\nf", "e\u202ef"])
+def test_a_name_that_steers_a_terminal_is_shown_and_not_obeyed(tmp_path: Path, name: str) -> None:
+    bad, folder = tmp_path / f"{name}.csv", tmp_path / name
+    bad.write_text("nonsense")
+    (folder / name).mkdir(parents=True)
+    (folder / name / "a.png").write_bytes(png(pictures(1)[0]))
+
+    refused = run("data", "ingest", "--from", bad, home=tmp_path / "var")
+    taken = run("data", "ingest", "--from", folder, home=tmp_path / "var")
+    listed = run("data", "quarantine", "--limit", "5", home=tmp_path / "var")
+
+    assert_two_sentences(refused, name.encode("unicode_escape").decode())
+    assert taken.stdout.startswith("1 rows: 0 added, 0 known, 1 in quarantine")
+    assert "label outside 0 to 9" in listed.stdout
+    said = refused.stderr + taken.stdout + taken.stderr + listed.stdout + listed.stderr
+    assert all(line.isprintable() for line in said.splitlines())
+    assert len(listed.stdout.splitlines()) == 3
 
 
 def assert_two_sentences(result: subprocess.CompletedProcess[str], *names: str) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from demlopment import __version__
 from demlopment.commands import data, endpoint, lineage, loop, models, traffic
+from demlopment.commands.saying import say, visible
 from demlopment.errors import DemlopmentError
 from demlopment.home import REMEDIES
 
@@ -47,7 +48,7 @@ def main() -> None:
         app()
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:
-            typer.echo(REPEATABLE, err=True)
+            say(REPEATABLE, err=True)
         raise
     except Exception as error:  # noqa: BLE001  # the last place before a person, who must not meet a traceback
         _end(error)
@@ -55,7 +56,7 @@ def main() -> None:
 
 def _end(error: Exception) -> NoReturn:
     if _interrupted(error):
-        typer.echo(REPEATABLE, err=True)
+        say(REPEATABLE, err=True)
         sys.exit(INTERRUPTED)
     if isinstance(error, DemlopmentError):
         _fail(error.problem, error.remedy)
@@ -86,13 +87,13 @@ def _interrupt(number: int, _: object) -> None:
 def _fail(problem: str, remedy: str) -> NoReturn:
     if "--debug" in sys.argv:
         traceback.print_exc()
-    typer.echo(f"Error: {problem} {remedy}".strip(), err=True)
+    say(visible(f"Error: {problem} {remedy}".strip()), err=True)  # a name may break a line too
     sys.exit(1)
 
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"demlopment {__version__}")
+        say(f"demlopment {__version__}")
         raise typer.Exit
 
 

@@ -9,6 +9,7 @@ from demlopment.commands import quarantine as bad
 from demlopment.commands import review
 from demlopment.commands import snapshots as pinned
 from demlopment.commands.place import home_of, lake_of, settings_of
+from demlopment.commands.saying import say
 
 if TYPE_CHECKING:
     from demlopment.data.sources import Source
@@ -79,7 +80,7 @@ def ingest(
                 heard = progress.counted(each.name, each.rows)
                 added = Lake.of(home, settings.data).add(each, heard, commit=commit())
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
-            typer.echo(f"{each.name}: {counts}" if label else counts)
+            say(f"{each.name}: {counts}" if label else counts)
             bad.show_counts(added.quarantined)
 
 
@@ -114,7 +115,7 @@ def _official(home: "Home", dataset: str, source: Path | None) -> "tuple[Source,
     with home.locked("download"), Progress(Console(stderr=True), "MB") as progress:
         held = fetched(dataset, home.downloads, progress.heard) if source is None else given(dataset, source, home.downloads)
     for path in held.unverified:
-        typer.echo(f"{path} is not packed as it is published: its checksum was not compared.", err=True)
+        say(f"{path} is not packed as it is published: its checksum was not compared.", err=True)
     return held.sources
 
 
@@ -132,7 +133,7 @@ def compact(context: typer.Context) -> None:
     settings = settings_of(context)
     home = home_of(settings)
     done = compact(home, Answers(home.lake), settings.endpoint)
-    typer.echo(
+    say(
         f"{done.moved} files moved into the lake with {done.predictions} predictions and {done.labels} labels, "
         f"{done.removed} removed, {done.waiting} still in use."
     )
@@ -145,7 +146,7 @@ def snapshots(context: typer.Context) -> None:
     Example: demlopment data snapshots
     """
     for snapshot in lake_of(settings_of(context)).snapshots().values():
-        typer.echo(f"{snapshot.name}  version {snapshot.version}  {snapshot.rows} rows  {snapshot.digest[:12]}")
+        say(f"{snapshot.name}  version {snapshot.version}  {snapshot.rows} rows  {snapshot.digest[:12]}")
 
 
 @app.command("audit")
@@ -166,13 +167,11 @@ def audit(
     divided = split(examples, snapshot.salt)
     found, spread = leaks(divided), shares(divided)
     for leak in found:
-        typer.echo(str(leak))
+        say(str(leak))
     for share in spread:
         if share.strange:
-            typer.echo(
-                f"{share.part}: {share.rows} rows of class {share.label}, not {share.expected:.0f} +- {share.tolerance:.0f}"
-            )
-    typer.echo(
+            say(f"{share.part}: {share.rows} rows of class {share.label}, not {share.expected:.0f} +- {share.tolerance:.0f}")
+    say(
         f"{snapshot.name}: {len(found)} leaks, {sum(share.strange for share in spread)} of {len(spread)} class shares beyond "
         f"chance; {len(left_out(examples, snapshot.salt))} of {len(examples)} rows left out as near-duplicates."
     )

@@ -11,6 +11,7 @@ import typer
 
 from demlopment.commands.client import ask
 from demlopment.commands.place import home_of
+from demlopment.commands.saying import say
 from demlopment.errors import ArchiveError, DataError
 
 if TYPE_CHECKING:
@@ -100,14 +101,14 @@ def _serve(context: typer.Context, ts_config: Path | None, given: dict[str, Any]
 def _show_curl_lines(addresses: "Addresses", home: "Home", store: Path) -> None:
     first = _first_loaded(home, store)
     if first is None:
-        typer.echo(f"Ready on {addresses.inference}, but {home.root} has no model: run `demlopment demo` or `train` first.")
+        say(f"Ready on {addresses.inference}, but {home.root} has no model: run `demlopment demo` or `train` first.")
         return
     name, sample = first
-    typer.echo("Ready. Paste one of these into another terminal; Ctrl-C stops the endpoint.")
+    say("Ready. Paste one of these into another terminal; Ctrl-C stops the endpoint.")
     body = "YOUR_INPUT" if sample is None else shlex.quote(str(sample))
-    typer.echo(f"  curl -T {body} {addresses.inference}/predictions/{name}")
-    typer.echo(f"  curl {addresses.management}/models/{name}")
-    typer.echo(f"  curl {addresses.metrics}/metrics")
+    say(f"  curl -T {body} {addresses.inference}/predictions/{name}")
+    say(f"  curl {addresses.management}/models/{name}")
+    say(f"  curl {addresses.metrics}/metrics")
 
 
 def _first_loaded(home: "Home", store: Path) -> tuple[str, Path | None] | None:
@@ -143,7 +144,7 @@ def predict(
     path = f"/predictions/{quote(model, safe='')}"
     for picture in pictures:
         said = ask(context, "inference", "POST", path, content=_bytes_of(picture), headers={"accept": "application/json"})
-        typer.echo(f"{picture}  {said['label']}  {said['confidence']:.1%}  by {said['model']} {said['version']}")
+        say(f"{picture}  {said['label']}  {said['confidence']:.1%}  by {said['model']} {said['version']}")
 
 
 def _bytes_of(picture: Path) -> bytes:

@@ -8,6 +8,7 @@ import typer
 
 from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.rows import arrived, chosen, moment
+from demlopment.commands.saying import say
 
 if TYPE_CHECKING:
     from demlopment.home import Home
@@ -40,10 +41,10 @@ def lineage(
     lake = Lake.of(home, settings.data)
     if request_id is not None:
         found = ancestry(home, lake, _tracker(home, settings), request_id)
-        typer.echo(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n\n".join(map(_told, found)))
+        say(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n\n".join(map(_told, found)))
     else:
         touched = descent(home, lake, *chosen(source, writer, row))
-        typer.echo(json.dumps(asdict(touched), indent=2) if as_json else described(touched))
+        say(json.dumps(asdict(touched), indent=2) if as_json else described(touched))
 
 
 def described(descent: "Descent") -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.saying import say
 from demlopment.errors import StoryError
 
 
@@ -30,9 +31,9 @@ def demo(context: typer.Context) -> None:
     path = report.write(story, home.report)
     made = claims(story)
     for claim in made:
-        typer.echo(f"{'yes' if claim.held else 'NO '}  {claim.sentence}")
-    typer.echo(f"One turn in {story.seconds:.0f} s; {story.champion} is the champion. The report, which opens in any browser:")
-    typer.echo(path)
+        say(f"{'yes' if claim.held else 'NO '}  {claim.sentence}")
+    say(f"One turn in {story.seconds:.0f} s; {story.champion} is the champion. The report, which opens in any browser:")
+    say(str(path))
     broken = [claim.sentence for claim in made if not claim.held]
     if broken:
         raise StoryError(f"The turn did not do what it claims: {broken[0]}.", f"Look at the evidence in {path}.")
@@ -53,7 +54,7 @@ def train(context: typer.Context) -> None:
 
     with Terminal(Console()) as terminal:
         verdict = learn(home, settings, terminal)
-    typer.echo(f"Verdict: {verdict.decision} {verdict.subject}.")
+    say(f"Verdict: {verdict.decision} {verdict.subject}.")
 
 
 def monitor(
@@ -77,8 +78,8 @@ def monitor(
         state = "ALARM" if window.drifted else "quiet"
         why = f"smallest p {worst.p_value:.1e} ({worst.name})" if worst else "nothing that could be compared was kept"
         unseen = f"; {window.unseen} without their picture" if window.unseen else ""
-        typer.echo(f"{state}  from request {window.start}: {why}; {known}{unseen}")
-    typer.echo(f"{len(traffic.predictions)} requests in the journal, {len(accuracy)} full windows.")
+        say(f"{state}  from request {window.start}: {why}; {known}{unseen}")
+    say(f"{len(traffic.predictions)} requests in the journal, {len(accuracy)} full windows.")
 
 
 def history(context: typer.Context) -> None:
@@ -91,7 +92,7 @@ def history(context: typer.Context) -> None:
     for entry in History(home_of(settings_of(context)).history).entries():
         when = datetime.fromtimestamp(entry.at).astimezone().isoformat(timespec="seconds")
         verdict = entry.verdict
-        typer.echo(f"{entry.number:4}  {when}  {verdict.kind}: {verdict.decision} {verdict.subject}. {verdict.reason}")
+        say(f"{entry.number:4}  {when}  {verdict.kind}: {verdict.decision} {verdict.subject}. {verdict.reason}")
 
 
 def show_settings(context: typer.Context) -> None:
@@ -99,4 +100,4 @@ def show_settings(context: typer.Context) -> None:
 
     Example: demlopment settings
     """
-    typer.echo(settings_of(context).model_dump_json(indent=2))
+    say(settings_of(context).model_dump_json(indent=2))

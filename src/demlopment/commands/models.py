@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.saying import say
 from demlopment.errors import DemlopmentError
 
 app = typer.Typer(help="List and verify model archives, and name the champion.", no_args_is_help=True)
@@ -23,7 +24,7 @@ def champion(
 
     settings = settings_of(context)
     crown(home_of(settings), settings, version)
-    typer.echo(f"Version {version} is the champion.")
+    say(f"Version {version} is the champion.")
 
 
 @app.command("list")
@@ -34,9 +35,9 @@ def stored(context: typer.Context) -> None:
     """
     for path in sorted(home_of(settings_of(context)).models.glob("*.mar")):
         try:
-            typer.echo(_described(path))
+            say(_described(path))
         except DemlopmentError as error:
-            typer.echo(f"{path}  broken: {error}")
+            say(f"{path}  broken: {error}")
 
 
 @app.command("verify")
@@ -45,7 +46,7 @@ def verify(archive: Annotated[Path, typer.Argument(help="A .mar file.")]) -> Non
 
     Example: demlopment models verify var/models/digits-1.0.mar
     """
-    typer.echo(_described(archive))
+    say(_described(archive))
 
 
 def _described(path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.saying import say, visible
 
 if TYPE_CHECKING:
     from demlopment.data import Lake
@@ -52,25 +53,25 @@ def quarantine(
 def show_counts(counts: Mapping[str, int]) -> None:
     """A line for each reason."""
     for reason, count in counts.items():
-        typer.echo(f"{count:6}  {reason}")
+        say(f"{count:6}  {reason}")
 
 
 def _show(lake: "Lake", source: str | None, reason: str | None, limit: int) -> None:
     from demlopment.data.exhibits import LISTED, chosen, counted
 
     rows = lake.bad.found(chosen(source, reason), LISTED)
-    typer.echo(f"{len(rows)} rows in quarantine.")
+    say(f"{len(rows)} rows in quarantine.")
     show_counts(counted(rows["reasons"]))
     for row in rows.sort("source", "origin", "row", "name").head(limit).iter_rows(named=True):
-        typer.echo(f"{row['name']}  row {row['row']} of {row['source']}, label {row['label']}: {row['reasons']}")
+        say(visible(f"{row['name']}  row {row['row']} of {row['source']}, label {row['label']}: {row['reasons']}"))
 
 
 def _export(lake: "Lake", folder: Path, source: str | None, reason: str | None) -> None:
     from demlopment.data.exhibits import LIST, chosen, export
 
     count = export(lake.bad, folder, chosen(source, reason))
-    typer.echo(f"{count} rows are in {folder}.")
-    typer.echo(f"Put their labels right in {folder / LIST}, and give it to `demlopment data quarantine --replay --fixes`.")
+    say(f"{count} rows are in {folder}.")
+    say(f"Put their labels right in {folder / LIST}, and give it to `demlopment data quarantine --replay --fixes`.")
 
 
 def _replay(home: "Home", lake: "Lake", fixes: Path | None) -> None:
@@ -83,5 +84,5 @@ def _replay(home: "Home", lake: "Lake", fixes: Path | None) -> None:
     said = NOTHING_SAID if fixes is None else corrections(fixes)
     with home.locked("turn"), Progress(Console(stderr=True)) as progress:
         done = lake.replay(said, progress.counted("quarantine", None), commit=commit())
-    typer.echo(f"{done.rows} rows: {done.added} added, {done.known} known, {done.rejected} still in quarantine.")
+    say(f"{done.rows} rows: {done.added} added, {done.known} known, {done.rejected} still in quarantine.")
     show_counts(done.quarantined)

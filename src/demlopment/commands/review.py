@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from demlopment.commands.place import home_of, lake_of, settings_of
+from demlopment.commands.saying import say
 
 Limit = Annotated[int, typer.Option(min=0, help="How many to show.")]
 
@@ -35,7 +36,7 @@ def doubts(
         found = doubted(lake, snapshot, settings.training, step.progress)
         step.sentence = f"{len(found)} of the {snapshot.rows} labels of {snapshot.name} are doubted"
     for key, label, suggestion, score in found.head(limit).select("key", "label", "suggestion", "score").iter_rows():
-        typer.echo(f"{score:6.3f}  {label} -> {suggestion}  {key}")
+        say(f"{score:6.3f}  {label} -> {suggestion}  {key}")
 
 
 def review(
@@ -63,22 +64,20 @@ def review(
 
         with home.locked("turn"):
             taken = take(lake, source, by, time.time())
-        typer.echo(
+        say(
             f"{taken.lines} lines: {taken.added} reviews added, {taken.known} known, {taken.empty} without a verdict, "
             f"{len(taken.refused)} in quarantine."
         )
         for number, reasons in taken.refused.items():
-            typer.echo(f"line {number}: {reasons}")
+            say(f"line {number}: {reasons}")
     elif export is not None:
         count = queue.export(lake, export)
-        typer.echo(
-            f"{count} labels are in {export}: fill the column verdict of {queue.FILE}, and give it to `data review --from`."
-        )
+        say(f"{count} labels are in {export}: fill the column verdict of {queue.FILE}, and give it to `data review --from`.")
     else:
         waiting = queue.waiting(lake)
         for item in waiting[:limit]:
-            typer.echo(f"{item.label} -> {item.suggestion}  {item.key}  {item.why}{_scored(item.score)}")
-        typer.echo(f"{len(waiting)} labels wait for review.")
+            say(f"{item.label} -> {item.suggestion}  {item.key}  {item.why}{_scored(item.score)}")
+        say(f"{len(waiting)} labels wait for review.")
 
 
 def _scored(score: float | None) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from demlopment.commands.place import home_of, lake_of, settings_of
 from demlopment.commands.rows import arrived, chosen
+from demlopment.commands.saying import say
 
 SHOWN = 10  # of many names, so that a lake with thousands of writers still fits a screen
 Name = Annotated[str, typer.Argument(help="A snapshot's name, as `demlopment data snapshots` shows it.")]
@@ -22,17 +23,17 @@ def show(context: typer.Context, name: Name) -> None:
 
     found = contents(lake_of(settings_of(context)), name)
     snapshot = found.snapshot
-    typer.echo(f"{snapshot.name}: {snapshot.rows} rows, which are those that were pinned.")
-    typer.echo(f"version      {snapshot.version}")
-    typer.echo(f"digest       {snapshot.digest}")
-    typer.echo(f"salt         {snapshot.salt}")
-    typer.echo(f"commit       {snapshot.commit}")
-    typer.echo(f"preparation  {snapshot.preparation}")
+    say(f"{snapshot.name}: {snapshot.rows} rows, which are those that were pinned.")
+    say(f"version      {snapshot.version}")
+    say(f"digest       {snapshot.digest}")
+    say(f"salt         {snapshot.salt}")
+    say(f"commit       {snapshot.commit}")
+    say(f"preparation  {snapshot.preparation}")
     for kind, counts in (("classes", found.classes), ("writers", found.writers), ("sources", found.sources)):
-        typer.echo(f"{kind:12} {_counted(counts)}")
-    typer.echo(f"files        {_counted(found.origins)}")
+        say(f"{kind:12} {_counted(counts)}")
+    say(f"files        {_counted(found.origins)}")
     for each in found.arrivals[-SHOWN:]:
-        typer.echo(f"came         {arrived(each)}")
+        say(f"came         {arrived(each)}")
 
 
 def diff(
@@ -47,14 +48,14 @@ def diff(
     from demlopment.data.snapshots import difference
 
     found = difference(lake_of(settings_of(context)), before, after)
-    typer.echo(f"{len(found.added)} rows added, {len(found.removed)} removed, {len(found.relabelled)} relabelled.")
+    say(f"{len(found.added)} rows added, {len(found.removed)} removed, {len(found.relabelled)} relabelled.")
     for kind, moved in (("class", found.classes), ("writer", found.writers)):
         for label, (one, other) in list(moved.items())[:SHOWN]:
-            typer.echo(f"{kind:6} {label}  {one} -> {other}")
+            say(f"{kind:6} {label}  {one} -> {other}")
         if len(moved) > SHOWN:
-            typer.echo(f"{kind:6} ... and {len(moved) - SHOWN} more")
+            say(f"{kind:6} ... and {len(moved) - SHOWN} more")
     for key, (first, second) in list(found.relabelled.items())[:SHOWN]:
-        typer.echo(f"row    {key}  {first} -> {second}")
+        say(f"row    {key}  {first} -> {second}")
 
 
 def checkout(
@@ -73,7 +74,7 @@ def checkout(
     lake = lake_of(settings_of(context))
     snapshot = lake.rest(name) if rest else lake.named(name)
     folder = checkout(lake, snapshot, to, pictures=images)
-    typer.echo(f"{snapshot.rows} rows of {name} are in {folder}.")
+    say(f"{snapshot.rows} rows of {name} are in {folder}.")
 
 
 def gc(
@@ -93,9 +94,9 @@ def gc(
         found = sweep(home.lake, copies=home.root, dry_run=dry_run)
     for table, files in found.items():
         for file in files if dry_run else ():
-            typer.echo(f"{table}/{file}")
+            say(f"{table}/{file}")
     count = sum(len(each) for each in found.values())
-    typer.echo(f"{count} files {'would be' if dry_run else 'were'} deleted.")
+    say(f"{count} files {'would be' if dry_run else 'were'} deleted.")
 
 
 def forget(
@@ -120,16 +121,14 @@ def forget(
     settings = settings_of(context)
     home = home_of(settings)
     done = forget(home, Lake.of(home, settings.data), column, value)
-    typer.echo(
-        f"{done.examples} examples, {done.quarantined} rows in quarantine and {done.predictions} predictions were removed."
-    )
+    say(f"{done.examples} examples, {done.quarantined} rows in quarantine and {done.predictions} predictions were removed.")
     if done.waiting:
-        typer.echo(f"{done.waiting} files of the journal are still written: stop the endpoint and forget again.")
+        say(f"{done.waiting} files of the journal are still written: stop the endpoint and forget again.")
     for name in done.snapshots:
-        typer.echo(f"snapshot {name} has lost rows, and can only be had with `demlopment data checkout --rest`.")
+        say(f"snapshot {name} has lost rows, and can only be had with `demlopment data checkout --rest`.")
     for path in done.models:
-        typer.echo(f"model {path} learned from such a snapshot, as its reference profile did: train anew, then delete it.")
-    typer.echo("Run `demlopment data gc` now: until then older files of the lake hold what was removed.")
+        say(f"model {path} learned from such a snapshot, as its reference profile did: train anew, then delete it.")
+    say("Run `demlopment data gc` now: until then older files of the lake hold what was removed.")
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from demlopment import __version__
 from demlopment.commands.place import home_of, settings_of
+from demlopment.commands.saying import say
 from demlopment.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Configured:
 
 
 def show_version() -> None:
-    typer.echo(f"demlopment {__version__}")
+    say(f"demlopment {__version__}")
 
 
 def stop(context: typer.Context) -> None:
@@ -34,7 +35,7 @@ def stop(context: typer.Context) -> None:
 
     home = home_of(settings_of(context))
     ended = ending.stop(home)
-    typer.echo(f"The endpoint of {home.root} has stopped." if ended else f"No endpoint is running on {home.root}.")
+    say(f"The endpoint of {home.root} has stopped." if ended else f"No endpoint is running on {home.root}.")
 
 
 def given(*, model_store: Path | None, models: list[str], disable_token_auth: bool, enable_model_api: bool) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def configured(context: typer.Context, ts_config: Path | None, options: dict[str
     path = properties.located(os.environ, ts_config, Path())
     file = properties.Configuration({})
     if path is not None:
-        typer.echo(f"Reading {path}.", err=True)
+        say(f"Reading {path}.", err=True)
         file = properties.configuration(properties.decoded(path.read_bytes()), str(path), os.environ)
     for warning in file.warnings:
         warn(warning)
@@ -80,4 +81,4 @@ def _existing(store: Path, said_by: str) -> Path:
 
 def warn(sentence: str) -> None:
     """One line to standard error."""
-    typer.echo(f"Warning: {sentence}", err=True)
+    say(f"Warning: {sentence}", err=True)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import typer
 
 from demlopment.commands.client import ask
+from demlopment.commands.saying import say
 
 app = typer.Typer(help="Split the traffic of a running endpoint between two versions.", no_args_is_help=True)
 
@@ -47,4 +48,4 @@ def end(context: typer.Context, model: Annotated[str, typer.Argument()] = "digit
 
 def _manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None) -> None:
     said = ask(context, "management", method, f"/models/{quote(model, safe='')}/traffic", json=plan)
-    typer.echo(json.dumps(said, indent=2))
+    say(json.dumps(said, indent=2))

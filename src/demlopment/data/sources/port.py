@@ -115,8 +115,13 @@ def _each(value: str | Sequence[str], count: int) -> Sequence[str]:
 
 
 def own_name(stem: str, sha256: str) -> str:
-    """What a user's own file is called in the lake; the prefix keeps feedback.csv apart from rows that came back."""
-    return f"file:{storable(stem)}-{sha256[:8]}"
+    r"""What a user's own file is called in the lake; the prefix keeps feedback.csv apart from rows that came back.
+
+    >>> own_name("e\x1b[31mf\ng", "abcdef0123")
+    'file:e?[31mf?g-abcdef01'
+    """
+    shown = "".join(each if each.isprintable() else "?" for each in storable(stem))
+    return f"file:{shown}-{sha256[:8]}"
 
 
 def storable(text: str) -> str:
