@@ -51,6 +51,11 @@ class Home:
         return self.root / "artifacts"
 
     @property
+    def checkpoint(self) -> Path:
+        """Of the fit that is running, or was when its process was killed."""
+        return self.root / "fit.pt"
+
+    @property
     def history(self) -> Path:
         return self.root / "history.db"
 

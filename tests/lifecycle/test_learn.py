@@ -1,7 +1,9 @@
 """The loop by hand on one home: the first candidate becomes champion, an equal one is refused, and a version can be crowned."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,6 +15,7 @@ from demlopment.home import Home
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import crown, learn
 from demlopment.settings import Data, Gate, Settings, Training
+from demlopment.training import checkpoint
 from tests.fakes import ListNarrator
 
 SHORT = Settings.model_construct(training=Training(epochs=2), gate=Gate(minimum_accuracy=0.2))
@@ -57,6 +60,44 @@ def test_the_first_candidate_is_champion_and_an_equal_one_is_refused(home: Home)
     warned = ["Warning: the share of the rarest class is 0.1, expected 0.2 to 1." in said for _, said in narrator.heard]
     assert warned.count(True) == 1, "only of the second, which expected more"
     assert any("1 labels wait for `demlopment data review`." in said for _, said in narrator.heard)
+
+
+class StoppedError(Exception):
+    """What happens in the middle of a fit."""
+
+
+class Stopping(ListNarrator):
+    """Hears of two epochs, and stops whoever tells it."""
+
+    def progress(self, done: int, total: int) -> None:
+        super().progress(done, total)
+        if done == 2:
+            raise StoppedError
+
+
+def test_a_candidate_whose_fit_was_stopped_goes_on_where_it_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, learned = Home(tmp_path / "var"), list[int]()
+    home.open()
+    Lake(home.lake).add(packaged_digits())
+    longer = SHORT.model_copy(update={"training": Training(epochs=3)})
+    with pytest.raises(StoppedError):
+        learn(home, longer, Stopping())
+    left = home.checkpoint.exists()
+    save = checkpoint.save
+
+    def counted(path: Path, identity: str, state: Mapping[str, Any]) -> None:
+        learned.append(len(state["curve"]))
+        save(path, identity, state)
+
+    monkeypatch.setattr(checkpoint, "save", counted)
+    narrator = ListNarrator()
+
+    learn(home, longer, narrator)
+
+    assert left
+    assert learned == [3]
+    assert [said for kind, said in narrator.heard if kind == "progress"][:3] == ["1/3", "2/3", "3/3"]
+    assert not home.checkpoint.exists()
 
 
 def test_a_better_one_is_challenger_and_answers_nobody_until_it_is_crowned(home: Home) -> None:

@@ -68,7 +68,7 @@ class Workshop:
     ) -> Candidate:
         """Fit a network to `train`, calibrate and score it on the other parts, and track the run.
 
-        `epochs` replaces the number in the recipe.
+        The same fit that was killed goes on where it stood. `epochs` replaces the number in the recipe.
         """
         recipe = self.settings.training
         if epochs is not None:
@@ -82,6 +82,7 @@ class Workshop:
             len(collected.classes),
             recipe,
             on_epoch=lambda _: progress(next(done), recipe.epochs),
+            checkpoint=self.home.checkpoint,
         )
         scores = training.evaluate(title, fitted, collected.split.test)
         interval = wilson(int(scores.correct.sum()), len(scores.labels))

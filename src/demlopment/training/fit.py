@@ -2,15 +2,15 @@
 
 Randomness has two explicit sources that both start from the recipe's seed: the initial weights, and one generator for
 the order of the rows and the augmentation. What is kept is a running average of the weights, which reads better than
-the last step's and needs no early stop.
+the last step's and needs no early stop. A fit that was killed goes on from its last epoch and ends with the same weights.
 """
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, exp, isfinite, log, pi
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # the name that PyTorch's readers expect
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
-from torch import Tensor, nn
 
 from demlopment import settings
 from demlopment.errors import DataError
 from demlopment.records import Epoch, Examples
+from demlopment.training import checkpoint as checkpoints
 from demlopment.training.augment import augment
-from demlopment.training.network import Network, as_tensor, initialised, outputs, threads
+from demlopment.training.course import Course
+from demlopment.training.network import Network, as_tensor, outputs, threads
 
 WARM_UP = 0.15  # share of the steps in which the learning rate rises, while the normalisation finds its statistics
-AVERAGE = 0.995  # weight of the past in the running average: about the last 200 steps, or four epochs of 3,000 rows
 COOLEST, HOTTEST = 0.25, 10.0  # limits of the temperature: a validation part without an error would drive it to zero
 
 
@@ -47,56 +47,59 @@ def fit(
     classes: int,
     recipe: settings.Training,
     *,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    checkpoint: Path | None = None,
 ) -> Fitted:
     """A network fitted to `train`; `validation` is used for the curve and the temperature, never for the weights.
 
     Two calls with equal arguments on one machine give equal weights, bit for bit. The process's random state and
     thread settings are the same afterwards. `on_epoch` is told of each epoch as it ends.
+    `checkpoint` is a file that holds the state after each epoch until the fit ends. If one is there that this very fit
+    left when it was killed, it goes on from there: `on_epoch` hears the epochs before again, and the weights are the same.
     Raises DataError for an empty part, a label outside the classes, a class without training rows, or a loss that is
-    no longer finite.
+    no longer finite; HomeError for a checkpoint that is damaged or cannot be written.
     """
     _refuse_unfit(train, validation, classes)
     started = time.perf_counter()
     with threads(recipe.threads), _deterministic():
-        network, curve = _learn(train, validation, classes, recipe, on_epoch)
-        temperature = _temperature(network, validation)
-    return Fitted(network, temperature, curve, time.perf_counter() - started)
+        course = Course(classes, recipe)
+        identity = checkpoints.identity_of(train, validation, *course.description)
+        kept = None if checkpoint is None else checkpoints.load(checkpoint, identity)
+        if kept is not None:
+            course.restore(kept)
+        for epoch in course.curve:
+            on_epoch(epoch)
+        for epoch in _epochs(course, train, validation):
+            if checkpoint is not None:
+                checkpoints.save(checkpoint, identity, course.state())
+            on_epoch(epoch)
+        temperature = _temperature(course.average, validation)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return Fitted(course.average, temperature, tuple(course.curve), time.perf_counter() - started)
 
 
-def _learn(
-    train: Examples,
-    validation: Examples,
-    classes: int,
-    recipe: settings.Training,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> tuple[Network, tuple[Epoch, ...]]:
-    images, labels = as_tensor(train.images), torch.from_numpy(train.labels)
-    network = initialised(classes, recipe.seed)
-    average = copy.deepcopy(network).eval()
-    followed = _followed(average, network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
-    generator = torch.Generator().manual_seed(recipe.seed)
+def _epochs(course: Course, train: Examples, validation: Examples) -> Iterator[Epoch]:
+    """Learn epoch by epoch, from where the course stands to its end."""
+    recipe, network, average = course.recipe, course.network, course.average
+    images, labels = as_tensor(train.images), torch.from_numpy(train.labels)  # (n, 1, 28, 28), (n,)
     batches = max(1, len(train) // recipe.batch_size)  # nearly equal ones, so that none is too small to normalise
-    step, steps = 0, recipe.epochs * batches
-    curve: list[Epoch] = []
-    for _ in range(recipe.epochs):
+    step, steps = len(course.curve) * batches, recipe.epochs * batches
+    while len(course.curve) < recipe.epochs:
         network.train()
         losses = []
-        for rows in torch.randperm(len(train), generator=generator).tensor_split(batches):
+        for rows in torch.randperm(len(train), generator=course.generator).tensor_split(batches):
             step += 1
-            optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
-            logits, _ = network(augment(images[rows], generator))  # (batch, classes)
+            course.optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
+            logits, _ = network(augment(images[rows], course.generator))  # (batch, classes)
             loss = F.cross_entropy(logits, labels[rows], label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad()
+            course.optimizer.zero_grad()
             torch.autograd.backward(loss)
-            optimizer.step()
-            torch._foreach_lerp_(*followed, 1 - _memory(step))
+            course.optimizer.step()
+            course.follow(step)
             losses.append(loss.item())
-        curve.append(_measured(average, validation, float(np.mean(losses)), len(curve) + 1))
-        if on_epoch is not None:
-            on_epoch(curve[-1])
-    return average, tuple(curve)
+        course.curve.append(_measured(average, validation, float(np.mean(losses)), len(course.curve) + 1))
+        yield course.curve[-1]
 
 
 def _pace(progress: float) -> float:
@@ -104,18 +107,6 @@ def _pace(progress: float) -> float:
     if progress < WARM_UP:
         return progress / WARM_UP
     return (1 + cos(pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
-
-
-def _memory(step: int) -> float:
-    """The weight of the past in the running average; short early on, so that the first weights are forgotten."""
-    return min(AVERAGE, step / (10 + step))
-
-
-def _followed(average: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """The numbers of the average and those they follow, in one order: weights and the normalisation's statistics."""
-    mine, theirs = average.state_dict(), network.state_dict()  # these share memory with the modules
-    names = [name for name, value in mine.items() if value.is_floating_point()]
-    return [mine[name] for name in names], [theirs[name] for name in names]
 
 
 def _measured(network: Network, validation: Examples, train_loss: float, epoch: int) -> Epoch:

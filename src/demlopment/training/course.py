@@ -1,0 +1,61 @@
+"""A fit between two epochs: all that the next one depends on, besides the examples. Knows nothing of how it learns."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import astuple
+from typing import Any
+
+import torch
+
+import demlopment
+from demlopment import settings
+from demlopment.records import Epoch
+from demlopment.training.augment import Strength
+from demlopment.training.network import initialised
+
+AVERAGE = 0.995  # weight of the past in the running average: about the last 200 steps, or four epochs of 3,000 rows
+
+
+class Course:
+    """The network that learns, the average of its weights, the optimizer, the source of chance, and the curve so far."""
+
+    def __init__(self, classes: int, recipe: settings.Training) -> None:
+        self.recipe = recipe
+        self.network = initialised(classes, recipe.seed)
+        self.average = copy.deepcopy(self.network).eval()
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.0, fused=True)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.curve: list[Epoch] = []
+        # Weights and the normalisation's statistics, in one order; these share memory with the modules.
+        mine, theirs = self.average.state_dict(), self.network.state_dict()
+        names = [name for name, value in mine.items() if value.is_floating_point()]
+        self._followed = [mine[name] for name in names], [theirs[name] for name in names]
+
+    def follow(self, step: int) -> None:
+        """Take the weights after `step` into the average."""
+        memory = min(AVERAGE, step / (10 + step))  # short early on, so that the first weights are forgotten
+        torch._foreach_lerp_(*self._followed, 1 - memory)
+
+    @property
+    def description(self) -> tuple[str, ...]:
+        """What decides the weights besides the rows: another release, layer, recipe or strength is another fit."""
+        recipe = self.recipe.model_dump_json(exclude={"tracking_uri"})
+        return demlopment.__version__, torch.__version__, str(self.network), recipe, str(Strength())
+
+    def state(self) -> Mapping[str, Any]:
+        """All of it as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "curve": [list(astuple(epoch)) for epoch in self.curve],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Stand where a course of the same description stood when it gave that state."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.curve = [Epoch(*numbers) for numbers in state["curve"]]
