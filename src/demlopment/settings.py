@@ -112,6 +112,21 @@ class Gate(Room):
     minimum_accuracy: Share = 0.75  # for the first champion, with nothing to compare: the least its interval must reach
 
 
+class Evaluation(Room):
+    """What a model is tested for. A bound is kept by a whole interval, so few rows or a bad model miss it alike."""
+
+    least_slice: Share = 0.5  # accuracy in each class, source and look that has 30 rows; the opening model of the demo has 0.7
+    most_calibration_error: Share = 0.1  # of 0 to 1: what a model says beside how often it is right
+    most_milliseconds: Annotated[float, Field(gt=0)] = 5.0  # for one picture, in the middle; ours takes a tenth
+    most_kilobytes: Annotated[float, Field(gt=0)] = 1000.0  # of the network as ONNX; ours has a tenth
+    most_multiply_adds: Annotated[float, Field(gt=0)] = 10.0  # million for one picture; ours takes a tenth
+    accepted_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.999  # of answers that no human looks at
+    accepted_risk: Annotated[float, Field(gt=0, lt=1)] = 0.05  # chance that this promise is false
+    price_of_error: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0  # an accepted field that is wrong
+    price_of_review: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05  # a field that a person reads
+    price_of_request: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0001  # an answer of the machine
+
+
 class Endpoint(Room):
     """The inference endpoint: addresses, processes, what clients may do. TorchServe's keys for them: serving/configuration/."""
 
@@ -191,6 +206,7 @@ class Settings(BaseSettings):
     home: Path = Path("var")
     data: Data = Data()
     training: Training = Training()
+    evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()
     endpoint: Endpoint = Endpoint()
     monitoring: Monitoring = Monitoring()

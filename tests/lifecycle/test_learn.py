@@ -14,11 +14,12 @@ from demlopment.errors import ArchiveError, DataError
 from demlopment.home import Home
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import crown, learn
-from demlopment.settings import Data, Gate, Settings, Training
+from demlopment.settings import Data, Evaluation, Gate, Settings, Training
 from demlopment.training import checkpoint
 from tests.fakes import ListNarrator
 
-SHORT = Settings.model_construct(training=Training(epochs=2), gate=Gate(minimum_accuracy=0.2))
+LAX = Evaluation(least_slice=0, most_calibration_error=1, most_milliseconds=10_000)  # two epochs are no good model
+SHORT = Settings.model_construct(training=Training(epochs=2), gate=Gate(minimum_accuracy=0.2), evaluation=LAX)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from scipy.stats import binomtest
 
 from demlopment import settings
 from demlopment.errors import DataError
-from demlopment.records import Scores
-from demlopment.training import judge
+from demlopment.records import Check, Interval, Scores
+from demlopment.training import held_to, judge
 from demlopment.training.gate import mcnemar, paired_difference
 
 RULES = settings.Gate()
@@ -164,3 +164,30 @@ def test_no_rows_are_no_evidence() -> None:
 
     with pytest.raises(DataError, match="scored on no rows"):
         judge(nothing, None, RULES)
+
+
+CHECK = Check("slices", "class 7", 0.4, Interval(0.3, 0.5), 0.5, least=True, rows=40)
+
+
+def test_a_better_candidate_that_misses_a_bound_is_refused_by_name() -> None:
+    verdict = judge(*table(both=650, better=60, worse=10, neither=10), RULES)
+    kept = Check("cost", "network", 90.0, None, 200.0, least=False, rows=1, unit="kB")
+
+    held, refused = held_to(verdict, [kept]), held_to(verdict, [kept, CHECK, CHECK])
+
+    assert (verdict.decision, held.decision, refused.decision) == ("promote", "promote", "refuse")
+    assert held.reason == verdict.reason
+    assert refused.reason == (
+        f"{verdict.reason} It misses the bound of class 7 (0.4, 0.3 to 0.5 on 40 rows, and it must be at least 0.5), "
+        "and 1 more bounds."
+    )
+    assert refused.evidence["missed"] == ["class 7", "class 7"]
+    assert refused.evidence["p_value"] == verdict.evidence["p_value"]
+    assert json.loads(json.dumps(refused.evidence["checks"]))[0] == {
+        "group": "cost", "name": "network", "value": 90.0, "rows": 1, "met": True, "most": 200.0,
+    }  # fmt: skip
+
+
+def test_no_check_is_no_pass() -> None:
+    with pytest.raises(DataError, match=r"digits 2\.0 was tested for nothing"):
+        held_to(judge(*table(both=650, better=60, worse=10, neither=10), RULES), [])

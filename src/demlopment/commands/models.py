@@ -1,13 +1,18 @@
 """`demlopment models`: what the model store holds, and who is champion."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.saying import say
 from demlopment.errors import DemlopmentError
+
+if TYPE_CHECKING:
+    from demlopment.records import Check
 
 app = typer.Typer(help="List and verify model archives, and name the champion.", no_args_is_help=True)
 
@@ -47,6 +52,39 @@ def verify(archive: Annotated[Path, typer.Argument(help="A .mar file.")]) -> Non
     Example: demlopment models verify var/models/digits-1.0.mar
     """
     say(_described(archive))
+
+
+@app.command("test")
+def check(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="A version in the model store, like 4.0.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every check with all its numbers.")] = False,
+) -> None:
+    """Test a model like code, on the test part of its snapshot: accuracy, calibration, slices, cost, each with its bound.
+
+    Leaves with 1 if a bound is missed. Example: demlopment models test 4.0
+    """
+    from demlopment.lifecycle.examine import examined
+
+    settings = settings_of(context)
+    checks = examined(home_of(settings), settings, version)
+    missed = [each for each in checks if not each.met]
+    if as_json:
+        say(json.dumps([asdict(each) | {"met": each.met} for each in checks], indent=2))
+    else:
+        say("\n".join(map(_line, checks)))
+        say(f"{len(checks)} checks, {len(missed)} missed.")
+    if missed:
+        raise typer.Exit(1)
+
+
+def _line(each: "Check") -> str:
+    between = "" if each.interval is None else f"{each.interval.low:.4g} to {each.interval.high:.4g}"
+    bound = "" if each.bound is None else f"{'>=' if each.least else '<='} {each.bound:g}"
+    outcome = "told" if each.bound is None else "kept" if each.met else "MISSED"
+    value = f"{each.value:.4g} {each.unit}".strip()
+    return f"{each.group:12} {each.name:42} {value:>14}  {between:20} {bound:10} {outcome:7} {each.note}".rstrip()
 
 
 def _described(path: Path) -> str:

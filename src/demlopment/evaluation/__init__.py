@@ -3,7 +3,8 @@
 Knows a model only as it is served, never how it was made.
 """
 
+from demlopment.evaluation.examination import examine
 from demlopment.evaluation.held_out import evaluate_archive
 from demlopment.evaluation.reader import Reader, reader
 
-__all__ = ["Reader", "evaluate_archive", "reader"]
+__all__ = ["Reader", "evaluate_archive", "examine", "reader"]

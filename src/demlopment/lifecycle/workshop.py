@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from demlopment import archive, images, training
+from demlopment import archive, evaluation, images, training
 from demlopment.archive import Archive, Card
 from demlopment.errors import DataError, StoryError
 from demlopment.home import Home
@@ -19,7 +19,7 @@ from demlopment.lifecycle.history import History
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
-from demlopment.records import Examples, Scores, Snapshot, Verdict
+from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
 from demlopment.settings import Settings, Training
 
 MODEL = "digits"
@@ -33,6 +33,7 @@ class Candidate:
     fitted: training.Fitted
     packed: Archive
     fit: Fit
+    checks: tuple[Check, ...]  # what it was tested for, on the test part
     archive: Path  # where it stands in the model store once the gate has let it through
 
     @property
@@ -90,7 +91,9 @@ class Workshop:
         packed = self._pack(version, fitted, fit, collected, _lineage(collected.snapshot, recipe, len(train)))
         self._track(packed, fit, recipe.model_dump(mode="json"))
         self.fits.append(fit)
-        return Candidate(version, fitted, packed, fit, archive.place(self.home.models, packed.card))
+        rules, least = self.settings.evaluation, self.settings.gate.minimum_accuracy
+        checks = evaluation.examine(packed, collected.split.test, collected.classes, rules, least)
+        return Candidate(version, fitted, packed, fit, checks, archive.place(self.home.models, packed.card))
 
     def take(self, collected: Collected) -> Collected:
         """Record what of a snapshot is not as expected. Raises DataError if the settings say to stop there."""
@@ -104,7 +107,8 @@ class Workshop:
 
     def judge(self, candidate: Candidate, champion: Scores | None) -> Verdict:
         """Put the candidate through the gate; one that is let through goes into the model store."""
-        verdict = self.record(training.judge(candidate.scores, champion, self.settings.gate))
+        compared = training.judge(candidate.scores, champion, self.settings.gate)
+        verdict = self.record(training.held_to(compared, candidate.checks))
         if verdict.decision == "promote":
             archive.write(self.home.models, candidate.packed)
         return verdict

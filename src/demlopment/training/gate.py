@@ -1,5 +1,7 @@
 """May a candidate replace the champion? Paired evidence in, a verdict out. Knows nothing of networks, files or traffic."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from math import sqrt
 from statistics import NormalDist
 from typing import Any
@@ -10,7 +12,7 @@ from scipy.special import bdtrc
 from demlopment import settings
 from demlopment.errors import DataError
 from demlopment.intervals import wilson
-from demlopment.records import Decision, Interval, Scores, Verdict
+from demlopment.records import Check, Decision, Interval, Scores, Verdict
 
 
 def judge(candidate: Scores, champion: Scores | None, rules: settings.Gate) -> Verdict:
@@ -24,6 +26,22 @@ def judge(candidate: Scores, champion: Scores | None, rules: settings.Gate) -> V
     if len(candidate.labels) == 0:
         raise DataError(f"{candidate.model} was scored on no rows.", "Score it on the test part.")
     return _first(candidate, rules) if champion is None else _compared(candidate, champion, rules)
+
+
+def held_to(verdict: Verdict, checks: Sequence[Check]) -> Verdict:
+    """The verdict with every check as evidence, and a refusal if one of them misses its bound.
+
+    Raises DataError without a check: nothing passes because it was skipped.
+    """
+    if not checks:
+        raise DataError(f"{verdict.subject} was tested for nothing.", "Examine it on the test part.")
+    missed = [check for check in checks if not check.met]
+    evidence = {**verdict.evidence, "missed": [check.name for check in missed], "checks": [_told(check) for check in checks]}
+    if not missed:
+        return replace(verdict, evidence=evidence)
+    first, more = missed[0], f", and {len(missed) - 1} more bounds" if len(missed) > 1 else ""
+    reason = f"{verdict.reason} It misses the bound of {first.name} ({_measured(first)}){more}."
+    return replace(verdict, decision="refuse", reason=reason, evidence=evidence)
 
 
 def mcnemar(better: int, worse: int) -> float:
@@ -123,6 +141,20 @@ def _refuse_other_rows(candidate: Scores, champion: Scores) -> None:
 
 def _as_json(interval: Interval) -> dict[str, float]:
     return {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+
+
+def _measured(check: Check) -> str:
+    """Its value beside its bound, in words."""
+    between = "" if check.interval is None else f", {check.interval.low:.4g} to {check.interval.high:.4g}"
+    bound = "" if check.bound is None else f"{'at least' if check.least else 'at most'} {check.bound:g}"
+    return f"{check.value:.4g} {check.unit}".strip() + f"{between} on {check.rows} rows, and it must be {bound}"
+
+
+def _told(check: Check) -> dict[str, Any]:
+    told = {"group": check.group, "name": check.name, "value": check.value, "rows": check.rows, "met": check.met}
+    interval = {} if check.interval is None else {"interval": [check.interval.low, check.interval.high]}
+    bound = {} if check.bound is None else {"least" if check.least else "most": check.bound}
+    return told | interval | bound
 
 
 def _shown(p_value: float) -> str:

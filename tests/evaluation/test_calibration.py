@@ -1,0 +1,130 @@
+"""Confidence that can be believed, a promise that is kept as often as it says, and money. Counts, not timings."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from demlopment.errors import DataError
+from demlopment.evaluation.calibration import Prices, brier, money, reliability, selection
+from demlopment.scores import calibration_error
+
+
+def drawn(
+    seed: int, rows: int, *, honest: bool = True, ease: float = 6.0
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Answers of a reader of two classes that is right as often as it says, or that overstates it."""
+    rng = np.random.default_rng(seed)
+    truth = rng.beta(ease * 10, 1, rows)
+    said = truth if honest else 1 - (1 - truth) / 20
+    labels = (rng.random(rows) > truth).astype(np.int64)
+    return np.stack([said, 1 - said], axis=1).astype(np.float32), labels
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 60), classes=st.integers(2, 6))
+def test_briers_score_is_its_definition(seed: int, rows: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.ones(classes), rows).astype(np.float32)
+    labels = rng.integers(0, classes, rows)
+
+    slow = sum(
+        (float(p) - (label == place)) ** 2
+        for row, label in zip(probabilities, labels, strict=True)
+        for place, p in enumerate(row)
+    )
+
+    assert brier(probabilities, labels) == pytest.approx(slow / rows, abs=1e-6)
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 80), bins=st.integers(1, 20))
+def test_a_reliability_diagram_holds_every_row_once_and_sums_to_the_calibration_error(seed: int, rows: int, bins: int) -> None:
+    probabilities, labels = drawn(seed, rows, ease=0.2)
+
+    found = reliability(probabilities, labels, bins)
+
+    assert sum(each.rows for each in found) == rows
+    assert [math.isnan(each.accuracy) for each in found] == [not each.rows for each in found]
+    gaps = sum(each.rows / rows * abs(each.confidence - each.accuracy) for each in found if each.rows)
+    assert gaps == pytest.approx(calibration_error(probabilities, labels, bins), abs=1e-6)
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_the_promise_of_accepted_answers_is_broken_no_oftener_than_it_says(honest: bool) -> None:  # noqa: FBT001  a case
+    broken, promised, runs = 0, 0, 200
+    whole, true = drawn(10_000, 400_000, honest=honest)
+    for seed in range(runs):
+        found = selection(*drawn(seed, 3000, honest=honest), accuracy=0.98, risk=0.1)
+        if found.threshold is None:
+            continue
+        accepted = whole.max(axis=1) >= found.threshold
+        promised += 1
+        broken += bool((whole[accepted].argmax(axis=1) == true[accepted]).mean() < 0.98)
+
+    assert promised > runs / 2
+    assert binomtest(broken, runs, 0.1, alternative="greater").pvalue > 0.001
+
+
+def test_what_is_accepted_are_the_surest_rows_and_as_many_as_the_guarantee_allows() -> None:
+    probabilities, labels = drawn(1, 50_000)
+
+    found, stricter = (selection(probabilities, labels, accuracy=accuracy) for accuracy in (0.99, 0.995))
+
+    assert found.threshold is not None
+    assert stricter.threshold is not None
+    accepted = probabilities.max(axis=1) >= found.threshold
+    assert found.share == pytest.approx(accepted.mean())
+    assert found.wrong == (probabilities[accepted].argmax(axis=1) != labels[accepted]).sum()
+    assert stricter.threshold > found.threshold
+    assert found.accepted is not None
+    assert found.accepted.low < found.share < found.accepted.high
+
+
+def test_too_few_rows_accept_nothing_and_say_how_many_are_needed() -> None:
+    sure, labels = np.tile(np.array([[1, 0]], np.float32), (2995, 1)), np.zeros(2995, np.int64)
+
+    few, enough = selection(sure[:2994], labels[:2994]), selection(sure, labels)
+
+    assert (few.threshold, few.share, few.needed) == (None, 0, 2995)
+    assert (enough.share, enough.wrong) == (1, 0)
+    assert selection(sure[:0], labels[:0]).accepted is None
+
+
+@pytest.mark.parametrize(("accuracy", "risk", "named"), [(1.0, 0.05, "accuracy .* 1.0"), (0.9, 0.0, "risk .* 0.0")])
+def test_a_promise_that_nobody_can_keep_is_refused(accuracy: float, risk: float, named: str) -> None:
+    with pytest.raises(DataError, match=named):
+        selection(*drawn(1, 10), accuracy=accuracy, risk=risk)
+
+
+def test_a_thousand_fields_cost_what_their_errors_reviews_and_requests_do() -> None:
+    probabilities = np.array([[0.99, 0.01]] * 8 + [[0.6, 0.4]] * 2, np.float32)
+    labels = np.array([0] * 7 + [1] * 3)
+
+    found = money(probabilities, labels, Prices(error=2.0, review=0.1, request=0.01))
+
+    assert found.threshold == pytest.approx(0.95)
+    assert found.accepted == pytest.approx(0.8)
+    assert found.per_thousand == pytest.approx(1000 * (0.01 + (2.0 + 2 * 0.1) / 10))
+    assert found.interval.low <= found.per_thousand <= found.interval.high
+    assert found.by_hand == pytest.approx(100)
+
+
+@given(seed=st.integers(0, 100), error=st.floats(0, 10), review=st.floats(0, 10))
+def test_no_other_threshold_is_expected_to_be_cheaper_for_an_honest_reader(seed: int, error: float, review: float) -> None:
+    probabilities, _ = drawn(seed, 200, ease=0.1)
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    chosen = money(probabilities, np.zeros(200, np.int64), Prices(error, review, 0)).threshold
+
+    def expected(threshold: float) -> float:
+        return float(np.where(confidence >= threshold, (1 - confidence) * error, review).mean())
+
+    assert expected(chosen) <= min(expected(other) for other in [0, 0.5, 0.7, 0.9, 0.99, 1.1]) + 1e-6 * (error + review)
+
+
+@pytest.mark.parametrize("prices", [Prices(-1, 1, 1), Prices(1, math.nan, 1), Prices(1, 1, math.inf)])
+def test_a_price_that_is_none_is_refused(prices: Prices) -> None:
+    with pytest.raises(DataError, match="The price of one"):
+        money(*drawn(1, 10), prices)
