@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 import zlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -208,6 +209,29 @@ def test_the_batch_for_the_network_is_scaled_to_one() -> None:
     assert batch.shape == (2, 1, 28, 28)
     assert batch.dtype == np.float32
     assert (float(batch.min()), float(batch.max())) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 700])
+def test_the_batch_for_the_network_is_the_quotient_of_every_tone_to_the_last_bit(rows: int) -> None:
+    given_images = np.random.default_rng(rows).integers(0, 256, (2 * rows, 28, 28), np.uint8)[::2]
+    given_images.flat[:256] = np.arange(256)[: given_images.size]
+
+    batch = images.as_input(given_images)
+
+    expected = given_images.astype(np.float32).reshape(rows, 1, 28, 28) / np.float32(255)
+    assert (batch.dtype, batch.shape) == (expected.dtype, expected.shape)
+    assert np.array_equal(batch, expected)
+
+
+def test_the_batch_for_the_network_is_in_memory_once() -> None:
+    given_images = np.zeros((1000, 28, 28), np.uint8)
+
+    tracemalloc.start()
+    batch = images.as_input(given_images)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert batch.nbytes <= peak < 1.1 * batch.nbytes
 
 
 def test_what_comes_back_is_never_the_array_that_was_given() -> None:

@@ -34,6 +34,7 @@ PLACES = np.arange(SIDE, dtype=np.float32)
 # 2 ** 24 are exact in float32, in whatever order they are added.
 MOMENTS = np.stack((np.ones(SIDE * SIDE, np.float32), np.tile(PLACES, SIDE), np.repeat(PLACES, SIDE)), axis=1)
 SMALL = 4096  # pixels
+SHARES = np.arange(256, dtype=np.float32) / np.float32(255)  # what the network is given for each tone
 
 Grey = npt.NDArray[np.uint8]
 
@@ -91,8 +92,9 @@ def stacked(prepared: Sequence[Grey]) -> Grey:
 
 def as_input(images: Grey) -> npt.NDArray[np.float32]:
     """Prepared images as a batch for the network: (n, 28, 28) or (28, 28) uint8 -> (n, 1, 28, 28) float32 in 0..1."""
-    batch = images.reshape(-1, 1, SIDE, SIDE)
-    return batch.astype(np.float32) / np.float32(255)
+    # One pass, no second copy, and many pictures on every core; what it gives is exactly the quotient.
+    flat = cv2.LUT(images.reshape(-1, SIDE * SIDE), SHARES) if images.size else np.empty(0, np.float32)
+    return np.asarray(flat, np.float32).reshape(-1, 1, SIDE, SIDE)
 
 
 def encode_png(image: Grey) -> bytes:

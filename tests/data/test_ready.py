@@ -1,6 +1,7 @@
 """A snapshot that was loaded once is found again without its table, and only if it is whole."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,21 @@ def test_a_file_that_is_not_whole_is_not_there_and_is_made_anew(
 
     assert same(first, again)
     assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("names", [["mnist-5k"], ["mnist-5k", "feedback", "Zürich"]])
+def test_a_name_stands_in_the_file_once_however_many_rows_have_it(tmp_path: Path, names: list[str]) -> None:
+    rows = 2000
+    kept = replace(some(rows), sources=np.array(names * rows)[:rows], writers=np.array([""] * rows))
+
+    Ready(tmp_path).keep(kept, "a")
+    found = Ready(tmp_path).find("a")
+
+    (file,) = (tmp_path / FOLDER).iterdir()
+    assert found is not None
+    assert same(found, kept)
+    assert file.stat().st_size < rows * (28 * 28 + 64 + 8 + 2 * 4) + 2048
+    assert found.sources[::2].tolist() == kept.sources[::2].tolist()
 
 
 def test_only_what_was_kept_under_the_same_meaning_is_found(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ One that is not whole, is of another release or was damaged is not there.
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +21,11 @@ from demlopment.images import SIDE
 from demlopment.records import Examples
 
 FOLDER = "ready"
-FORMAT = 1  # raised when files of an older release would be misread
+FORMAT = 2  # raised when files of an older release would be misread
 BLOCK = 1024  # bytes that one number stands for
 # Odd factors: whatever happens to one word of a block changes its number, and more is missed once in 2 ** 64.
-FACTORS = np.random.default_rng(FORMAT).integers(0, 2**64, BLOCK // 8, np.uint64) | np.uint64(1)
+FACTORS = np.random.default_rng(1).integers(0, 2**64, BLOCK // 8, np.uint64) | np.uint64(1)
+PIECE = 1024 * BLOCK  # bytes that are read and checked at once: what was read is still near the processor
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -39,12 +42,13 @@ class Ready:
             return None
         try:
             with self._file(self._root, meaning).open("rb") as file:
-                header = file.readline()
-                data = np.fromfile(file, np.uint8)
-            shape = json.loads(header)
-            whole = header == _header(shape["rows"], shape["width"], data)
-            return _examples(data, shape["rows"], shape["width"]) if whole else None
-        except (OSError, ValueError, LookupError, TypeError):  # there is none, or no header of ours
+                line = file.readline()
+                header = json.loads(line)
+                data = np.empty(os.fstat(file.fileno()).st_size - len(line), np.uint8)
+                header.pop("check")
+                whole = line == _line(header, _read(file, data))
+            return _examples(header, data) if whole else None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # there is none, or no header of ours
             return None
 
     def clear(self, *, dry_run: bool = False) -> tuple[str, ...]:
@@ -60,12 +64,14 @@ class Ready:
         """Write them whole, or leave nothing: a disk that is full or read-only only makes the next loading slower."""
         if self._root is None or not self._root.is_dir():
             return
-        names = np.stack([examples.sources.astype("U"), examples.writers.astype("U")])
+        (sources, of_sources), (writers, of_writers) = _numbered(examples.sources), _numbered(examples.writers)
+        header = {"rows": len(examples), "sources": sources, "writers": writers}
         parts = [
             np.ascontiguousarray(examples.images),
             examples.keys.astype("S64"),
             examples.labels.astype(np.int64),
-            names,
+            of_sources,
+            of_writers,
         ]
         size = sum(part.nbytes for part in parts)
         data = np.zeros(-(-size // BLOCK) * BLOCK, np.uint8)
@@ -77,7 +83,7 @@ class Ready:
             try:
                 with partial.open("wb") as file:
                     hold(file)
-                    file.write(_header(len(examples), names.dtype.itemsize // 4, data))
+                    file.write(_line(header, [_sums(data)]))
                     file.write(data.data)
                 partial.replace(path)
             finally:
@@ -87,20 +93,50 @@ class Ready:
         return root / FOLDER / hashlib.sha256(repr((FORMAT, *self._lake, *meaning)).encode()).hexdigest()
 
 
-def _examples(data: Bytes, rows: int, width: int) -> Examples:
-    """Views of `data`, one array after the other; only the keys become longer."""
-    pixels, keys, labels, names = np.split(data, np.cumsum([rows * SIDE * SIDE, rows * 64, rows * 8]))
+def _numbered(names: npt.NDArray[np.str_]) -> tuple[list[str], npt.NDArray[np.uint32]]:
+    """The names that there are, and of each row the place of its own among them."""
+    texts = names.tolist()
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return list(places), np.fromiter(map(places.__getitem__, texts), np.uint32, len(texts))
+
+
+def _examples(header: Mapping[str, Any], data: Bytes) -> Examples:
+    """Views of `data`, one array after the other; only keys and names become longer."""
+    rows = header["rows"]
+    ends = np.cumsum([rows * SIDE * SIDE, rows * 64, rows * 8, rows * 4, rows * 4])
+    pixels, keys, labels, sources, writers, _ = np.split(data, ends)
     return Examples(
         keys=keys.astype(np.uint32).view("U64"),
         images=pixels.reshape(rows, SIDE, SIDE),
         labels=labels.view(np.int64),
-        sources=names[: rows * width * 4].view(f"U{width}"),
-        writers=names[rows * width * 4 : 2 * rows * width * 4].view(f"U{width}"),
+        sources=_named(header["sources"], sources.view(np.uint32)),
+        writers=_named(header["writers"], writers.view(np.uint32)),
     )
 
 
-def _header(rows: int, width: int, data: Bytes) -> bytes:
-    """The line before `data`: what it needs to be read, and a check over all of it."""
-    numbers = np.einsum("ij,j->i", data.view(np.uint64).reshape(-1, BLOCK // 8), FACTORS)
-    check = hashlib.sha256(f"{rows} {width} ".encode() + numbers.tobytes()).hexdigest()
-    return json.dumps({"rows": rows, "width": width, "check": check}).encode() + b"\n"
+def _named(names: Sequence[str], places: npt.NDArray[np.uint32]) -> npt.NDArray[np.str_]:
+    """The name of each row; one that all have is in memory once."""
+    texts = np.array(names, np.str_)
+    return np.broadcast_to(texts, places.shape) if len(names) == 1 else texts[places]
+
+
+def _read(file: IO[bytes], data: Bytes) -> Iterator[npt.NDArray[np.uint64]]:
+    """Fill `data` from a file, and give the sums of what was read."""
+    for start in range(0, len(data), PIECE):
+        piece = data[start : start + PIECE]
+        file.readinto(piece)  # type: ignore[attr-defined]  # a file on disk; one that was cut short meanwhile has other sums
+        yield _sums(piece)
+
+
+def _sums(data: Bytes) -> npt.NDArray[np.uint64]:
+    """Of each block a number that all of its bytes decide."""
+    sums: npt.NDArray[np.uint64] = np.einsum("ij,j->i", data.view(np.uint64).reshape(-1, BLOCK // 8), FACTORS)
+    return sums
+
+
+def _line(header: Mapping[str, Any], sums: Iterable[npt.NDArray[np.uint64]]) -> bytes:
+    """The line before the data: what it needs to be read, and a check over that and the sums of all of it."""
+    digest = hashlib.sha256(json.dumps(header).encode())
+    for each in sums:
+        digest.update(each.tobytes())
+    return json.dumps({**header, "check": digest.hexdigest()}).encode() + b"\n"
