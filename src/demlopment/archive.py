@@ -56,7 +56,7 @@ class Card:
     preprocessing: int  # images.VERSION it was trained with
     temperature: float  # logits are divided by it before the softmax
     scores: Mapping[str, Any]  # accuracy, interval, log loss, calibration error on the test part
-    lineage: Mapping[str, Any]  # snapshot name, version and digest, split salt, seed, epochs, rows, commit
+    lineage: Mapping[str, Any]  # snapshot name, version and digest, split salt, recipe, rows, commit, environment
     answer: Answering = field(default_factory=Answering)  # not written where it is this one: most cards have none
 
     @property

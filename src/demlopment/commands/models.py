@@ -79,6 +79,31 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command("reproduce")
+def reproduce(
+    context: typer.Context, version: Annotated[str, typer.Argument(help="A version in the model store, like 4.0.")]
+) -> None:
+    """Make a version once more from its snapshot, recipe and seed, and compare the two; keeps neither.
+
+    Equal bytes on the same machine and releases, else answers within a tolerance. Leaves with 1 if they are farther apart.
+    Example: demlopment models reproduce 4.0
+    """
+    from demlopment.lifecycle.reproduce import TOLERANCE, reproduced
+
+    settings = settings_of(context)
+    found = reproduced(home_of(settings), settings, version)
+    if found.identical:
+        say(f"Version {version} is reproduced bit for bit: {found.digest}.")
+    else:
+        within = "within" if found.close else "beyond"
+        say(f"Version {version} is not the same bits ({found.digest[:12]}, now {found.again[:12]}).")
+        say(f"Its answers differ by {found.difference:.4f} in probability on average, {within} the tolerance of {TOLERANCE}.")
+    for each in found.changed:
+        say(f"Changed since: {each}.")
+    if not found.close:
+        raise typer.Exit(1)
+
+
 def _line(each: "Check") -> str:
     between = "" if each.interval is None else f"{each.interval.low:.4g} to {each.interval.high:.4g}"
     bound = "" if each.bound is None else f"{'>=' if each.least else '<='} {each.bound:g}"

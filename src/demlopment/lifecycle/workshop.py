@@ -16,7 +16,7 @@ from demlopment.intervals import wilson
 from demlopment.lifecycle import policy
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
-from demlopment.lifecycle.provenance import commit
+from demlopment.lifecycle.provenance import commit, environment
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
@@ -175,8 +175,8 @@ def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, A
         "snapshot_version": snapshot.version,
         "digest": snapshot.digest,
         "salt": snapshot.salt,
-        "seed": recipe.seed,
-        "epochs": recipe.epochs,
-        "examples": examples,
+        "recipe": recipe.model_dump(mode="json", exclude={"tracking_uri"}),
+        "examples": examples,  # the first of the training part
         "commit": commit(),
+        "environment": environment(),
     }

@@ -1,0 +1,96 @@
+"""Make a model of the store once more from what its card says, and compare the two. Keeps neither."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from demlopment import archive, evaluation, training
+from demlopment.archive import Archive
+from demlopment.data import Lake, split
+from demlopment.errors import ArchiveError
+from demlopment.home import Home
+from demlopment.lifecycle.provenance import commit, environment
+from demlopment.lifecycle.workshop import MODEL
+from demlopment.records import Examples, Split
+from demlopment.settings import Settings, Training
+
+TOLERANCE = 0.02  # in probability, on the mean of the test rows: another seed differs by ten times that, another sum by a tenth
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of it: equal bytes, or how far the answers are apart on the test part."""
+
+    version: str
+    digest: str  # SHA-256 of the network that is served
+    again: str  # of the one that was made now
+    difference: float  # mean over the test rows of the largest difference of a probability
+    changed: tuple[str, ...]  # what is not as it was then, in words
+
+    @property
+    def identical(self) -> bool:
+        return self.digest == self.again
+
+    @property
+    def close(self) -> bool:
+        """Whether it is the same model within what another machine or release may change."""
+        return self.identical or self.difference <= TOLERANCE
+
+
+def reproduced(
+    home: Home, settings: Settings, version: str, progress: Callable[[int, int], None] = lambda *_: None
+) -> Reproduction:
+    """Fit the recipe of a version again, to the same rows of the same snapshot.
+
+    Raises ArchiveError if its card does not say how it was made, DataError as Lake.load: where rows were forgotten it cannot
+    be made again.
+    """
+    model = archive.read(home.models / f"{MODEL}-{version}.mar")
+    recipe, rows = _recipe(model), int(model.card.lineage["examples"])
+    parts = _parts(model, Lake.of(home, settings.data))
+    train = parts.train.where(np.arange(min(rows, len(parts.train))))
+    done = iter(range(1, recipe.epochs + 1))
+    fitted = training.fit(
+        train, parts.validation, len(model.card.classes), recipe, on_epoch=lambda _: progress(next(done), recipe.epochs)
+    )
+    again = training.export(fitted)
+    then, now = (hashlib.sha256(network).hexdigest() for network in (model.network, again))
+    return Reproduction(version, then, now, _difference(model, fitted, parts.test), _changed(model.card.lineage))
+
+
+def _recipe(model: Archive) -> Training:
+    lineage = model.card.lineage
+    if not {"recipe", "examples", "snapshot", "digest", "salt"} <= set(lineage):
+        raise ArchiveError(f"The card of {model.card.title} does not say how it was made.", "Train it anew to be able to.")
+    try:
+        return Training(**lineage["recipe"])
+    except ValidationError as error:
+        raise ArchiveError(
+            f"The recipe of {model.card.title} is of another release: {error.errors()[0]['msg']}.",
+            f"Use the code of its commit, {lineage.get('commit', 'unknown')}.",
+        ) from error
+
+
+def _parts(model: Archive, lake: Lake) -> Split:
+    lineage = model.card.lineage
+    snapshot = lake.named(str(lineage["snapshot"]))
+    if snapshot.digest != lineage["digest"]:
+        raise ArchiveError(
+            f"{model.card.title} learned from a snapshot {snapshot.name!r} of other rows than this lake has.",
+            "Use the lake that it was trained from.",
+        )
+    return split(lake.load(snapshot), str(lineage["salt"]))
+
+
+def _difference(model: Archive, fitted: training.Fitted, unseen: Examples) -> float:
+    old, new = evaluation.reader(model)(unseen.images), training.evaluate("again", fitted, unseen).probabilities
+    return float(np.abs(old - new).max(axis=1).mean())
+
+
+def _changed(lineage: Mapping[str, Any]) -> tuple[str, ...]:
+    now, then = environment() | {"commit": commit()}, {**lineage.get("environment", {}), "commit": lineage.get("commit")}
+    return tuple(f"{name} is {now[name]}, and was {then.get(name)}" for name in now if now[name] != then.get(name))
