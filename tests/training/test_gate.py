@@ -8,9 +8,10 @@ from scipy.stats import binomtest
 
 from demlopment import settings
 from demlopment.errors import DataError
+from demlopment.intervals import paired_difference
 from demlopment.records import Check, Interval, Scores
 from demlopment.training import held_to, judge
-from demlopment.training.gate import mcnemar, paired_difference
+from demlopment.training.gate import mcnemar, rows_needed
 
 RULES = settings.Gate()
 
@@ -191,3 +192,25 @@ def test_a_better_candidate_that_misses_a_bound_is_refused_by_name() -> None:
 def test_no_check_is_no_pass() -> None:
     with pytest.raises(DataError, match=r"digits 2\.0 was tested for nothing"):
         held_to(judge(*table(both=650, better=60, worse=10, neither=10), RULES), [])
+
+
+@pytest.mark.parametrize(("better", "worse"), [(12, 8), (30, 10), (50, 20)])
+def test_as_many_rows_as_are_needed_show_the_difference_as_often_as_said(better: int, worse: int) -> None:
+    rng, runs = np.random.default_rng(1), 2000
+    needed = rows_needed(better, worse, 730, alpha=0.05)
+    assert needed is not None
+
+    drawn = rng.multinomial(needed, [better / 730, worse / 730, 1 - (better + worse) / 730], size=runs)
+    seen = np.mean([mcnemar(int(ours), int(theirs)) < 0.05 for ours, theirs, _ in drawn])
+
+    assert 0.7 < seen < 0.9  # the exact test is a little more careful than the approximation
+
+
+def test_a_refusal_for_want_of_rows_says_how_many_it_takes() -> None:
+    verdict = judge(*table(both=700, better=12, worse=8, neither=10), RULES)
+    worse = judge(*table(both=700, better=8, worse=12, neither=10), RULES)
+
+    assert verdict.decision == "refuse"
+    assert verdict.reason.endswith(f"about {verdict.evidence['rows_needed']} rows would show it.")
+    assert (worse.decision, worse.evidence["rows_needed"]) == ("refuse", None)
+    assert "would show it" not in worse.reason

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from demlopment import archive, evaluation, images, training
 from demlopment.archive import Archive, Card
 from demlopment.errors import DataError, StoryError
@@ -34,6 +37,7 @@ class Candidate:
     packed: Archive
     fit: Fit
     checks: tuple[Check, ...]  # what it was tested for, on the test part
+    slices: Mapping[str, npt.NDArray[np.bool_]]  # of the test part, by name
     archive: Path  # where it stands in the model store once the gate has let it through
 
     @property
@@ -93,7 +97,8 @@ class Workshop:
         self.fits.append(fit)
         rules, least = self.settings.evaluation, self.settings.gate.minimum_accuracy
         checks = evaluation.examine(packed, collected.split.test, collected.classes, rules, least)
-        return Candidate(version, fitted, packed, fit, checks, archive.place(self.home.models, packed.card))
+        found = evaluation.slices(collected.split.test, collected.classes)
+        return Candidate(version, fitted, packed, fit, checks, found, archive.place(self.home.models, packed.card))
 
     def take(self, collected: Collected) -> Collected:
         """Record what of a snapshot is not as expected. Raises DataError if the settings say to stop there."""
@@ -107,8 +112,10 @@ class Workshop:
 
     def judge(self, candidate: Candidate, champion: Scores | None) -> Verdict:
         """Put the candidate through the gate; one that is let through goes into the model store."""
-        compared = training.judge(candidate.scores, champion, self.settings.gate)
-        verdict = self.record(training.held_to(compared, candidate.checks))
+        rules, checks = self.settings.gate, candidate.checks
+        if champion is not None:
+            checks += evaluation.non_inferiority(candidate.scores, champion, candidate.slices, rules.slice_margin)
+        verdict = self.record(training.held_to(training.judge(candidate.scores, champion, rules), checks))
         if verdict.decision == "promote":
             archive.write(self.home.models, candidate.packed)
         return verdict

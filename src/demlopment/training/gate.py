@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
+from math import ceil, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -11,7 +11,7 @@ from scipy.special import bdtrc
 
 from demlopment import settings
 from demlopment.errors import DataError
-from demlopment.intervals import wilson
+from demlopment.intervals import paired_difference, wilson
 from demlopment.records import Check, Decision, Interval, Scores, Verdict
 
 
@@ -57,22 +57,20 @@ def mcnemar(better: int, worse: int) -> float:
     return float(bdtrc(better - 1, better + worse, 0.5)) if better else 1.0
 
 
-def paired_difference(better: int, worse: int, rows: int, confidence: float = 0.95) -> Interval:
-    """An interval for the accuracy of the candidate minus the champion's on the same rows: Wald's, half a row added per cell.
+def rows_needed(better: int, worse: int, rows: int, alpha: float, power: float = 0.8) -> int | None:
+    """How many rows a one-sided McNemar test takes to see such a difference with that power; None where there is none.
 
-    Without that half row the interval would have no width when the two models never differ.
-    Source   A. Agresti, Y. Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
-             Medicine 24 (2005), 729-740.
+    Source   R. Connor, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43
+             (1987), 207-211.
 
-    >>> interval = paired_difference(30, 10, 750)
-    >>> round(interval.low, 4), round(interval.high, 4)
-    (0.01, 0.0432)
+    >>> rows_needed(12, 8, 730, alpha=0.05)
+    5640
     """
-    n, only_candidate, only_champion = rows + 2, better + 0.5, worse + 0.5
-    difference = (only_candidate - only_champion) / n
-    error = sqrt(only_candidate + only_champion - (only_candidate - only_champion) ** 2 / n) / n
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * error
-    return Interval(max(-1.0, difference - half), min(1.0, difference + half), confidence)
+    if better <= worse:
+        return None
+    differ, difference = (better + worse) / rows, (better - worse) / rows
+    sure, able = NormalDist().inv_cdf(1 - alpha), NormalDist().inv_cdf(power)
+    return ceil(((sure * sqrt(differ) + able * sqrt(differ - difference**2)) / difference) ** 2)
 
 
 def _first(candidate: Scores, rules: settings.Gate) -> Verdict:
@@ -107,6 +105,9 @@ def _compared(candidate: Scores, champion: Scores, rules: settings.Gate) -> Verd
         f"p = {_shown(p_value)} {'<' if promoted else 'where below'} {rules.alpha:g} "
         f"{'is evidence that it is better' if promoted else 'would be evidence that it is better'}."
     )
+    needed = rows_needed(better, worse, n, rules.alpha)
+    if not promoted and needed is not None and needed > n:
+        reason += f" If it is better by as much as it seems, about {needed} rows would show it."
     evidence = {
         "n": n,
         "both_right": int((ours & theirs).sum()),
@@ -115,6 +116,7 @@ def _compared(candidate: Scores, champion: Scores, rules: settings.Gate) -> Verd
         "both_wrong": int((~ours & ~theirs).sum()),
         "p_value": p_value,
         "alpha": rules.alpha,
+        "rows_needed": needed,
         "candidate_accuracy": candidate.accuracy,
         "candidate_interval": _as_json(wilson(int(ours.sum()), n)),
         "champion_accuracy": champion.accuracy,
