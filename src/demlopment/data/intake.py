@@ -43,32 +43,35 @@ class Intake:
         heard: Callable[[int], None],
     ) -> None:
         self._classes, self._known, self._source = classes, known, source
-        self._judged = judged.select(*HALVES, truth=pl.col("label"))
+        self._reviewed = judged.select(*HALVES, truth=pl.col("label"))
         self._reject, self._heard = reject, heard
         self._rows = self._fresh = self._rejected = 0
         self._reasons: Counter[str] = Counter()
 
     def fresh(self) -> Iterator[pl.DataFrame]:
         """The curated rows that the lake does not hold yet, a batch at a time."""
-        for batch in self._source.batches():
-            good, bad = contract.screen(batch, self._classes)
-            curated, read, unread = transform.curate(good)
-            settled, conflicts = self._settle(curated, read)
-            rejected = pl.concat([bad, unread.select(bad.columns), conflicts.select(bad.columns)])
-            if not rejected.is_empty():
-                self._reject(rejected)
-            self._reasons.update(reason for joined in rejected["reasons"] for reason in joined.split(contract.SEPARATOR))
-            self._rows += len(batch)
-            self._fresh += len(settled)
-            self._rejected += len(rejected)
-            self._heard(self._rows)
-            if not settled.is_empty():
-                yield settled
+        # Nothing of a batch is kept here while the next is read: its pictures may be large.
+        yield from (settled for settled in map(self._judged, self._source.batches()) if not settled.is_empty())
 
     def added(self) -> Added:
         """The count of everything so far."""
         known = self._rows - self._rejected - self._fresh
         return Added(self._rows, self._fresh, known, self._rejected, dict(sorted(self._reasons.items())))
+
+    def _judged(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """What is fresh of a batch; its bad rows are rejected, and all are counted."""
+        good, bad = contract.screen(batch, self._classes)
+        curated, read, unread = transform.curate(good)
+        settled, conflicts = self._settle(curated, read)
+        rejected = pl.concat([bad, unread.select(bad.columns), conflicts.select(bad.columns)])
+        if not rejected.is_empty():
+            self._reject(rejected)
+        self._reasons.update(reason for joined in rejected["reasons"] for reason in joined.split(contract.SEPARATOR))
+        self._rows += len(batch)
+        self._fresh += len(settled)
+        self._rejected += len(rejected)
+        self._heard(self._rows)
+        return settled
 
     def _settle(self, curated: pl.DataFrame, read: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """One row for each picture of a source that is not known; and, as they came, those that contradict its first label."""
@@ -77,7 +80,7 @@ class Intake:
         labelled = pl.concat([met.select(*KEY, "label"), named.select(*KEY, "label")])
         first = labelled.unique(KEY, keep="first", maintain_order=True).rename({"label": "first"})
         met_before = named.join(first, on=KEY, maintain_order="left").join(
-            self._judged, on=KEY, how="left", maintain_order="left"
+            self._reviewed, on=KEY, how="left", maintain_order="left"
         )
         # A label that a person has put in the place of the first is as good; the first stays what its source said.
         agrees = (pl.col("label") == pl.col("first")) | (pl.col("label") == pl.col("truth")).fill_null(value=False)

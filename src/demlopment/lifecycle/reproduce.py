@@ -18,7 +18,7 @@ from demlopment.lifecycle.workshop import MODEL
 from demlopment.records import Examples, Split
 from demlopment.settings import Settings, Training
 
-TOLERANCE = 0.002  # in probability, on the mean of the test rows; another seed of the full recipe differs by 0.013
+TOLERANCE = 0.01  # in probability, mean over the test rows: sums in another order grow to 0.008, another seed is 0.013 off
 
 
 @dataclass(frozen=True)

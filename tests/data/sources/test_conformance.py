@@ -133,6 +133,35 @@ class TestEverySource:
 
         assert all(one.equals(two) and one.equals(three) for one, two, three in zip(first, again, anew, strict=True))
 
+    def test_a_batch_has_at_most_so_many_bytes_of_pictures_or_one_row(
+        self, tmp_path: Path, made: Made, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(port, "BATCH_BYTES", 5000)
+        source = opened(made(tmp_path, 60))
+
+        batches = list(source.batches())
+
+        assert [row for batch in batches for row in batch["row"]] == list(range(60))
+        assert all(len(batch) == 1 or batch["image"].bin.size().sum() <= 5000 for batch in batches)
+        assert len(batches) > 1
+
+    def test_of_a_picture_that_is_too_large_the_row_has_the_start_and_says_so(
+        self, tmp_path: Path, made: Made, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(port, "LARGEST", 100)
+        monkeypatch.setattr(sys.modules[opened.__module__], "LEFT_OVER", 50, raising=False)
+        monkeypatch.setattr(port, "LEFT_OVER", 50)
+        lake = Lake("memory", MemoryStore)
+
+        added = lake.add(opened(made(tmp_path, 25)))
+
+        kept = lake.quarantine()
+        assert (added.added, added.rejected, len(kept)) == (0, 25, 25)
+        assert {row.format for row in kept} == {"unread"}
+        assert {len(row.image or b"") for row in kept} == {50}
+        assert all("MB, and 0.0 MB is the limit" in row.reasons[0] for row in kept)
+        assert sorted((row.row, row.label) for row in kept) == [(number, str(number % 10)) for number in range(25)]
+
     def test_two_may_read_at_once(self, tmp_path: Path, made: Made, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
         in_batches_of(10, opened, monkeypatch)
         source = opened(made(tmp_path, 25))

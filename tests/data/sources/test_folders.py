@@ -18,7 +18,7 @@ import pytest
 
 from demlopment.data.lake import Lake
 from demlopment.data.quarantine import ALL
-from demlopment.data.sources import folders, opened, trees, zips
+from demlopment.data.sources import opened, port, zips
 from demlopment.data.sources.folders import pictures
 from demlopment.errors import DataError
 from tests.data.sources.written import csv_digits, folder_of_pictures, idx_pair, png, zipped
@@ -209,7 +209,7 @@ def peak_mb() -> int:
 
 
 def test_a_file_that_is_too_large_is_in_quarantine_with_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "MAX_FILE", 5000)
+    monkeypatch.setattr(port, "LARGEST", 5000)
     large = png(np.random.default_rng(1).integers(0, 256, (100, 100), np.uint8))
     path = laid(tmp_path / "mine", {"1/large.png": large, "1/b.png": png(drawn())})
     lake = empty_lake()
@@ -217,15 +217,15 @@ def test_a_file_that_is_too_large_is_in_quarantine_with_its_start(tmp_path: Path
     added = lake.add(pictures(path))
 
     (row,) = lake.quarantine()
-    assert (added.added, row.reasons) == (1, (folders.TOO_LARGE,))
-    assert (row.image, row.origin) == (large[:64], hashlib.sha256(large).hexdigest())
+    assert (added.added, row.reasons) == (1, (port.too_large(len(large)),))
+    assert (row.image, row.origin) == (large[:4096], hashlib.sha256(large).hexdigest())
 
 
 def test_a_batch_is_limited_by_its_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {f"{n}/a.png": png(drawn(n)) for n in range(10)}
     path = laid(tmp_path / "mine", dict(files))
     most = max(map(len, files.values()))
-    monkeypatch.setattr(folders, "BATCH_BYTES", 3 * most)
+    monkeypatch.setattr(port, "BATCH_BYTES", 3 * most)
 
     batches = list(pictures(path).batches())
 
@@ -403,7 +403,7 @@ LISTED: dict[str, bytes | str] = {**BAD, "labels.csv": "file,label\n3/b.png,3\nn
 def test_a_bad_row_of_a_folder_that_has_grown_is_in_quarantine_once(
     tmp_path: Path, where: Where, before: dict[str, bytes | str], after: dict[str, bytes | str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trees, "MAX_FILE", 5000)
+    monkeypatch.setattr(port, "LARGEST", 5000)
     path, lake = laid(tmp_path / "mine", before), empty_lake()
     first = lake.add(opened(where(path), name="ours"))
     names = set(lake.bad.found(ALL, ("name",))["name"])

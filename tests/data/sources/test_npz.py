@@ -12,7 +12,7 @@ import pytest
 
 from demlopment import images
 from demlopment.data.lake import Lake
-from demlopment.data.sources import Source, opened
+from demlopment.data.sources import Source, opened, port
 from demlopment.data.sources import npz as module
 from demlopment.data.sources.npz import npz
 from demlopment.errors import DataError
@@ -195,7 +195,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 
 
 def test_large_pictures_come_in_smaller_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH", 10)
+    monkeypatch.setattr(port, "BATCH_BYTES", 20_000)
     path = saved(tmp_path / "a.npz", {"x": pictures(10, 112, 112), "y": np.arange(10)})
 
     assert max(len(batch) for batch in npz(path).batches()) == 1

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demlopment.data.sources.port import unreadable
-from demlopment.data.sources.unpacked import AGAIN
+from demlopment.data.sources.unpacked import AGAIN, PIECE
 from demlopment.errors import DataError
 
 ENDING = ".npy"
@@ -52,6 +52,21 @@ class Slices:
         if len(data) < size:
             raise DataError(f"{self._path}: {self._header.member} ends {size - len(data)} bytes or more too early.", AGAIN)
         return np.frombuffer(data, self._header.kind).reshape(shape)
+
+    def starts(self, rows: int, most: int) -> list[bytes]:
+        """The first `most` bytes of each of the next `rows`, none of which need fit into memory. Raises as `next`."""
+        size = math.prod(self._header.shape[1:]) * self._header.kind.itemsize
+        return [self._start(size, most) for _ in range(rows)]
+
+    def _start(self, size: int, most: int) -> bytes:
+        start, left = b"", size
+        while left:
+            with _explained(self._path, self._header.member):
+                piece = self._stream.read(min(left, PIECE))
+            if not piece:
+                raise DataError(f"{self._path}: {self._header.member} ends {left} bytes or more too early.", AGAIN)
+            start, left = start + piece[: most - len(start)], left - len(piece)
+        return start
 
     def end(self) -> None:
         """Raise DataError unless everything has been read; zip's checksum is looked at here."""

@@ -19,7 +19,7 @@ from demlopment.data.contract import GREY, PIXELS, UNREAD
 from demlopment.data.sources.columns import FORMAT, Columns, columns
 from demlopment.data.sources.lines import lines
 from demlopment.data.sources.pixels import as_pixels
-from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame
+from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, batched, digest, own_name, raw_frame
 from demlopment.data.sources.unpacked import Unpacked, unpacked
 from demlopment.errors import DataError
 
@@ -49,7 +49,7 @@ class Delimited:
         """As Source. A line without a picture is a bad row; one with another number of columns breaks the file."""
         with unpacked(self.path) as file:
             rows, first = _rows(file, header=self.header), 0
-            while batch := list(islice(rows, BATCH)):
+            for batch in batched(rows, lambda row: len(row[1])):
                 for number, line in batch:
                     _check_text(self.path, number, line)
                     _check_width(self.path, number, line, self.width)

@@ -7,7 +7,7 @@ which is not there has no image.
 import hashlib
 import posixpath
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,10 @@ import polars as pl
 from demlopment import images
 from demlopment.data.contract import FILE, UNREAD
 from demlopment.data.sources.labels import SNAPSHOT, Line, lines, table
-from demlopment.data.sources.port import BATCH, UNSTATED, own_name, raw_frame, storable
-from demlopment.data.sources.trees import MAX_FILE, Content, Folder, Tree, content
+from demlopment.data.sources.port import UNSTATED, batched, own_name, raw_frame, storable, too_large
+from demlopment.data.sources.trees import Content, Folder, Tree, content
 from demlopment.data.sources.zips import zipped
 from demlopment.errors import DataError
-
-TOO_LARGE = f"file has more than {MAX_FILE // 1_000_000} MB"
-BATCH_BYTES = 32_000_000  # of files that are in memory at once, or one file of MAX_FILE
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,11 @@ class Pictures:
     table: str | None = None  # path of the CSV of labels
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """As Source, and at most `BATCH_BYTES` of files at once."""
+        """As Source."""
         first = 0
         with _tree(self.path) as tree:
-            for rows in _batches(_labelled(tree, self.table, self.path) if self.table else self._filed(tree)):
+            found = _labelled(tree, self.table, self.path) if self.table else self._filed(tree)
+            for rows in batched(found, lambda row: len(row.file.data) if row.file else 0):
                 yield self._frame(rows, first)
                 first += len(rows)
 
@@ -76,7 +74,7 @@ class Pictures:
             kind=[UNREAD if row.file and row.file.large else FILE for row in rows],
             writers=[row.line.writer for row in rows],
             places=[row.line.file and storable(row.line.file) for row in rows],
-            faults=[TOO_LARGE if row.file and row.file.large else None for row in rows],
+            faults=[too_large(row.file.size) if row.file and row.file.large else None for row in rows],
             first=first,
         )
 
@@ -164,17 +162,3 @@ def _line(name: str, found: Content) -> bytes:
 def _mark(name: str) -> int:
     """64 bits that stand for a name: those of a million names take 8 MB, and two are alike once in 40 million such sets."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest())
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        length = len(row.file.data) if row.file else 0
-        if batch and (len(batch) == BATCH or size + length > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += length
-    if batch:
-        yield batch

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from demlopment import images
-from demlopment.data.contract import FILE, GREY, PIXELS
-from demlopment.data.sources.port import BATCH, UNSTATED, digest, own_name, raw_frame, unreadable
+from demlopment.data.contract import FILE, GREY
+from demlopment.data.sources.port import UNSTATED, digest, fitting, own_name, raw_frame, unreadable
 from demlopment.data.sources.unpacked import Unpacked, unpacked
 from demlopment.errors import DataError
 
@@ -46,7 +46,7 @@ class Idx:
         with unpacked(self.pictures) as pictures, unpacked(self.labels) as labels:
             count, height, width = _picture_header(pictures)
             columns = _label_header(labels, count, self.pictures)
-            size = max(1, min(BATCH, BATCH * PIXELS // (height * width)))  # large pictures come in smaller batches
+            size = fitting(height * width)
             for first in range(0, count, size):
                 rows = min(size, count - first)
                 part = f"the pictures {first + 1} to {first + rows} of {count}"

@@ -14,9 +14,10 @@ import polars as pl
 
 from demlopment import images
 from demlopment.data.contract import FILE, GREY, PIXELS, UNREAD
-from demlopment.data.sources.arrays import FORMAT, Array, Header, headers, members, side_by_side
+from demlopment.data.sources import port
+from demlopment.data.sources.arrays import FORMAT, Array, Header, Slices, headers, members, side_by_side
 from demlopment.data.sources.pixels import as_pixels
-from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame
+from demlopment.data.sources.port import LEFT_OVER, UNSTATED, digest, fitting, own_name, raw_frame, too_large
 from demlopment.errors import DataError
 
 ZIP_SIGNATURE = b"PK\x03\x04"
@@ -35,6 +36,14 @@ class Part:
     labels: Header
     writers: Header | None
     scale: int = 1  # 255 for pictures from 0 to 1
+
+    @property
+    def large(self) -> bool:
+        """Whether a row is too large to be read."""
+        return _bytes(self.pictures) > port.LARGEST
+
+
+Read = tuple[list[bytes], list[str], Sequence[str | None]]  # pictures, formats, faults
 
 
 @dataclass(frozen=True)
@@ -55,28 +64,37 @@ class Npz:
             columns = [part.pictures, part.labels, *([part.writers] if part.writers else [])]
             with side_by_side(self.path, columns) as arrays:
                 for rows in _sizes(part.pictures):
-                    pictures, labels, *writers = (array.next(rows) for array in arrays)
-                    yield self._frame(pictures, part.scale, _texts(labels), _texts(writers[0]) if writers else None, first)
+                    pictures = self._passed(arrays[0], part, rows) if part.large else self._read(arrays[0], part, rows)
+                    labels, *writers = (_texts(array.next(rows)) for array in arrays[1:])
+                    yield self._frame(pictures, labels, writers[0] if writers else None, first)
                     first += rows
                 for array in arrays:
                     array.end()
 
-    def _frame(
-        self, given: Array, scale: int, labels: list[str | None], writers: list[str | None] | None, first: int
-    ) -> pl.DataFrame:
-        pixels, faults = as_pixels(_whole(given, scale))
+    def _read(self, array: Slices, part: Part, rows: int) -> Read:
+        given = array.next(rows)
+        pixels, faults = as_pixels(_whole(given, part.scale))
         shaped = pixels.reshape(len(pixels), *_picture_shape(pixels.shape))
         kind = GREY if shaped.shape[1:] == (images.SIDE, images.SIDE) else FILE
+        pictures = [
+            raw.tobytes()[:LEFT_OVER] if fault else _encoded(picture, kind)
+            for raw, picture, fault in zip(given, shaped, faults, strict=True)
+        ]
+        return pictures, [UNREAD if fault else kind for fault in faults], faults
+
+    def _passed(self, array: Slices, part: Part, rows: int) -> Read:
+        """Rows that are too large to be read."""
+        return array.starts(rows, LEFT_OVER), [UNREAD] * rows, [too_large(_bytes(part.pictures))] * rows
+
+    def _frame(self, read: Read, labels: list[str | None], writers: list[str | None] | None, first: int) -> pl.DataFrame:
+        pictures, kinds, faults = read
         return raw_frame(
-            [
-                raw.tobytes()[:LEFT_OVER] if fault else _encoded(picture, kind)
-                for raw, picture, fault in zip(given, shaped, faults, strict=True)
-            ],
+            pictures,
             labels,
             source=self.name,
             licence=self.licence,
             origins=self.sha256,
-            kind=[UNREAD if fault else kind for fault in faults],
+            kind=kinds,
             writers=writers,
             faults=faults,
             first=first,
@@ -153,7 +171,7 @@ def _picture_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 def _scale(path: Path, pictures: Header) -> int:
     """255 where the pictures' floats reach from 0 to 1, else 1. Raises DataError unless they are whole then."""
-    if pictures.kind.kind != "f":
+    if pictures.kind.kind != "f" or _bytes(pictures) > port.LARGEST:
         return 255 if pictures.kind.kind == "b" else 1
     peak = max((_peak(values) for values in _all(path, pictures)), default=0.0)
     scale = 255 if peak <= 1 else 1
@@ -193,10 +211,14 @@ def _all(path: Path, header: Header) -> Iterator[Array]:
 
 def _sizes(pictures: Header) -> Iterator[int]:
     """How many rows are read at once, until all are; large pictures come in smaller batches."""
-    count, each = pictures.shape[0], math.prod(pictures.shape[1:]) * pictures.kind.itemsize
-    size = max(1, min(BATCH, 2 * BATCH * PIXELS // each))
+    count, size = pictures.shape[0], fitting(_bytes(pictures))
     for first in range(0, count, size):
         yield min(size, count - first)
+
+
+def _bytes(pictures: Header) -> int:
+    """Of one row."""
+    return math.prod(pictures.shape[1:]) * pictures.kind.itemsize
 
 
 def _encoded(picture: npt.NDArray[np.uint8], kind: str) -> bytes:

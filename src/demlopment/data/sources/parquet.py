@@ -16,7 +16,7 @@ import polars as pl
 from demlopment.data.contract import FILE, GREY, PIXELS, UNREAD
 from demlopment.data.sources.columns import Columns, columns
 from demlopment.data.sources.pixels import as_pixels
-from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame, unreadable
+from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, batched, digest, fitting, own_name, raw_frame, unreadable
 from demlopment.data.sources.unpacked import AGAIN
 from demlopment.errors import DataError
 
@@ -42,9 +42,11 @@ class Parquet:
     def batches(self) -> Iterator[pl.DataFrame]:
         """As Source. At most a few row groups of the file are in memory."""
         first = 0
-        for table in _tables(self.path):
-            yield self._frame(table, first)
-            first += len(table)
+        for table in _tables(self.path, self.rows):
+            sizes = _sizes(table, self.columns.image)
+            for rows in batched(range(len(table)), sizes.__getitem__):
+                yield self._frame(table[rows[0] : rows[-1] + 1], first)
+                first += len(rows)
 
     def _frame(self, table: pl.DataFrame, first: int) -> pl.DataFrame:
         at = self.columns
@@ -96,15 +98,30 @@ def is_parquet(start: bytes) -> bool:
     return start.startswith(SIGNATURE)
 
 
-def _tables(path: Path) -> Iterator[pl.DataFrame]:
+def _tables(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    """The rows, so many at a time as fit a batch by what they take in the file."""
+    size = fitting(path.stat().st_size // rows)
     with _explained(path):
-        tables = pl.scan_parquet(path, glob=False).collect_batches(chunk_size=BATCH, lazy=True)
+        file = pl.scan_parquet(path, glob=False)
+        # A stream has several row groups in memory, and slices only one, which they read anew each time.
+        slices = (file.slice(start, size).collect() for start in range(0, rows, size))
+        tables = slices if size < BATCH else file.collect_batches(chunk_size=BATCH, lazy=True)
     while True:
         with _explained(path):
             table = next(tables, None)
         if table is None:
             return
         yield table
+
+
+def _sizes(table: pl.DataFrame, image: int | None) -> list[int]:
+    """Bytes of each row's picture; of numbers all rows are taken to have the same."""
+    column = table.to_series(image or 0)
+    if isinstance(column.dtype, pl.Struct):
+        column = column.struct.field("bytes")
+    if image is not None and column.dtype == pl.Binary:
+        return column.bin.size().fill_null(0).to_list()
+    return [int(table.estimated_size()) // max(1, len(table))] * len(table)
 
 
 def _is_picture(kind: pl.DataType) -> bool:

@@ -2,19 +2,23 @@
 
 import hashlib
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
 
-from demlopment.data.contract import GREY, RAW, check_columns
+from demlopment.data.contract import GREY, RAW, UNREAD, check_columns
 from demlopment.errors import DataError
 
 UNSTATED = "not stated"  # a licence that nobody named
 BATCH = 2_500  # rows that are in memory at once, and again at each of a dozen steps; fewer cost more processor than they save
+BATCH_BYTES = 8_000_000  # of pictures that are in memory at once, likewise; one picture may have more
+LARGEST = 16_000_000  # bytes of a picture: what a grey one of images.MAX_PIXELS has unpacked
 LEFT_OVER = 4096  # bytes of a row that could not be read which quarantine keeps: the source still has the rest
+
+Row = TypeVar("Row")
 
 
 class Source(Protocol):
@@ -36,7 +40,10 @@ class Source(Protocol):
         ...
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """All rows in their order, at most `BATCH` at once, with the columns of contract.RAW; from the start each time.
+        """All rows in their order, with the columns of contract.RAW; from the start each time.
+
+        At once at most `BATCH` rows with at most `BATCH_BYTES` of pictures, or one row. Of a picture of more than `LARGEST`
+        bytes the row has the first `LEFT_OVER`, and the fault `too_large`.
 
         Raises DataError naming the file, and the place in it, where the source itself is broken; a bad row is none.
         """
@@ -61,7 +68,8 @@ class RawRows:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """As Source."""
-        return self.frame.iter_slices(BATCH)
+        sizes = self.frame["image"].bin.size().fill_null(0).to_list()
+        return (self.frame[rows[0] : rows[-1] + 1] for rows in batched(range(len(sizes)), sizes.__getitem__))
 
     @classmethod
     def of(
@@ -95,9 +103,10 @@ def raw_frame(
 ) -> pl.DataFrame:
     """The columns of contract.RAW for rows that stand in their source from position `first` on; one text is for all rows."""
     unknown = [None] * len(images)
+    images, kinds, faults = _limited(images, _each(kind, len(images)), unknown if faults is None else faults)
     columns = {
         "image": images,
-        "format": _each(kind, len(images)),
+        "format": kinds,
         "label": labels,
         "writer": unknown if writers is None else writers,
         "source": [source] * len(images),
@@ -105,9 +114,52 @@ def raw_frame(
         "origin": _each(origins, len(images)),
         "row": range(first, first + len(images)),
         "place": unknown if places is None else places,
-        "fault": unknown if faults is None else faults,
+        "fault": faults,
     }
     return pl.DataFrame(columns, schema=RAW)
+
+
+def batched(rows: Iterable[Row], size: Callable[[Row], int]) -> Iterator[list[Row]]:
+    """Rows in batches as `Source` has them; `size` tells the bytes of one row's picture."""
+    batch: list[Row] = []
+    total = 0
+    for row in rows:
+        length = size(row)
+        if batch and (len(batch) == BATCH or total + length > BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(row)
+        total += length
+    if batch:
+        yield batch
+
+
+def fitting(size: int) -> int:
+    """How many rows are a batch where each row's picture has so many bytes."""
+    return max(1, min(BATCH, BATCH_BYTES // max(1, size)))
+
+
+def too_large(size: int) -> str:
+    """What is wrong with a picture of more than `LARGEST` bytes.
+
+    >>> too_large(31_000_000)
+    'picture has 31.0 MB, and 16.0 MB is the limit'
+    """
+    return f"picture has {size / 1e6:.1f} MB, and {LARGEST / 1e6:.1f} MB is the limit"
+
+
+def _limited(
+    images: Sequence[bytes | None], kinds: Sequence[str], faults: Sequence[str | None]
+) -> tuple[Sequence[bytes | None], Sequence[str], Sequence[str | None]]:
+    """Pictures, formats and faults; of a picture that is too large, its start and that it is."""
+    sizes = [0 if image is None or fault else len(image) for image, fault in zip(images, faults, strict=True)]
+    if max(sizes, default=0) <= LARGEST:
+        return images, kinds, faults
+    return (
+        [image[:LEFT_OVER] if image and size > LARGEST else image for image, size in zip(images, sizes, strict=True)],
+        [UNREAD if size > LARGEST else kind for kind, size in zip(kinds, sizes, strict=True)],
+        [too_large(size) if size > LARGEST else fault for fault, size in zip(faults, sizes, strict=True)],
+    )
 
 
 def _each(value: str | Sequence[str], count: int) -> Sequence[str]:

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from demlopment import images
 from demlopment.data import pen
 from demlopment.data.contract import FILE, UNREAD
 from demlopment.data.sources.lines import PIECE, lines
-from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, digest, own_name, raw_frame, storable
+from demlopment.data.sources.port import LEFT_OVER, UNSTATED, batched, digest, own_name, raw_frame, storable
 from demlopment.data.sources.unpacked import AGAIN, Unpacked, unpacked
 from demlopment.errors import DataError
 
@@ -56,7 +55,7 @@ class Strokes:
         first = 0
         with unpacked(self.path) as file:
             records = _listed(file) if self.listed else _lined(file)
-            while batch := list(islice(map(_row, records), BATCH)):
+            for batch in batched(map(_row, records), lambda row: len(row[0])):
                 pictures, labels, writers, faults = zip(*batch, strict=True)
                 yield raw_frame(
                     pictures,

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from demlopment.data.sources import port
 from demlopment.data.sources.port import unreadable
 from demlopment.errors import DataError
 
-MAX_FILE = 32_000_000  # bytes: twice what a grey picture of images.MAX_PIXELS has unpacked
 PIECE = 1 << 20  # bytes read at once
-START = 64  # bytes that are kept of a file that is too large
 LITTER = {"__macosx", "thumbs.db", "desktop.ini"}  # what Windows and macOS leave beside pictures
 
 
@@ -37,23 +36,28 @@ class Tree(Protocol):
 class Content:
     """What a file holds."""
 
-    data: bytes  # all of it, or of a large one the first START bytes
+    data: bytes  # all of it, or of a large one the first LEFT_OVER bytes
     sha256: str  # of all of it
-    large: bool
+    size: int  # bytes of all of it
+
+    @property
+    def large(self) -> bool:
+        """Whether it is too large for a picture."""
+        return self.size > port.LARGEST
 
 
 def content(tree: Tree, name: str) -> Content:
-    """Read a file to its end, and never hold more than MAX_FILE bytes of it. Raises as Tree.open."""
+    """Read a file to its end, and never hold more than port.LARGEST bytes of it. Raises as Tree.open."""
     pieces: list[bytes] = []
     digest, size = hashlib.sha256(), 0
     with tree.open(name) as file:
         while piece := file.read(PIECE):
             digest.update(piece)
             size += len(piece)
-            if size <= MAX_FILE or not pieces:
+            if size <= port.LARGEST or not pieces:
                 pieces.append(piece)
-    large = size > MAX_FILE
-    return Content(pieces[0][:START] if large else b"".join(pieces), digest.hexdigest(), large)
+    data = pieces[0][: port.LEFT_OVER] if size > port.LARGEST else b"".join(pieces)
+    return Content(data, digest.hexdigest(), size)
 
 
 def ignored(name: str) -> bool:
