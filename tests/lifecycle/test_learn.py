@@ -102,7 +102,7 @@ def test_a_candidate_whose_fit_was_stopped_goes_on_where_it_stood(tmp_path: Path
 
 
 def test_a_better_one_is_challenger_and_answers_nobody_until_it_is_crowned(home: Home) -> None:
-    longer = Settings.model_construct(training=Training(epochs=8), gate=Gate())
+    longer = Settings.model_construct(training=Training(epochs=12), gate=Gate())
 
     verdict = learn(home, longer, ListNarrator())
 

@@ -124,13 +124,13 @@ def test_augmented_images_keep_their_shape_and_range_at_any_strength(seed: int, 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32))
-def test_images_augmented_by_default_keep_most_of_their_ink(seed: int) -> None:
+def test_images_augmented_by_default_keep_a_part_of_their_ink_even_if_their_strokes_become_thinner(seed: int) -> None:
     images = torch.zeros(4, 1, 28, 28)
     images[:, :, 8:20, 12:16] = 1.0
 
     moved = augment(images, seeded(seed))
 
-    assert (moved.sum((1, 2, 3)) > 0.6 * images.sum((1, 2, 3))).all()
+    assert (moved.sum((1, 2, 3)) > 0.2 * images.sum((1, 2, 3))).all()
 
 
 def test_a_shift_moves_the_centre_by_no_more_than_its_limit_and_uses_the_room(pictures: Tensor) -> None:

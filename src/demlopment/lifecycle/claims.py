@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from demlopment.lifecycle.story import Story
 
-LEAST_ACCURACY = 0.98  # on the held-out test part, for the full recipe on the packaged digits
+LEAST_ACCURACY = 0.98  # on the held-out test part, for what the demo makes of the recipe, on the packaged digits
 
 
 @dataclass(frozen=True)

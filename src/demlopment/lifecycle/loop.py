@@ -21,7 +21,7 @@ from demlopment.lifecycle.rollout import Rollout, endpoint
 from demlopment.lifecycle.story import Story
 from demlopment.lifecycle.workshop import MODEL, Candidate, Workshop
 from demlopment.records import DriftReport, Reading, TrafficPlan
-from demlopment.settings import Settings
+from demlopment.settings import Settings, Training
 
 OPENING_ROWS = 150  # what the story's first champion has seen: enough to be useful, too little to be good
 SHARE = 0.5  # of the users meet the challenger: equal arms decide soonest
@@ -106,6 +106,11 @@ def turn(
         )
 
 
+def shortened(recipe: Training) -> int:
+    """The epochs of the recipe, but no more than a demonstration has time for."""
+    return min(recipe.epochs, recipe.demo_epochs)
+
+
 def ingest(workshop: Workshop, lake: Lake, telling: Telling) -> Collected:
     with telling.step("Ingest and split") as step:
         collected = workshop.take(collect(lake, workshop.settings.data))
@@ -147,8 +152,9 @@ def refuse_a_worse_candidate(workshop: Workshop, first: Collected, champion: Can
 
 def find_a_challenger(workshop: Workshop, first: Collected, champion: Candidate, telling: Telling) -> Candidate:
     with telling.step("Fit a better candidate and accept it") as step:
-        purpose = "The full recipe on all training digits"
-        challenger = workshop.develop(purpose, first.split.train, first, step.progress)
+        purpose = "The recipe on all training digits"
+        epochs = shortened(workshop.settings.training)
+        challenger = workshop.develop(purpose, first.split.train, first, step.progress, epochs=epochs)
         verdict = workshop.judge(challenger, champion.scores)
         workshop.require(verdict)
         workshop.name(challenger.version, "challenger")
@@ -221,8 +227,9 @@ def ingest_what_came_back(
 
 def retrain(workshop: Workshop, second: Collected, champion: Candidate, telling: Telling) -> Candidate:
     with telling.step("Retrain and judge again") as step:
-        purpose = "The full recipe on the old digits and those that came back"
-        retrained = workshop.develop(purpose, second.split.train, second, step.progress)
+        purpose = "The recipe on the old digits and those that came back"
+        epochs = shortened(workshop.settings.training)
+        retrained = workshop.develop(purpose, second.split.train, second, step.progress, epochs=epochs)
         verdict = workshop.judge(retrained, evaluate_archive(champion.packed, second.split.test, second.classes))
         step.sentence = verdict.reason
     return retrained if verdict.decision == "promote" else champion

@@ -50,7 +50,7 @@ class World:
     users: int = 1000
     change_at: float = 0.5  # share of the requests after which every pen is another one
     before: Pen = Pen()
-    after: Pen = Pen(thickness=2, slant=20.0)
+    after: Pen = Pen(thickness=3, slant=20.0)
     labelled: float = 0.75  # share of the answers whose truth comes back
     delay: int = 200  # requests that pass, on average, before it does
     seed: int = 11

@@ -29,7 +29,7 @@ class Strength:
     shear: float = 0.2  # horizontal shift per unit of height, either way
     shift: float = 1.5  # pixels, either way, each axis by itself
     bend: float = 0.5  # pixels, the standard deviation of a smooth field; 1.0 already made digits that nobody writes
-    thickness: float = 0.0  # pixels at each edge of a stroke, more or less; at most 1
+    thickness: float = 1.0  # pixels at each edge of a stroke, more or less; at most 1
     contrast: float = 0.0  # natural logarithm of the power that each tone is raised to, either way
     blur: float = 0.0  # share of a pixel that is spread over its 3 x 3 neighbourhood
     noise: float = 0.0  # standard deviation of the paper's grain

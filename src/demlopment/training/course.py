@@ -13,7 +13,7 @@ from demlopment.records import Epoch
 from demlopment.training.augment import Strength
 from demlopment.training.network import initialised
 
-AVERAGE = 0.995  # weight of the past in the running average: about the last 200 steps, or four epochs of 3,000 rows
+WINDOW = 10  # the average is about that of the last tenth of all steps, however many there were
 
 
 class Course:
@@ -33,8 +33,7 @@ class Course:
 
     def follow(self, step: int) -> None:
         """Take the weights after `step` into the average."""
-        memory = min(AVERAGE, step / (10 + step))  # short early on, so that the first weights are forgotten
-        torch._foreach_lerp_(*self._followed, 1 - memory)
+        torch._foreach_lerp_(*self._followed, WINDOW / (WINDOW + step))
 
     @property
     def description(self) -> tuple[str, ...]:

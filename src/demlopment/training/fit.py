@@ -28,6 +28,9 @@ from demlopment.training.course import Course
 from demlopment.training.network import Network, as_tensor, outputs, threads
 
 WARM_UP = 0.15  # share of the steps in which the learning rate rises, while the normalisation finds its statistics
+LEAST_PACE = (
+    0.3  # of the learning rate, at the end: the weights still move, and their average reads better than where they stand
+)
 COOLEST, HOTTEST = 0.25, 10.0  # limits of the temperature: a validation part without an error would drive it to zero
 
 
@@ -103,10 +106,10 @@ def _epochs(course: Course, train: Examples, validation: Examples) -> Iterator[E
 
 
 def _pace(progress: float) -> float:
-    """The share of the learning rate at `progress` (0 to 1): a straight rise, then half a cosine down to nothing."""
+    """The share of the learning rate at `progress` (0 to 1): a straight rise, then half a cosine down to the least."""
     if progress < WARM_UP:
         return progress / WARM_UP
-    return (1 + cos(pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+    return LEAST_PACE + (1 - LEAST_PACE) * (1 + cos(pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 def _measured(network: Network, validation: Examples, train_loss: float, epoch: int) -> Epoch:
