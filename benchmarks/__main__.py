@@ -5,24 +5,28 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import command_line, data, endpoint, handlers, monitoring, soak
+from benchmarks import accuracy, command_line, data, endpoint, handlers, monitoring, soak
 
 parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks")
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, data (10 minutes), endpoint (8), handlers (6), or soak; all but the last if none",
+    help="command_line, monitoring, accuracy (20 minutes), data (10), endpoint (8), handlers (6), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
 parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="of the soak")
-parser.add_argument("--mnist", default=os.environ.get("DEMLOPMENT_MNIST"), help="IDX file of pictures for the benchmark data")
+parser.add_argument("--mnist", default=os.environ.get("DEMLOPMENT_MNIST"), help="IDX file of pictures for accuracy and data")
+parser.add_argument("--seeds", type=int, default=accuracy.SEEDS, help="of the benchmark accuracy")
+parser.add_argument("--peer-epochs", type=int, default=0, help="of PyTorch's example beside it: 14 are its own, half an hour")
 options = parser.parse_args()
+mnist = Path(options.mnist) if options.mnist else None
 
 BENCHMARKS: dict[str, Callable[[], Path]] = {
     "command_line": command_line.run,
     "monitoring": monitoring.run,
-    "data": lambda: data.run(Path(options.mnist) if options.mnist else None),
+    "accuracy": lambda: accuracy.run(mnist, options.seeds, options.peer_epochs),
+    "data": lambda: data.run(mnist),
     "endpoint": lambda: endpoint.run(options.rounds, options.seconds),
     "handlers": lambda: handlers.run(options.rounds, options.seconds),
     "soak": lambda: soak.run(options.minutes),
