@@ -3,10 +3,11 @@
 Knows a model only as it is served, never how it was made.
 """
 
+from demlopment.evaluation.behaviour import behaviour
 from demlopment.evaluation.comparison import non_inferiority
 from demlopment.evaluation.examination import examine
 from demlopment.evaluation.held_out import evaluate_archive
 from demlopment.evaluation.reader import Reader, reader
 from demlopment.evaluation.slices import slices
 
-__all__ = ["Reader", "evaluate_archive", "examine", "non_inferiority", "reader", "slices"]
+__all__ = ["Reader", "behaviour", "evaluate_archive", "examine", "non_inferiority", "reader", "slices"]
