@@ -65,7 +65,7 @@ def test_a_network_that_reads_well_keeps_every_bound(checks: tuple[Check, ...], 
 @pytest.mark.parametrize(
     ("broken", "least"),
     [
-        (of_inverted_pixels, {"functionality": 17, "direction": 3, "refusal": 3}),
+        (of_inverted_pixels, {"functionality": 17, "direction": 3}),
         (of_swapped_classes, {"functionality": 19}),  # which are as steady and as careful as they were
         (of_random_weights, {"functionality": 17, "invariance": 20, "direction": 5, "refusal": 2}),
         (of_one_answer, {"functionality": 18, "direction": 4, "refusal": 6}),

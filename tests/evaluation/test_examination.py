@@ -33,7 +33,7 @@ def test_a_model_that_reads_well_keeps_every_bound(fitted: Fitted, unseen: Examp
     checks = examine(packed(fitted), unseen, CLASSES, RULES, 0.9)
 
     assert missed(checks) == set()
-    assert {check.group for check in checks} == {"held-out", "calibration", "slices", "cost"}
+    assert {check.group for check in checks} == {"held-out", "behaviour", "calibration", "slices", "cost"}
     named = {check.name: check for check in checks}
     assert named["fields read without a human at 99.9%"].note.startswith("nothing is proved: it takes 2995 accepted rows")
     assert named["accuracy"].rows == len(unseen)
@@ -41,9 +41,13 @@ def test_a_model_that_reads_well_keeps_every_bound(fitted: Fitted, unseen: Examp
 
 
 Defect = Callable[[Fitted, Examples], tuple[Archive, Examples]]
+MOST = {"held-out", "slices", "calibration"}
 DEFECTS: dict[str, tuple[Defect, set[str]]] = {
-    "a stale list of classes": (lambda f, e: (packed(f, classes=CLASSES[::-1]), e), {"held-out", "slices", "calibration"}),
-    "inverted pixels": (lambda f, e: (packed(f), replace(e, images=255 - e.images)), {"held-out", "slices", "calibration"}),
+    "a stale list of classes": (
+        lambda f, e: (packed(f, classes=CLASSES[::-1]), e),
+        MOST | {"behaviour"},
+    ),
+    "inverted pixels": (lambda f, e: (packed(f), replace(e, images=255 - e.images)), MOST),
     "far too sure of itself": (lambda f, e: (packed(f, temperature=30.0), e), {"calibration"}),
     "blind for one class": (lambda f, e: (packed(f), replace(e, images=_blind(e))), {"slices"}),
 }

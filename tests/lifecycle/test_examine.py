@@ -25,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("examine") / "var")
     home.open()
     Lake(home.lake).add(packaged_digits())
-    lax = Evaluation(least_slice=0, most_calibration_error=1, most_milliseconds=10_000)
+    lax = Evaluation(behaviour="tell", least_slice=0, most_calibration_error=1, most_milliseconds=10_000)
     learn(home, rules(lax), ListNarrator())
     return home
 
@@ -35,7 +35,7 @@ def test_the_verdict_holds_every_check_with_its_numbers(home: Home) -> None:
 
     checks = entry.verdict.evidence["checks"]
     assert entry.verdict.decision == "promote"
-    assert {check["group"] for check in checks} == {"held-out", "calibration", "slices", "cost"}
+    assert {check["group"] for check in checks} == {"held-out", "behaviour", "calibration", "slices", "cost"}
     assert all(check["met"] and check["rows"] > 0 for check in checks)
 
 
@@ -44,7 +44,9 @@ def test_a_candidate_that_misses_a_bound_is_refused_and_served_by_nobody(tmp_pat
     home.open()
     Lake(home.lake).add(packaged_digits())
 
-    verdict = learn(home, rules(Evaluation(least_slice=0, most_calibration_error=1, most_kilobytes=1)), ListNarrator())
+    verdict = learn(
+        home, rules(Evaluation(behaviour="tell", least_slice=0, most_calibration_error=1, most_kilobytes=1)), ListNarrator()
+    )
 
     assert (verdict.decision, verdict.evidence["missed"]) == ("refuse", ["network"])
     assert "It misses the bound of network (" in verdict.reason

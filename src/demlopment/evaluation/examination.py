@@ -1,20 +1,24 @@
 """Everything that a model is tested for on rows that it never saw, as one list of checks. Composes this room."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from demlopment import settings
 from demlopment.archive import Archive
+from demlopment.evaluation.behaviour import behaviour
 from demlopment.evaluation.calibration import Prices, brier, money, selection
 from demlopment.evaluation.cost import cost_checks
 from demlopment.evaluation.held_out import evaluate_archive
+from demlopment.evaluation.reader import reader
 from demlopment.evaluation.slices import slice_checks, slices
 from demlopment.intervals import wilson
 from demlopment.records import Check, Examples, Interval, Scores
 from demlopment.scores import calibration_error
 
+SEED = 1  # of the pictures that are drawn: two models are shown the same
 DRAWS = 500  # of a bootstrap: the ends of an interval of 95 % are known to a tenth of its width
 SHOWN = 3  # confusions
 
@@ -27,8 +31,10 @@ def examine(
     `least` is the bound of its accuracy. Raises DataError without examples.
     """
     scores = evaluate_archive(archive, examples, classes)
+    cases = behaviour(reader(archive), examples, archive.card.classes, SEED)
     return (
         *held_out_checks(scores, classes, least),
+        *(cases if rules.behaviour == "judge" else (replace(case, bound=None) for case in cases)),
         *calibration_checks(scores, rules),
         *slice_checks(scores, slices(examples, classes), rules.least_slice),
         *cost_checks(archive, rules.most_milliseconds, rules.most_kilobytes, rules.most_multiply_adds),

@@ -132,9 +132,10 @@ def warned(collected: Collected) -> str:
 def open_with_a_weak_champion(workshop: Workshop, first: Collected, telling: Telling) -> Candidate:
     with telling.step("Fit an opening champion to few digits") as step:
         few = first.split.train.where(np.arange(min(OPENING_ROWS, len(first.split.train))))
-        opening = workshop.develop(
-            "The story's first champion, fitted to few digits", few, first, step.progress, epochs=OPENING_EPOCHS
-        )
+        # It is there to be beaten: it misses some of the named cases, and reads one class badly.
+        lenient = workshop.settings.evaluation.model_copy(update={"behaviour": "tell", "least_slice": 0.0})
+        purpose = "The story's first champion, fitted to few digits"
+        opening = workshop.develop(purpose, few, first, step.progress, epochs=OPENING_EPOCHS, rules=lenient)
         verdict = workshop.judge(opening, None)
         workshop.require(verdict)
         step.sentence = verdict.reason

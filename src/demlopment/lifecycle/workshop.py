@@ -23,7 +23,7 @@ from demlopment.lifecycle.provenance import commit, environment
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
-from demlopment.settings import Settings, Training
+from demlopment.settings import Evaluation, Settings, Training
 
 MODEL = "digits"
 
@@ -70,10 +70,12 @@ class Workshop:
         progress: Callable[[int, int], None],
         *,
         epochs: int | None = None,
+        rules: Evaluation | None = None,
     ) -> Candidate:
         """Fit a network to `train`, calibrate and score it on the other parts, and track the run.
 
-        The same fit that was killed goes on where it stood. `epochs` replaces the number in the recipe.
+        The same fit that was killed goes on where it stood. `epochs` and `rules` replace the
+        number in the recipe and what the candidate is held to.
         """
         recipe = self.settings.training
         if epochs is not None:
@@ -95,8 +97,8 @@ class Workshop:
         packed = self._pack(version, fitted, fit, collected, _lineage(collected.snapshot, recipe, len(train)))
         self._track(packed, fit, recipe.model_dump(mode="json"))
         self.fits.append(fit)
-        rules, least = self.settings.evaluation, self.settings.gate.minimum_accuracy
-        checks = evaluation.examine(packed, collected.split.test, collected.classes, rules, least)
+        held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
+        checks = evaluation.examine(packed, collected.split.test, collected.classes, held_to, least)
         found = evaluation.slices(collected.split.test, collected.classes)
         return Candidate(version, fitted, packed, fit, checks, found, archive.place(self.home.models, packed.card))
 
