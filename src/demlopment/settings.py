@@ -112,7 +112,7 @@ class Gate(Room):
     """When a candidate may replace the champion."""
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05  # chance to promote one that is no better
-    slice_margin: Share = 0.1  # by how much less it may be right in a slice; with 70 rows a smaller one cannot be proved
+    slice_margin: Share = 0.2  # by how much less it may be right in a slice; with 70 rows less than 0.15 cannot be proved
     minimum_accuracy: Share = 0.75  # for the first champion, with nothing to compare: the least its interval must reach
 
 

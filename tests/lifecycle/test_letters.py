@@ -12,7 +12,7 @@ from demlopment.data import Lake
 from demlopment.home import Home
 from demlopment.lifecycle.learn import learn
 from demlopment.lifecycle.rollout import endpoint
-from demlopment.settings import Data, Endpoint, Gate, Settings, Training
+from demlopment.settings import Data, Endpoint, Evaluation, Gate, Settings, Training
 from tests.data.sources.written import idx_bytes
 from tests.fakes import ListNarrator
 from tests.test_cli import run
@@ -46,7 +46,11 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_letters_are_ingested_shown_learnt_and_served(letters: Path, tmp_path: Path) -> None:
     home = Home(tmp_path / "var")
     settings = Settings.model_construct(
-        data=Data(classes=LETTERS), training=Training(epochs=8), gate=Gate(), endpoint=Endpoint(inference_port=0)
+        data=Data(classes=LETTERS),
+        training=Training(epochs=8),
+        evaluation=Evaluation(behaviour="tell"),  # whose bounds are those of digits
+        gate=Gate(),
+        endpoint=Endpoint(inference_port=0),
     )
     there = {"home": home.root, "DEMLOPMENT_DATA__CLASSES": LETTERS}
 
