@@ -119,7 +119,7 @@ class Gate(Room):
 class Evaluation(Room):
     """What a model is tested for. A bound is kept by a whole interval, so few rows or a bad model miss it alike."""
 
-    behaviour: Literal["judge", "tell"] = "judge"  # whether a candidate that misses a named case is refused, or it is only told
+    behaviour: Literal["judge", "tell"] = "judge"  # whether a missed case or corruption refuses, or is only told
     least_slice: Share = 0.5  # accuracy in each class, source and look that has 30 rows; the opening model of the demo has 0.7
     most_calibration_error: Share = 0.1  # of 0 to 1: what a model says beside how often it is right
     most_milliseconds: Annotated[float, Field(gt=0)] = 5.0  # for one picture, in the middle; ours takes a tenth

@@ -33,7 +33,7 @@ def test_a_model_that_reads_well_keeps_every_bound(fitted: Fitted, unseen: Examp
     checks = examine(packed(fitted), unseen, CLASSES, RULES, 0.9)
 
     assert missed(checks) == set()
-    assert {check.group for check in checks} == {"held-out", "behaviour", "calibration", "slices", "cost"}
+    assert {check.group for check in checks} == {"held-out", "behaviour", "robustness", "calibration", "slices", "cost"}
     named = {check.name: check for check in checks}
     assert named["fields read without a human at 99.9%"].note.startswith("nothing is proved: it takes 2995 accepted rows")
     assert named["accuracy"].rows == len(unseen)

@@ -35,7 +35,7 @@ def test_the_verdict_holds_every_check_with_its_numbers(home: Home) -> None:
 
     checks = entry.verdict.evidence["checks"]
     assert entry.verdict.decision == "promote"
-    assert {check["group"] for check in checks} == {"held-out", "behaviour", "calibration", "slices", "cost"}
+    assert {check["group"] for check in checks} == {"held-out", "behaviour", "robustness", "calibration", "slices", "cost"}
     assert all(check["met"] and check["rows"] > 0 for check in checks)
 
 

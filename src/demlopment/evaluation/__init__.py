@@ -8,6 +8,7 @@ from demlopment.evaluation.comparison import non_inferiority
 from demlopment.evaluation.examination import examine
 from demlopment.evaluation.held_out import evaluate_archive
 from demlopment.evaluation.reader import Reader, reader
+from demlopment.evaluation.robustness import robustness
 from demlopment.evaluation.slices import slices
 
-__all__ = ["Reader", "behaviour", "evaluate_archive", "examine", "non_inferiority", "reader", "slices"]
+__all__ = ["Reader", "behaviour", "evaluate_archive", "examine", "non_inferiority", "reader", "robustness", "slices"]

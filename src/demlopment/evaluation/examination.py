@@ -11,8 +11,8 @@ from demlopment.archive import Archive
 from demlopment.evaluation.behaviour import behaviour
 from demlopment.evaluation.calibration import Prices, brier, money, selection
 from demlopment.evaluation.cost import cost_checks
-from demlopment.evaluation.held_out import evaluate_archive
-from demlopment.evaluation.reader import reader
+from demlopment.evaluation.held_out import columns, evaluate_archive, ordered
+from demlopment.evaluation.robustness import robustness
 from demlopment.evaluation.slices import slice_checks, slices
 from demlopment.intervals import wilson
 from demlopment.records import Check, Examples, Interval, Scores
@@ -31,7 +31,8 @@ def examine(
     `least` is the bound of its accuracy. Raises DataError without examples.
     """
     scores = evaluate_archive(archive, examples, classes)
-    cases = behaviour(reader(archive), examples, archive.card.classes, SEED)
+    read = ordered(archive, classes)
+    cases = (*behaviour(read, examples, columns(archive, classes), SEED), *robustness(read, examples, SEED))
     return (
         *held_out_checks(scores, classes, least),
         *(cases if rules.behaviour == "judge" else (replace(case, bound=None) for case in cases)),
