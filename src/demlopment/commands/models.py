@@ -88,10 +88,16 @@ def reproduce(
     Equal bytes on the same machine and releases, else answers within a tolerance. Leaves with 1 if they are farther apart.
     Example: demlopment models reproduce 4.0
     """
+    from rich.console import Console
+
+    from demlopment.commands.progress import Progress
     from demlopment.lifecycle.reproduce import TOLERANCE, reproduced
 
     settings = settings_of(context)
-    found = reproduced(home_of(settings), settings, version)
+    with Progress(Console(stderr=True), "epochs") as progress:
+        found = reproduced(
+            home_of(settings), settings, version, lambda done, total: progress.heard(f"Version {version}", done, total)
+        )
     if found.identical:
         say(f"Version {version} is reproduced bit for bit: {found.digest}.")
     else:

@@ -12,15 +12,14 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from demlopment.terminal import bars
 
 SILENT_SECONDS = 10.0  # between two lines in a file or a pipe: a log of an hour has 360 of them, and one of a minute 6
-SIZES = {"rows": 1, "MB": 1_000_000}
+Unit = Literal["rows", "MB", "epochs"]
+SIZES = {"rows": 1, "MB": 1_000_000, "epochs": 1}
 
 
 class Progress:
     """One thing after the other, each under its title. Lines go where the console does."""
 
-    def __init__(
-        self, console: Console, unit: Literal["rows", "MB"] = "rows", clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, console: Console, unit: Unit = "rows", clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._unit, self._clock = console, unit, clock
         self._bars = bars(console, SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24))
         self._task = self._bars.add_task("", visible=False)
@@ -54,7 +53,7 @@ class Progress:
             self._console.print(escape(words), highlight=False, soft_wrap=True)
 
 
-def described(done: int, total: int | None, rate: float, unit: Literal["rows", "MB"] = "rows") -> str:
+def described(done: int, total: int | None, rate: float, unit: Unit = "rows") -> str:
     """How far it has come in words; `done`, `total` and `rate` (a second, 0 for not known yet) in rows or bytes.
 
     >>> described(15_000, 60_000, 3_000), described(15_000, None, 3_000)

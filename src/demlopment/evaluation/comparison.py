@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from demlopment.errors import DataError
-from demlopment.evaluation.slices import ENOUGH, Mask
+from demlopment.evaluation.slices import ENOUGH, TOO_FEW, Mask, together
 from demlopment.intervals import paired_difference
 from demlopment.records import Check, Scores
 
@@ -13,16 +13,15 @@ from demlopment.records import Check, Scores
 def non_inferiority(candidate: Scores, champion: Scores, found: Mapping[str, Mask], margin: float) -> tuple[Check, ...]:
     """In each slice the accuracy of the candidate minus the champion's, which may be at most `margin` below nothing.
 
-    The whole interval has to be above, so that it is proved and not only not refuted; each has the confidence that all of
-    them together hold with 95 % (Bonferroni). A slice of fewer than `ENOUGH` rows proves nothing and is only told.
+    The whole interval has to be above, so that it is proved and not only not refuted, with the confidence of
+    `slices.together`. A slice of fewer than `ENOUGH` rows proves nothing and is only told.
     Raises DataError unless both were scored on the same rows.
     """
     if not np.array_equal(candidate.keys, champion.keys):
         raise DataError(
             f"{candidate.model} and {champion.model} were scored on other rows.", "Score both on the same test part."
         )
-    judged = sum(int(mask.sum()) >= ENOUGH for mask in found.values())
-    confidence = 1 - 0.05 / max(1, judged)
+    confidence = together(found)
     made = []
     for name, mask in found.items():
         ours, theirs, rows = candidate.correct[mask], champion.correct[mask], int(mask.sum())
@@ -37,7 +36,7 @@ def non_inferiority(candidate: Scores, champion: Scores, found: Mapping[str, Mas
                 -margin if enough else None,
                 least=True,
                 rows=rows,
-                note=f"{better} better, {worse} worse" + ("" if enough else f"; told only: fewer than {ENOUGH} rows"),
+                note=f"{better} better, {worse} worse" + ("" if enough else f"; {TOO_FEW}"),
             )
         )
     return tuple(made)

@@ -10,6 +10,7 @@ from demlopment.intervals import wilson
 from demlopment.records import Check, Examples, Scores
 
 ENOUGH = 30  # rows: of fewer the interval of a share is wider than any bound
+TOO_FEW = f"told only: fewer than {ENOUGH} rows"
 THIRDS = ("low", "middle", "high")
 
 Mask = npt.NDArray[np.bool_]
@@ -36,19 +37,25 @@ def slices(examples: Examples, classes: Sequence[str]) -> dict[str, Mask]:
 def slice_checks(scores: Scores, found: Mapping[str, Mask], bound: float | None = None) -> tuple[Check, ...]:
     """The accuracy in each slice, the worst first; only those with `ENOUGH` rows are held to the bound.
 
-    A slice is judged by its own interval, and the more slices the likelier one is bad by chance: so each interval has the
-    confidence that all of them together hold with 95 % (C. Bonferroni, 1936).
+    Each interval has the confidence of `together`.
     """
-    judged = sum(int(mask.sum()) >= ENOUGH for mask in found.values())
-    confidence = 1 - 0.05 / max(1, judged)
+    confidence = together(found)
     made = []
     for name, mask in found.items():
         rows, right = int(mask.sum()), int(scores.correct[mask].sum())
         enough = rows >= ENOUGH
-        note = "" if enough else f"told only: fewer than {ENOUGH} rows"
         interval = wilson(right, rows, confidence)
-        made.append(Check("slices", name, right / rows, interval, bound if enough else None, True, rows, note=note))  # noqa: FBT003
+        note = "" if enough else TOO_FEW
+        made.append(Check("slices", name, right / rows, interval, bound if enough else None, least=True, rows=rows, note=note))
     return tuple(sorted(made, key=lambda check: (check.rows < ENOUGH, check.value, check.name)))
+
+
+def together(found: Mapping[str, Mask]) -> float:
+    """The confidence of each interval, so that those of all slices with `ENOUGH` rows hold together with 95 %.
+
+    The more slices, the likelier one is bad by chance (C. Bonferroni, 1936).
+    """
+    return 1 - 0.05 / max(1, sum(int(mask.sum()) >= ENOUGH for mask in found.values()))
 
 
 def thickness(images: Grey) -> Numbers:
