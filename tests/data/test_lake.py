@@ -11,9 +11,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from demlopment import images
+from demlopment.data.contract import FILE, GREY
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
 from demlopment.data.sources import RawRows, returned, spoiled
+from demlopment.data.sources.port import raw_frame
 from demlopment.data.splits import split
 from demlopment.errors import DataError
 from tests.fakes import MemoryStore, without_runs
@@ -53,6 +56,27 @@ def test_adding_again_changes_neither_table(few: RawRows) -> None:
     assert (again.rows, again.added, again.known, again.rejected) == (106, 0, 100, 6)
     assert again.quarantined == first.quarantined
     assert {name: len(versions) for name, versions in store.tables.items()} == {n: len(v) for n, v in before.items()}
+
+
+def test_a_bad_label_hides_nothing_that_is_wrong_with_the_picture() -> None:
+    lake = Lake("memory", MemoryStore)
+    paper = images.encode_png(np.full((40, 30), 255, np.uint8))
+    pen = np.full((40, 30), 255, np.uint8)
+    pen[10:30, 12:16] = 0
+    pictures = [b"no picture", b"", paper, images.encode_png(pen), bytes(784), None]
+    kinds = [FILE, FILE, FILE, FILE, GREY, FILE]
+    frame = raw_frame(pictures, ["x"] * 6, source="mine", licence="mine", origins="f" * 64, kind=kinds)
+
+    lake.add(RawRows("mine", "f" * 64, frame))
+
+    assert [row.reasons for row in lake.quarantine()] == [
+        ("label outside 0 to 9", "image cannot be decoded"),
+        ("label outside 0 to 9", "image is empty"),
+        ("label outside 0 to 9", "image is blank"),
+        ("label outside 0 to 9",),
+        ("image is blank", "label outside 0 to 9"),
+        ("image missing", "label outside 0 to 9"),
+    ]
 
 
 def test_a_bad_row_is_kept_with_its_bytes_and_reasons(lake: Lake, few: RawRows) -> None:

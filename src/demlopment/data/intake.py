@@ -63,7 +63,7 @@ class Intake:
         good, bad = contract.screen(batch, self._classes)
         curated, read, unread = transform.curate(good)
         settled, conflicts = self._settle(curated, read)
-        rejected = pl.concat([bad, unread.select(bad.columns), conflicts.select(bad.columns)])
+        rejected = pl.concat([transform.explained(bad), unread.select(bad.columns), conflicts.select(bad.columns)])
         if not rejected.is_empty():
             self._reject(rejected)
         self._reasons.update(reason for joined in rejected["reasons"] for reason in joined.split(contract.SEPARATOR))

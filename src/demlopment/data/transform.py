@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from demlopment import images
-from demlopment.data.contract import BLANK, GREY, PIXELS
+from demlopment.data.contract import BLANK, FILE, GREY, PIXELS, SEPARATOR
 from demlopment.records import Examples
 
 CURATED = ("key", "original", "image", "label", "writer", "source", "licence", "origin", "row", "preparation")
@@ -42,6 +42,19 @@ def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame
         preparation=pl.lit(images.VERSION, pl.Int64),
     )
     return curated.select(CURATED), read, unread
+
+
+def explained(bad: pl.DataFrame) -> pl.DataFrame:
+    """Rows that break the contract, with what is wrong with their pictures among their `reasons` too."""
+    whole = (pl.col("format") == GREY) & (pl.col("image").bin.size() == PIXELS)
+    looked = bad.select(((pl.col("format") == FILE) & pl.col("image").is_not_null() | whole).fill_null(value=False)).to_series()
+    some = bad.filter(looked)
+    made = pl.Series([each if isinstance(each, str) else None for each in prepared(some["image"].to_list(), some["format"])])
+    found = pl.DataFrame({"place": looked.arg_true(), "found": made.cast(pl.String)})
+    rows = bad.with_row_index("at").join(found, left_on="at", right_on="place", how="left", maintain_order="left")
+    new = pl.col("found").is_not_null() & ~pl.col("reasons").str.split(SEPARATOR).list.contains(pl.col("found"))
+    joined = pl.when(new).then(pl.concat_str("reasons", "found", separator=SEPARATOR)).otherwise("reasons")
+    return rows.with_columns(reasons=joined).select(bad.columns)
 
 
 def examples(frame: pl.DataFrame, classes: Sequence[str], places: pl.Series) -> Examples:
