@@ -67,10 +67,11 @@ class Home:
     def report(self) -> Path:
         return self.root / "report"
 
-    def open(self) -> None:
+    def open(self, *, growing: bool = True) -> None:
         """Create the root, see that it can be written and has room, and remove what an interrupted write left.
 
-        Raises HomeError naming the folder and what is wrong with it.
+        Where nothing grows, as for who looks or removes, no room is needed. Raises HomeError naming the folder and what is
+        wrong with it.
         """
         try:
             with explained(self.root):
@@ -82,7 +83,7 @@ class Home:
                 f"{self.root} cannot be a home: {error.strerror}.", "Set DEMLOPMENT_HOME to a folder that can be created."
             ) from error
         free_mb = shutil.disk_usage(self.root).free // 1_000_000
-        if free_mb < NEEDED_MB:
+        if growing and free_mb < NEEDED_MB:
             raise HomeError(
                 f"The disk that holds {self.root} has {free_mb} MB left, and a run needs {NEEDED_MB}.",
                 "Free some space, or set DEMLOPMENT_HOME to another disk.",

@@ -37,7 +37,7 @@ def lineage(
     from demlopment.lifecycle.lineage import ancestry, descent
 
     settings = settings_of(context)
-    home = home_of(settings)
+    home = home_of(settings, growing=False)
     lake = Lake.of(home, settings.data)
     if request_id is not None:
         found = ancestry(home, lake, _tracker(home, settings), request_id)

@@ -89,7 +89,7 @@ def history(context: typer.Context) -> None:
     """
     from demlopment.lifecycle.history import History
 
-    for entry in History(home_of(settings_of(context)).history).entries():
+    for entry in History(home_of(settings_of(context), growing=False).history).entries():
         when = datetime.fromtimestamp(entry.at).astimezone().isoformat(timespec="seconds")
         verdict = entry.verdict
         say(f"{entry.number:4}  {when}  {verdict.kind}: {verdict.decision} {verdict.subject}. {verdict.reason}")

@@ -38,7 +38,7 @@ def stored(context: typer.Context) -> None:
 
     Example: demlopment models list
     """
-    for path in sorted(home_of(settings_of(context)).models.glob("*.mar")):
+    for path in sorted(home_of(settings_of(context), growing=False).models.glob("*.mar")):
         try:
             say(_described(path))
         except DemlopmentError as error:

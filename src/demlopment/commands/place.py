@@ -17,17 +17,17 @@ def settings_of(context: typer.Context) -> "Settings":
     return settings.load(**context.obj)
 
 
-def home_of(settings: "Settings") -> "Home":
-    """The home, created if need be and seen to be writable."""
+def home_of(settings: "Settings", *, growing: bool = True) -> "Home":
+    """The home, created if need be and seen to be writable; a command that only looks or removes needs no room on its disk."""
     from demlopment.home import Home
 
     home = Home(settings.home, settings.data.lake)
-    home.open()
+    home.open(growing=growing)
     return home
 
 
 def lake_of(settings: "Settings") -> "Lake":
-    """The lake of that home."""
+    """The lake of that home, to be looked at."""
     from demlopment.data import Lake
 
-    return Lake.of(home_of(settings), settings.data)
+    return Lake.of(home_of(settings, growing=False), settings.data)

@@ -40,7 +40,7 @@ def quarantine(
     from demlopment.data import Lake
 
     settings = settings_of(context)
-    home = home_of(settings)
+    home = home_of(settings, growing=replay)
     lake = Lake.of(home, settings.data)
     if replay:
         _replay(home, lake, fixes)

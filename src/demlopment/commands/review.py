@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from demlopment.commands.place import home_of, lake_of, settings_of
+from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.saying import say
 
 Limit = Annotated[int, typer.Option(min=0, help="How many to show.")]
@@ -25,12 +25,13 @@ def doubts(
     """
     from rich.console import Console
 
+    from demlopment.data import Lake
     from demlopment.lifecycle.doubts import doubted
     from demlopment.lifecycle.narrator import Telling
     from demlopment.terminal import Terminal
 
     settings = settings_of(context)
-    lake = lake_of(settings)
+    lake = Lake.of(home_of(settings), settings.data)
     snapshot = lake.named(name or next(reversed(lake.snapshots()), ""))
     with Terminal(Console()) as terminal, Telling(terminal, time.time).step("Ask networks that did not learn from it") as step:
         found = doubted(lake, snapshot, settings.training, step.progress)
@@ -57,7 +58,7 @@ def review(
     from demlopment.data import Lake, queue
 
     settings = settings_of(context)
-    home = home_of(settings)
+    home = home_of(settings, growing=source is not None)
     lake = Lake.of(home, settings.data)
     if source is not None:
         from demlopment.data.verdicts import take

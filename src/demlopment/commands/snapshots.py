@@ -89,7 +89,7 @@ def gc(
     """
     from demlopment.data.garbage import sweep
 
-    home = home_of(settings_of(context))
+    home = home_of(settings_of(context), growing=False)
     with home.locked("turn"):
         found = sweep(home.lake, copies=home.root, dry_run=dry_run)
     for table, files in found.items():
@@ -119,7 +119,7 @@ def forget(
     if not yes:
         typer.confirm(f"Forget every row with the {column} {value!r}? There is no way back.", abort=True)
     settings = settings_of(context)
-    home = home_of(settings)
+    home = home_of(settings, growing=False)
     done = forget(home, Lake.of(home, settings.data), column, value)
     say(f"{done.examples} examples, {done.quarantined} rows in quarantine and {done.predictions} predictions were removed.")
     if done.waiting:
