@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 from deltalake import DeltaTable
 
@@ -76,6 +77,21 @@ def test_older_versions_go_unless_they_are_pinned(few: RawRows, tmp_path: Path, 
     assert len(lake.load(pinned)) == 100
     assert sorted(set(DeltaStore(root).read("examples")["label"])) == list("23456789")
     assert lake.add(few).added == 20
+
+
+def test_what_is_gone_is_not_deleted_again_and_makes_no_version(few: RawRows, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.add(few)
+    lake.forget("key", lake.now(pl.col("row") == 0, ("key",))["key"][0])
+
+    first, looked, second = sweep(tmp_path / "lake"), sweep(tmp_path / "lake", dry_run=True), sweep(tmp_path / "lake")
+
+    assert len(first["examples"]) == 1
+    assert "examples" not in looked
+    assert "examples" not in second
+    version = DeltaTable(tmp_path / "lake" / "examples").version()
+    sweep(tmp_path / "lake")
+    assert DeltaTable(tmp_path / "lake" / "examples").version() == version
 
 
 def test_the_command_names_the_files_first(few: RawRows, tmp_path: Path) -> None:

@@ -482,7 +482,7 @@ def test_a_folder_with_any_usual_name_is_read_back(tmp_path: Path, name: str) ->
     assert (tmp_path / name / "t" / "_delta_log").is_dir()
 
 
-@pytest.mark.parametrize("name", ["a%41", "f[a]"])
+@pytest.mark.parametrize("name", ["a%41", "f[a]", "a\\b", "a\nb"])
 def test_a_folder_that_delta_cannot_name_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="which Delta tables cannot have"):
         DeltaStore(tmp_path / name)

@@ -31,7 +31,8 @@ CONFIGURATION = {
     # Otherwise its log keeps the least and the greatest value of every column, of rows that were forgotten too.
     "delta.dataSkippingNumIndexedCols": "0",
 }
-UNFIT = "%[]"  # delta-rs decodes the first as an escape, even into another folder, and panics at the others
+# delta-rs decodes the first as an escape, even into another folder, panics at two, and takes the last for a slash.
+UNFIT = "%[]\\"
 FILE_BYTES = 8_000_000  # of one file of a table: what is being written is in memory, and 2 million pictures are 160 files
 MOST_VALUES = 5_000  # of one condition: DataFusion takes it apart by recursion, and 40,000 end the process without a word
 EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
@@ -68,10 +69,10 @@ class DeltaStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = str(root).rstrip("/")
-        unfit = sorted(set(self.root) & set(UNFIT))
+        unfit = sorted(each for each in set(self.root) if each in UNFIT or not each.isprintable())
         if unfit and not bucket.is_remote(self.root):
             raise DataError(
-                f"The path {self.root} has the character {unfit[0]}, which Delta tables cannot have in theirs.",
+                f"The path {self.root} has the character {unfit[0]!r}, which Delta tables cannot have in theirs.",
                 "Set DEMLOPMENT_HOME to a path without it.",
             )
 
@@ -176,7 +177,9 @@ class DeltaStore:
     def _vacuum(self, address: str, keep: Collection[int], hours: int, *, everything: bool, dry_run: bool) -> list[str]:
         delta = _opened(address)
         rules: dict[str, Any] = {"full": everything, "enforce_retention_duration": False, "keep_versions": sorted(keep)}
-        found = delta.vacuum(hours, dry_run=True, **rules)
+        # The log names for ever what was once removed, also what is long gone.
+        named = delta.vacuum(hours, dry_run=True, **rules)
+        found = [name for name in named if bucket.is_remote(address) or Path(address, name).exists()]
         # Deleting nothing would still make two versions.
         return found if dry_run or not found else delta.vacuum(hours, dry_run=False, **rules)
 
