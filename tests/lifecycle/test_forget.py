@@ -80,7 +80,7 @@ def test_after_forgetting_and_collecting_no_file_holds_the_picture(home: Home) -
     sweep(home.lake)
 
     assert {name.split("/")[1] for name in before} == {"examples", "quarantine", "predictions", "journal"}
-    assert (done.examples, done.quarantined, done.predictions, done.waiting) == (1, 1, 3, 0)
+    assert (done.examples, done.quarantined, done.predictions, done.waiting) == (1, 1, 2, 0)
     assert [holders(home.root, picture) for picture in pictures] == [[], []]
     left = everything(home, Answers(home.lake))
     assert [each.request_id for each in left.predictions] == ["other-lake", "other-journal"]

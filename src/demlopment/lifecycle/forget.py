@@ -59,7 +59,10 @@ def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], v
 
 def _forget_answers(home: Home, table: Literal["predictions", "feedback"], asked: Collection[str]) -> tuple[int, int]:
     """How many rows went, and how many files of the journal had to be left."""
+    answers, paths = Answers(home.lake), segments.every(journal(home))
+    held = answers.held(path.stem for path in paths)  # what is in both is one row
     # The lake first: a segment that is still a file is not looked for there again.
-    in_the_lake = Answers(home.lake).forget(table, asked)
-    removed = [recorded.forget(path, table, asked) for path in segments.every(journal(home))]
-    return in_the_lake + sum(filter(None, removed)), removed.count(None)
+    in_the_lake = answers.forget(table, asked)
+    removed = [(path, recorded.forget(path, table, asked)) for path in paths]
+    written = sum(count for path, count in removed if count and path.stem not in held)
+    return in_the_lake + written, sum(count is None for _, count in removed)
