@@ -113,6 +113,20 @@ def test_a_record_that_cannot_be_drawn_goes_to_quarantine_with_every_reason(
         assert json.dumps(good | change).encode().startswith(bad["image"][0])
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_number_of_thousands_of_digits_spoils_its_record_alone(tmp_path: Path, listed: bool) -> None:  # noqa: FBT001  pytest passes by name
+    good = {"label": "7", "strokes": HOOK}
+    path = written(
+        tmp_path / "pen", [good, {**good, "label": "LONG"}, {**good, "strokes": [[[0, "LONG"]]]}, good], listed=listed
+    )
+    path.write_text(path.read_text().replace('"LONG"', "9" * 5_000))
+
+    (batch,) = strokes(path).batches()
+
+    assert batch["label"].to_list() == ["7", None, "7", "7"]
+    assert batch["fault"].to_list() == [None, "label is neither text nor a whole number", "a coordinate is beyond 1e+09", None]
+
+
 @pytest.mark.parametrize("line", ["{", "[" * 100_000, "7", '"x"', "nonsense", '{"label": "7"', "\x00", "1" * 5000])
 def test_a_line_that_is_no_record_is_a_bad_row_as_it_stood(tmp_path: Path, line: str) -> None:
     good = json.dumps({"label": "7", "strokes": HOOK})

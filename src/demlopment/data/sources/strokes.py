@@ -7,6 +7,7 @@ well; or, as in Google's Quick, Draw!, a `word` and a `drawing` whose strokes ar
 import codecs
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ NO_JSON, TOO_DEEP, TOO_LONG = (
     f"the record is longer than {LONGEST} bytes",
 )
 COORDINATES = (2, 3)  # x and y, perhaps a time
+MOST_DIGITS = 300  # of a whole number; Python refuses to read 4,301, and a float holds 308
 
 
 class StrokeError(ValueError):
@@ -186,7 +188,7 @@ def _lined(file: Unpacked) -> Iterator[Record]:
             yield broken[1], StrokeError(TOO_LONG if len(broken[1]) > LONGEST else NO_JSON)
         broken = None
         try:
-            said = json.loads(line)
+            said = json.loads(line, parse_int=_whole)
         except RecursionError:
             yield line, StrokeError(TOO_DEEP)
         except ValueError:
@@ -199,7 +201,7 @@ def _lined(file: Unpacked) -> Iterator[Record]:
 
 def _listed(file: Unpacked) -> Iterator[Record]:
     """The records of one list, which is never in memory as a whole."""
-    decode, scan = codecs.getincrementaldecoder("utf-8")("replace").decode, json.JSONDecoder().raw_decode
+    decode, scan = codecs.getincrementaldecoder("utf-8")("replace").decode, json.JSONDecoder(parse_int=_whole).raw_decode
     text = decode(file.upto(PIECE)).lstrip("\ufeff \t\r\n").removeprefix("[")
     number, ended = 1, False
     while True:
@@ -220,6 +222,11 @@ def _listed(file: Unpacked) -> Iterator[Record]:
         text, number = text[end:], number + 1
     if text[1:].strip() or file.upto(1).strip():
         raise DataError(f"{file.path} goes on after the end of its list, record {number - 1}.", FORMAT)
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number; of one that is too long to be of use only that it is too large."""
+    return int(digits) if len(digits) <= MOST_DIGITS else sys.float_info.max
 
 
 def _broken(file: Unpacked, number: int, *, ended: bool) -> DataError:
