@@ -17,6 +17,7 @@ from demlopment.data.contract import KEPT
 from demlopment.data.corrections import Corrections, corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
+from demlopment.data.queue import waiting
 from demlopment.data.sources import RawRows, returned, spoiled
 from demlopment.data.sources.port import raw_frame
 from demlopment.errors import DataError
@@ -106,6 +107,30 @@ def test_rows_that_stay_bad_have_the_reasons_that_they_have_now(store: DeltaStor
     }
     reasons = [reason for row in lake.quarantine() for reason in row.reasons]
     assert {reason: reasons.count(reason) for reason in reasons} == done.quarantined
+
+
+def test_a_corrected_row_that_stays_bad_has_the_label_that_was_said_and_its_source_brings_it_back_once(
+    store: DeltaStore | MemoryStore, few: RawRows
+) -> None:
+    lake = lake_on(store)
+    first = few.frame.head(1)
+    lake.add(RawRows("mine", "a", first.with_columns(label=pl.lit("0"))))
+    bad = RawRows("other", "b", first.with_columns(label=pl.lit("11"), source=pl.lit("other"), origin=pl.lit("b")))
+    lake.add(bad)
+    name = name_of(lake, "label outside 0 to 9")
+
+    lake.replay(said({name: "1"}))
+
+    (row,) = lake.quarantine()
+    assert (row.label, row.reasons) == ("1", ("the same pixels are already labelled 0",))
+    assert [(item.label, item.suggestion) for item in waiting(lake)] == [("0", "1")]
+    assert lake.add(bad).rejected == 1
+    assert len(lake.quarantine()) == 1
+    done = lake.replay(said({name: "0"}))
+    assert (done.known + done.added, done.rejected) == (1, 0)
+    assert lake.quarantine() == ()
+    recorded = store.read("corrections", columns=("name", "label", "former"))
+    assert recorded.rows() == [(name, "0", "11")]
 
 
 def test_a_picture_that_contradicted_another_keeps_its_own_bytes_and_gets_the_key_it_would_have_had(

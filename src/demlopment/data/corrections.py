@@ -1,7 +1,7 @@
 """What people say of bad rows: their true labels, read from a CSV file, and the table of those that were put right by it.
 
 The table tells a row that was corrected from one that was never there, so that a replay that was killed, or a source that
-is ingested again, finds nothing new in it.
+is ingested again, finds nothing new in it. What its source called a row stays there as `former`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ def corrections(path: Path) -> Corrections:
 
 
 class Corrected:
-    """The table `corrections` of one store: rows that a file named and that have left quarantine."""
+    """The table `corrections` of one store: rows of quarantine that a file named, most of which have left it."""
 
     def __init__(self, store: TableStore) -> None:
         self._store = store
@@ -60,9 +60,13 @@ class Corrected:
         return dict(found.iter_rows())
 
     def record(self, rows: pl.DataFrame) -> None:
-        """Keep what was said of rows, with the columns of `RECORDED`. Recording it again adds nothing."""
-        if not rows.is_empty():
-            self._store.insert(CORRECTIONS, rows.select(RECORDED), by=("name",), note={})
+        """Keep what was said of rows, with the columns of `RECORDED`; of the labels of one row the last. Again adds nothing."""
+        if rows.is_empty():
+            return
+        known = self.among(rows["name"].to_list())
+        self._store.insert(CORRECTIONS, rows.select(RECORDED), by=("name",), note={})
+        other = [known.get(name, label) != label for name, label in rows.select("name", "label").iter_rows()]
+        self._store.amend(CORRECTIONS, rows.filter(other).select("name", "label", "file"), by="name", note={})
 
     def forget(self, rows: pl.DataFrame) -> None:
         """Drop what was said of the rows that stood there: source, origin, row."""

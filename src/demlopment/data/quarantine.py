@@ -62,9 +62,9 @@ class Quarantine:
         """Every bad row, a batch at a time."""
         return self._store.slices(QUARANTINE, BATCH)
 
-    def amend(self, reasons: pl.DataFrame) -> None:
-        """Give bad rows other `reasons`, told by their `name`."""
-        for some in reasons.iter_slices(BATCH):
+    def amend(self, rows: pl.DataFrame) -> None:
+        """Give bad rows another `label` and other `reasons`, told by their `name`."""
+        for some in rows.iter_slices(BATCH):
             self._store.amend(QUARANTINE, some, by="name", note={})
 
     def release(self, names: pl.Series) -> int:

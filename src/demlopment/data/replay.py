@@ -14,19 +14,19 @@ from demlopment.errors import DataError
 
 SHOWN = 3  # names that an error lists
 NONE_BAD = pl.DataFrame(schema={"again": pl.String, "now": pl.String})
-NONE_LEFT = pl.DataFrame(schema=dict.fromkeys(RECORDED, pl.String))
+NONE_HELD = pl.DataFrame(schema=dict.fromkeys(("name", "label", "reasons"), pl.String))
+NONE_SAID = pl.DataFrame(schema={**dict.fromkeys(RECORDED, pl.String), "row": pl.Int64})
 
 
 class Replay:
     """A source for one intake; `leave` when what it found good has been added.
 
-    The names of the rows that leave, and the reasons that have changed, are held in memory: 100 bytes a row.
+    The names of the rows that leave, and what has changed of the others, are held in memory: 100 bytes a row.
     """
 
     def __init__(self, quarantine: Quarantine, corrections: Corrections) -> None:
         self._quarantine, self._corrections = quarantine, corrections
-        self._leaving: list[pl.DataFrame] = []
-        self._amended: list[pl.DataFrame] = []
+        self._forget_judged()
         self._bad = NONE_BAD  # of the batch that is with the intake, with their reasons now
         self._refuse_unknown()
 
@@ -52,7 +52,7 @@ class Replay:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """As Source. Whoever asks for the next batch has judged the one before."""
-        self._leaving, self._amended = [], []
+        self._forget_judged()
         for held in self._quarantine.slices():
             # What its source could not read is read anew with the source, and a review is no picture at all.
             rows = self._corrected(held.filter(pl.col("format").is_in([GREY, FILE])))
@@ -65,12 +65,13 @@ class Replay:
         self._bad = named(bad).select(again="name", now="reasons").unique("again")
 
     def leave(self) -> None:
-        """Let the good rows out of quarantine, and give the others the reasons that they have now."""
-        leaving = pl.concat(self._leaving) if self._leaving else NONE_LEFT
-        self._quarantine.corrected.record(leaving.filter(pl.col("label").is_not_null()))
-        self._quarantine.release(leaving["name"])
-        if self._amended:
-            self._quarantine.amend(pl.concat(self._amended))
+        """Let the good rows out of quarantine, and give the others the labels and reasons that they have now."""
+        self._quarantine.corrected.record(pl.concat(self._said))
+        self._quarantine.release(pl.concat(self._leaving))
+        self._quarantine.amend(pl.concat(self._amended))
+
+    def _forget_judged(self) -> None:
+        self._said, self._leaving, self._amended = [NONE_SAID], [NONE_HELD["name"]], [NONE_HELD]
 
     def _corrected(self, held: pl.DataFrame) -> pl.DataFrame:
         """The rows with the labels that were said to be true, and the names that they would have with these."""
@@ -80,10 +81,12 @@ class Replay:
         return named(rows).rename({"name": "again"})
 
     def _settle(self, rows: pl.DataFrame) -> None:
-        judged = rows.join(self._bad, on="again", how="left")
-        good = judged.filter(pl.col("now").is_null()).with_columns(file=pl.lit(self.sha256))
-        self._leaving.append(good.drop("label").rename({"held": "name", "said": "label"}).select(RECORDED))
-        self._amended.append(judged.filter(pl.col("now") != pl.col("reasons")).select(name="held", reasons="now"))
+        judged = rows.join(self._bad, on="again", how="left").with_columns(file=pl.lit(self.sha256))
+        good, said = pl.col("now").is_null(), pl.col("said").is_not_null()
+        self._leaving.append(judged.filter(good)["held"])
+        self._said.append(judged.filter(said).drop("label").rename({"held": "name", "said": "label"}).select(RECORDED))
+        other = (pl.col("now") != pl.col("reasons")) | pl.col("label").ne_missing(pl.col("former"))
+        self._amended.append(judged.filter(~good & other).select("label", name="held", reasons="now").select(NONE_HELD.columns))
 
     def _refuse_unknown(self) -> None:
         """Raise DataError for corrections of rows that are not here, and have not left with the same label before."""
