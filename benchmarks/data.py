@@ -1,4 +1,4 @@
-"""What the data room costs: IDX to a snapshot, a snapshot to a tensor beside torch's DataLoader and numpy.load, and growth.
+"""What the data room costs: IDX to a snapshot, a snapshot to tensors beside torch's DataLoader and numpy.load, and growth.
 
 Every figure is of a fresh process (benchmarks/once.py). MNIST's own pictures are given by --mnist or DEMLOPMENT_MNIST, the
 path of an IDX file with its labels beside it; without them the packaged 5,000 are repeated with jitter.
@@ -80,7 +80,9 @@ def _loaded(home: Path, file: Path, rounds: int) -> dict[str, Any]:
         "contestants": spent,
         "dataloader_over_ours": {name: best / each for name, each in mine.items()},
         "ours_over_numpy": {name: each / spent["numpy.load"]["seconds"]["median"] for name, each in mine.items()},
-        "ours_over_numpy_of_bytes": mine["ours"] / spent["numpy.load of bytes"]["seconds"]["median"],
+        "ours_over_numpy_of_bytes": {
+            name: each / spent["numpy.load of bytes"]["seconds"]["median"] for name, each in mine.items()
+        },
     }
 
 

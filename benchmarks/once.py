@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from demlopment.data import Lake, opened
+from demlopment.images import Grey
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST, as torch's own example normalises it
 NAME, SALT = "all", "benchmark"
+OUR_BATCH = 64  # pictures: the DataLoader's smaller one
 
 
 def peak_mb() -> float:
@@ -40,24 +43,25 @@ def ingested(home: Path, pictures: Path) -> Callable[[], dict[str, Any]]:
 
 
 def ours(home: Path, _: Path) -> Callable[[], dict[str, Any]]:
-    """A snapshot to the tensor that the training takes."""
-    from demlopment.training.network import as_tensor
+    """A snapshot to every batch of tensors that the training takes of it."""
+    passed = _passing()
 
     def work() -> dict[str, Any]:
         lake = Lake(home / "lake")
-        return _sizes(as_tensor(lake.load(lake.named(NAME)).images))
+        examples = lake.load(lake.named(NAME))
+        return passed(examples.images, examples.labels)
 
     return work
 
 
 def saved(home: Path, pictures: Path) -> Callable[[], dict[str, Any]]:
-    """For `loaded`: the bytes of our tensor and its labels as NumPy's files. Not measured."""
-    from demlopment.training.network import as_tensor
+    """For `loaded` and `converted`: pixels, tensors and labels as NumPy's files. Not measured."""
+    from demlopment.images import as_input
 
     def work() -> dict[str, Any]:
         lake = Lake(home / "lake")
         examples = lake.load(lake.named(NAME))
-        np.save(home / "tensor.npy", as_tensor(examples.images).numpy())
+        np.save(home / "tensor.npy", as_input(examples.images))
         np.save(home / "pixels.npy", examples.images)
         np.save(home / "labels.npy", examples.labels)
         return {}
@@ -66,25 +70,40 @@ def saved(home: Path, pictures: Path) -> Callable[[], dict[str, Any]]:
 
 
 def loaded(home: Path, _: Path) -> Callable[[], dict[str, Any]]:
-    """numpy.load of the very bytes of our tensor and its labels."""
+    """numpy.load of the tensors themselves and their labels."""
     import torch
 
     def work() -> dict[str, Any]:
         np.load(home / "labels.npy")
-        return _sizes(torch.from_numpy(np.load(home / "tensor.npy")))
+        tensor = torch.from_numpy(np.load(home / "tensor.npy"))
+        return {"rows": len(tensor), "bytes": tensor.numel() * tensor.element_size()}
 
     return work
 
 
 def converted(home: Path, _: Path) -> Callable[[], dict[str, Any]]:
-    """numpy.load of the pixels as bytes, made a tensor by our own function."""
-    from demlopment.training.network import as_tensor
+    """numpy.load of the very bytes that ours loads, made tensors by our own function."""
+    passed = _passing()
 
     def work() -> dict[str, Any]:
-        np.load(home / "labels.npy")
-        return _sizes(as_tensor(np.load(home / "pixels.npy")))
+        return passed(np.load(home / "pixels.npy"), np.load(home / "labels.npy"))
 
     return work
+
+
+def _passing() -> Callable[[Grey, npt.NDArray[np.int64]], dict[str, Any]]:
+    """Every row once, as the batches that the training makes of it."""
+    import torch
+
+    from demlopment.training.network import as_tensor
+
+    def passed(pictures: Grey, labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+        truth = torch.from_numpy(labels)
+        starts = range(0, len(pictures), OUR_BATCH)
+        batches = ((as_tensor(pictures[start : start + OUR_BATCH]), truth[start : start + OUR_BATCH]) for start in starts)
+        return {"rows": len(pictures), "bytes": sum(tensor.numel() * tensor.element_size() for tensor, _ in batches)}
+
+    return passed
 
 
 def iterated(batch: int, workers: int) -> Callable[[Path, Path], Callable[[], dict[str, Any]]]:
@@ -131,10 +150,6 @@ WORKS: dict[str, Callable[[Path, Path], Callable[[], dict[str, Any]]]] = {
     "numpy.load of bytes": converted,
     **{name: iterated(*peer) for name, peer in PEERS.items()},
 }
-
-
-def _sizes(tensor: Any) -> dict[str, Any]:
-    return {"rows": len(tensor), "bytes": tensor.numel() * tensor.element_size()}
 
 
 if __name__ == "__main__":

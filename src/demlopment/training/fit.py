@@ -85,7 +85,7 @@ def fit(
 def _epochs(course: Course, train: Examples, validation: Examples) -> Iterator[Epoch]:
     """Learn epoch by epoch, from where the course stands to its end."""
     recipe, network, average = course.recipe, course.network, course.average
-    images, labels = as_tensor(train.images), torch.from_numpy(train.labels)  # (n, 1, 28, 28), (n,)
+    labels = torch.from_numpy(train.labels)  # (n,)
     batches = max(1, len(train) // recipe.batch_size)  # nearly equal ones, so that none is too small to normalise
     step, steps = len(course.curve) * batches, recipe.epochs * batches
     while len(course.curve) < recipe.epochs:
@@ -94,7 +94,9 @@ def _epochs(course: Course, train: Examples, validation: Examples) -> Iterator[E
         for rows in torch.randperm(len(train), generator=course.generator).tensor_split(batches):
             step += 1
             course.optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
-            logits, _ = network(augment(images[rows], course.generator))  # (batch, classes)
+            # A batch at a time: all rows at once would take four times the memory that they have as bytes.
+            images = as_tensor(train.images[rows.numpy()])  # (batch, 1, 28, 28)
+            logits, _ = network(augment(images, course.generator))  # (batch, classes)
             loss = F.cross_entropy(logits, labels[rows], label_smoothing=recipe.label_smoothing)
             course.optimizer.zero_grad()
             torch.autograd.backward(loss)

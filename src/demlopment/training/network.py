@@ -72,7 +72,8 @@ def outputs(network: Network, images: Grey) -> tuple[npt.NDArray[np.float32], np
     On one thread, so that the numbers do not depend on how many cores a machine has.
     """
     with torch.inference_mode(), threads(1):
-        batches = [network(batch) for batch in torch.split(as_tensor(images), BATCH)]
+        starts = range(0, max(1, len(images)), BATCH)
+        batches = [network(as_tensor(images[start : start + BATCH])) for start in starts]
     return torch.cat([logits for logits, _ in batches]).numpy(), torch.cat([embedding for _, embedding in batches]).numpy()
 
 
