@@ -1,9 +1,12 @@
 """Parquet files are read whichever way they hold their pictures."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -147,3 +150,31 @@ def test_a_broken_file_is_named_and_nothing_is_added(tmp_path: Path, damage: Cal
     assert str(path) in refused.value.problem
     assert refused.value.remedy
     assert store.version("examples") is None
+
+
+READ = """
+import sys
+from pathlib import Path
+from demlopment.data.sources.parquet import parquet
+
+def peak_mb():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1000
+
+source = parquet(Path(sys.argv[1]))
+before = peak_mb()
+print(sum(len(batch) for batch in source.batches()), peak_mb() - before)
+"""
+
+
+def test_of_a_row_group_that_is_the_whole_file_little_is_in_memory(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).bytes(200_000_000)
+    pieces = [noise[start : start + 100_000] for start in range(0, len(noise), 100_000)]
+    table = pl.DataFrame({"image": pieces, "label": [1] * len(pieces)})
+    table.write_parquet(tmp_path / "a.parquet", row_group_size=len(pieces))
+
+    done = subprocess.run([sys.executable, "-c", READ, str(tmp_path / "a.parquet")], check=True, capture_output=True, text=True)
+
+    rows, grown_mb = map(int, done.stdout.split())
+    assert rows == 2_000
+    assert grown_mb < 100

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from arro3.io import read_parquet
 
 from demlopment.data.contract import FILE, GREY, PIXELS, UNREAD
 from demlopment.data.sources.columns import Columns, columns
 from demlopment.data.sources.pixels import as_pixels
-from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, batched, digest, fitting, own_name, raw_frame, unreadable
+from demlopment.data.sources.port import LEFT_OVER, UNSTATED, batched, digest, fitting, own_name, raw_frame, unreadable
 from demlopment.data.sources.unpacked import AGAIN
 from demlopment.errors import DataError
 
@@ -25,6 +26,7 @@ FORMAT = f"Give columns `label` and `image`: bytes of a picture, {{bytes, path}}
 NO_PICTURE = f"image is no list of {PIXELS} numbers"
 # A file of exactly 784 bytes would pass for pixels, were it not for how it starts.
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF")
+WRAPPED = "C Data interface error: Parquet argument error: "  # what stands before every word of arro3's
 TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -40,7 +42,7 @@ class Parquet:
     rows: int
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """As Source. At most a few row groups of the file are in memory."""
+        """As Source. Of a row group the pages are in memory that are being read, however large it is."""
         first = 0
         for table in _tables(self.path, self.rows):
             sizes = _sizes(table, self.columns.image)
@@ -100,18 +102,16 @@ def is_parquet(start: bytes) -> bool:
 
 def _tables(path: Path, rows: int) -> Iterator[pl.DataFrame]:
     """The rows, so many at a time as fit a batch by what they take in the file."""
-    size = fitting(path.stat().st_size // rows)
     with _explained(path):
-        file = pl.scan_parquet(path, glob=False)
-        # A stream has several row groups in memory, and slices only one, which they read anew each time.
-        slices = (file.slice(start, size).collect() for start in range(0, rows, size))
-        tables = slices if size < BATCH else file.collect_batches(chunk_size=BATCH, lazy=True)
+        # Not polars' reader, which takes a row group whole; pandas writes a million rows as one.
+        tables = iter(read_parquet(path, batch_size=fitting(path.stat().st_size // rows)))
     while True:
         with _explained(path):
             table = next(tables, None)
-        if table is None:
-            return
-        yield table
+            if table is None:
+                return
+            read = pl.DataFrame(table)
+        yield read
 
 
 def _sizes(table: pl.DataFrame, image: int | None) -> list[int]:
@@ -146,6 +146,10 @@ def _pictures(column: pl.Series) -> Read:
 
 def _listed(column: pl.Series) -> Read:
     """Lists of numbers, or lists of rows of numbers."""
+    even = _evenly(column)
+    if even is not None:
+        pixels, faults = as_pixels(even)
+        return _kept(pixels, faults, [column[place].to_list() if fault else () for place, fault in enumerate(faults)])
     lists = column.to_list()
     arrays = [_flat(each) for each in lists]
     pixels, faults = as_pixels(np.stack([np.zeros(PIXELS) if each is None else each for each in arrays]))
@@ -154,6 +158,16 @@ def _listed(column: pl.Series) -> Read:
         for given, array, fault in zip(lists, arrays, faults, strict=True)
     ]
     return _kept(pixels, read, lists)
+
+
+def _evenly(column: pl.Series) -> npt.NDArray[np.generic] | None:
+    """The numbers of lists that all have as many as a picture, a line each; None where one has not."""
+    rows = len(column)
+    while isinstance(column.dtype, pl.List | pl.Array):
+        if column.null_count() or (isinstance(column.dtype, pl.List) and column.list.len().n_unique() > 1):
+            return None
+        column = column.explode()
+    return column.to_numpy().reshape(rows, PIXELS) if len(column) == rows * PIXELS else None
 
 
 def _flat(given: Any) -> npt.NDArray[np.float64] | None:
@@ -189,13 +203,16 @@ def _texts(table: pl.DataFrame, place: int | None) -> list[str | None]:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say in our words what polars says of a broken file."""
+    """Say in our words what the two readers say of a broken file."""
     try:
         yield
     except OSError as error:
         raise unreadable(path, error) from error
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as broken:  # a panic is no Exception
-        said = str(broken).partition("\n")[0].rstrip(".")[:200]
+    except BaseException as broken:
+        # What arro3 raises has no class of its own; a panic has one in each library, and is no Exception.
+        if not (isinstance(broken, pl.exceptions.PolarsError) or type(broken).__name__ in ("Exception", "PanicException")):
+            raise
+        said = str(broken).removeprefix(WRAPPED).partition("\n")[0].rstrip(".")[:200]
         raise DataError(f"{path} is not a whole Parquet file: {said}.", AGAIN) from broken
 
 
