@@ -34,6 +34,7 @@ PLACES = np.arange(SIDE, dtype=np.float32)
 # 2 ** 24 are exact in float32, in whatever order they are added.
 MOMENTS = np.stack((np.ones(SIDE * SIDE, np.float32), np.tile(PLACES, SIDE), np.repeat(PLACES, SIDE)), axis=1)
 SMALL = 4096  # pixels
+STRIPE = 1 << 18  # pixels
 SHARES = np.arange(256, dtype=np.float32) / np.float32(255)  # what the network is given for each tone
 
 Grey = npt.NDArray[np.uint8]
@@ -166,8 +167,13 @@ def _eight_bit(image: npt.NDArray[np.generic]) -> Grey:
 
 def _on_white(pixels: Grey) -> Grey:
     """Transparent pixels show the paper: a canvas that exports RGBA leaves the background at alpha 0."""
-    alpha = pixels[:, :, 3:].astype(np.float32) / 255
-    return np.rint(pixels[:, :, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    shown = np.empty((*pixels.shape[:2], 3), np.uint8)
+    step = max(1, STRIPE // pixels.shape[1])  # of a large picture the floats would take twelve times its bytes
+    for start in range(0, len(pixels), step):
+        stripe = pixels[start : start + step]
+        alpha = stripe[:, :, 3:].astype(np.float32) / 255
+        shown[start : start + step] = np.rint(stripe[:, :, :3] * alpha + 255 * (1 - alpha))
+    return shown
 
 
 def _light_on_dark(grey: Grey) -> Grey:
