@@ -1,10 +1,12 @@
 """Which source reads a path: told by what is in the file, not by its name."""
 
+import codecs
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from demlopment.data.sources.delimited import Side, delimited
-from demlopment.data.sources.folders import pictures
+from demlopment.data.sources.folders import is_picture, pictures
 from demlopment.data.sources.idx import idx, is_idx
 from demlopment.data.sources.npz import is_npz, npz
 from demlopment.data.sources.official import NAMES
@@ -22,6 +24,8 @@ RESERVED = {FEEDBACK, PLANTED, PACKAGED, *NAMES}  # names that say more of a row
 LONGEST = 100  # characters of a name, which every row carries
 
 START = 512  # bytes that tell what a file is
+BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # in no text, but nearly always in the start of anything else
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # whose letters have zero bytes
 KINDS: tuple[tuple[Callable[[bytes], bool], Callable[..., Source]], ...] = (
     (is_parquet, parquet),
     (is_npz, npz),
@@ -63,6 +67,7 @@ def opened(
     if not file:
         return pictures(path, name=name, licence=licence or UNSTATED)
     assert not isinstance(labels, Path), "those were refused"
+    _check_text(path, start)
     rows = delimited(path, labels, name=name, licence=licence or UNSTATED)
     return called(rows, name, licence) if rows.sha256 == PACKAGED_SHA256 else rows
 
@@ -70,6 +75,20 @@ def opened(
 def _start(path: Path) -> bytes:
     with unpacked(path) as file:
         return file.upto(START)
+
+
+def _check_text(path: Path, start: bytes) -> None:
+    """Raise DataError for a file that starts as no text does, and is none of the kinds."""
+    if is_picture(start):
+        raise DataError(
+            f"{path} is a single picture, which has no label.",
+            "Put it into a folder that is called as its label, and give the folder above that.",
+        )
+    if BINARY.search(start) and not start.startswith(UTF_16):
+        raise DataError(
+            f"{path} starts with {start[:8]!r}, as none of the files does that are read.",
+            "Give IDX, CSV, Parquet, .npz, JSON lines, or a folder or a zip of pictures.",
+        )
 
 
 def _given(labels: Side | Path | None, path: Path) -> Path | None:
