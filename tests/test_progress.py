@@ -52,6 +52,20 @@ def test_a_terminal_shows_rate_and_time_left_where_the_rows_are_known(clock: Clo
     assert "mnist-train: 10,000 of 60,000 rows, 2,000 a second, 0:00:25 left" in shown(file)
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_time_left_is_seen_beside_a_long_name(clock: Clock, width: int) -> None:
+    file = io.StringIO()
+    screen = Console(file=file, force_terminal=True, width=width, _environ={})
+
+    with Progress(screen, clock=clock) as progress:
+        heard = progress.counted("file:train-images-idx3-ubyte-34dc41e3", 320_000)
+        clock.now += 10
+        heard(230_000)
+
+    assert "230,000 of 320,000 rows, 23,000 a second, 0:00:04 left" in shown(file)
+    assert re.search(r"file.*…\S*1e3: 230", shown(file))
+
+
 def test_where_nobody_knows_how_many_there_are_rows_and_rate_are_shown(clock: Clock) -> None:
     screen, file = console(terminal=True)
 

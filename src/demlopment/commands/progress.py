@@ -12,6 +12,9 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from demlopment.terminal import bars
 
 SILENT_SECONDS = 10.0  # between two lines in a file or a pipe: a log of an hour has 360 of them, and one of a minute 6
+BAR = 16  # characters
+BESIDE = BAR + 6  # what stands beside title and words: spinner, bar, the spaces between them, a colon
+LEAST = 8  # characters of a title that are shown
 Unit = Literal["rows", "MB", "epochs"]
 SIZES = {"rows": 1, "MB": 1_000_000, "epochs": 1}
 
@@ -21,7 +24,7 @@ class Progress:
 
     def __init__(self, console: Console, unit: Unit = "rows", clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._unit, self._clock = console, unit, clock
-        self._bars = bars(console, SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24))
+        self._bars = bars(console, SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=BAR))
         self._task = self._bars.add_task("", visible=False)
         self._title, self._done = "", 0
         self._begun = (0.0, 0)  # when the present thing was first heard of, and how much of it was there
@@ -46,11 +49,22 @@ class Progress:
             self._begun = (now, done)
         self._title, self._done = title, done
         seconds, since = now - self._begun[0], done - self._begun[1]
-        words = f"{title}: {described(done, total, since / seconds if seconds > 0 else 0, self._unit)}"
-        self._bars.update(self._task, description=escape(words), completed=done, total=total, visible=True)
+        said = described(done, total, since / seconds if seconds > 0 else 0, self._unit)
+        words = f"{title}: {said}"
+        room = self._console.width - BESIDE - len(said)  # what is said of a long name must not be cut off at the edge
+        shown = f"{_shortened(title, room)}: {said}"
+        self._bars.update(self._task, description=escape(shown), completed=done, total=total, visible=True)
         if not self._console.is_terminal and now - self._spoke >= SILENT_SECONDS:
             self._spoke = now
             self._console.print(escape(words), highlight=False, soft_wrap=True)
+
+
+def _shortened(title: str, room: int) -> str:
+    """A title with its middle left out where there is no room for it: a file's ending tells as much as its beginning."""
+    if len(title) <= max(room, LEAST):
+        return title
+    kept = max(room, LEAST) - 1
+    return f"{title[: kept - kept // 2]}…{title[len(title) - kept // 2 :]}"
 
 
 def described(done: int, total: int | None, rate: float, unit: Unit = "rows") -> str:
