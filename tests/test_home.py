@@ -56,6 +56,11 @@ def test_a_full_database_becomes_advice(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_folder_of_the_system_that_takes_none_is_named() -> None:
+    with pytest.raises(HomeError, match="/proc takes no folders"), home.new_folder(Path("/proc/out")):
+        pass
+
+
 def test_too_little_room_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(home, "NEEDED_MB", 10**9)
 

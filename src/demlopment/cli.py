@@ -22,6 +22,8 @@ from demlopment.home import REMEDIES
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "RUST_LOG": "off",  # of the libraries below Delta: what matters reaches us as an error, and is said in our words
+    "OPENCV_LOG_LEVEL": "SILENT",  # likewise: a picture that cannot be decoded is a row in quarantine with its reason
     # polars gives memory back after a tenth of a second; by itself it keeps most of it: 60 MB more while a source is ingested.
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
 }

@@ -139,11 +139,19 @@ def new_folder(folder: Path) -> Iterator[Path]:
             if left.name.startswith(f"{folder.name}.") and left.is_dir() and abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)
         try:
-            partial.mkdir(parents=True)
+            _make(partial)
             yield partial
             partial.replace(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make(partial: Path) -> None:
+    """The folder with those above it. Raises HomeError where the system has no room for files of ours, as in /proc."""
+    try:
+        partial.mkdir(parents=True)
+    except FileNotFoundError as error:
+        raise HomeError(f"{partial.parent} takes no folders.", "Name a folder that can be created.") from error
 
 
 def birth(pid: int) -> str:

@@ -195,6 +195,7 @@ def test_a_store_that_cannot_be_used_is_explained(
         ),
         ("Error\n  ↳ Received redirect without LOCATION, this normally indicates", HomeError, "The bucket of a is elsewhere."),
         ('Unable to recognise URL "s3:///lake"', SettingsError, "a is no address of a lake."),
+        ("Operation not supported", HomeError, "No credentials were given for a."),
         ("got 503 Service Unavailable", NotReadyError, "The object store does not answer for a: got 503 Service Unavailable."),
     ],
 )

@@ -19,7 +19,8 @@ COLOURS = re.compile(r"\x1b\[\d*m")
 REFUSALS: tuple[tuple[str, type[DemlopmentError], str, str], ...] = (
     ("NoSuchBucket", HomeError, "The bucket of {address} does not exist", "Create it, or correct data.lake."),
     (
-        r"http://169\.254\.|/latest/(?:api|meta-data)|MissingAccessKeyId",
+        # The last is all that Delta says where a cloud's own service of credentials refuses to be asked.
+        r"http://169\.254\.|/latest/(?:api|meta-data)|MissingAccessKeyId|Operation not supported",
         HomeError,
         "No credentials were given for {address}",
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",

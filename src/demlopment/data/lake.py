@@ -126,7 +126,7 @@ class Lake:
         pinned = self.snapshots()
         if name not in pinned:
             known = f"Those that it has: {', '.join(pinned)}." if pinned else "It has none yet: run `demlopment train`."
-            raise DataError(f"The lake {self._root} has no snapshot {name!r}.", known)
+            raise DataError(f"The lake {self._root} has no snapshot{f' {name!r}' if name else ''}.", known)
         return pinned[name]
 
     def load(self, snapshot: Snapshot) -> Examples:
