@@ -329,7 +329,12 @@ class MemoryTracker:
         self.aliases: dict[tuple[str, str], str] = {}
 
     def record(
-        self, title: str, parameters: Mapping[str, Any], curve: Sequence[Epoch], metrics: Mapping[str, float], archive: Path
+        self,
+        title: str,
+        parameters: Mapping[str, Any],
+        curve: Sequence[Epoch],
+        metrics: Mapping[str, float],
+        archive: Path | None,
     ) -> str:
         run = f"run-{len(self.runs)}"
         self.runs[run] = title

@@ -60,6 +60,10 @@ class Home:
         return self.root / "history.db"
 
     @property
+    def studies(self) -> Path:
+        return self.root / "studies"
+
+    @property
     def downloads(self) -> Path:
         return self.root / "downloads"
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 Part = Literal["train", "validation", "test", "stream"]
 Arm = Literal["control", "treatment", "direct"]  # direct: no plan chose it, so it is in no experiment
 Decision = Literal["promote", "refuse", "keep", "continue", "retrain", "hold"]
+TrialState = Literal["running", "complete", "pruned", "failed"]
 
 
 @dataclass(frozen=True)
@@ -245,3 +246,16 @@ class Verdict:
     against: str  # what it was compared with; "" for nothing
     reason: str  # one plain sentence
     evidence: Mapping[str, Any]  # JSON
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe that a search tried, and what came of it."""
+
+    number: int  # from 0, in the order in which the recipes were drawn
+    parameters: Mapping[str, Any]  # what the recipe differs in, by name
+    state: TrialState
+    value: float | None = None  # nats on the validation part, calibrated; None unless it is complete
+    errors: tuple[float, ...] = ()  # share of the validation part that was read wrongly, an entry an epoch
+    run: str = ""  # the tracker's identifier
+    reason: str = ""  # why it failed

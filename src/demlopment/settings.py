@@ -41,6 +41,12 @@ def _reachable(address: str) -> str:
     return address
 
 
+def _database(address: str) -> str:
+    if not re.match(r"[a-z][a-z0-9]*(?:\+[a-z0-9]+)?://", address):
+        raise ValueError("it is no address of a database like postgresql://user@host/name")
+    return address
+
+
 def _joined(names: object) -> object:
     return ",".join(map(str, names)) if isinstance(names, list) else names
 
@@ -106,6 +112,7 @@ class Training(Room):
         1  # a second saves little on small batches, and spins when the machine is busy
     )
     tracking_uri: str | None = None  # MLflow; None is SQLite in the home
+    studies: Annotated[str, AfterValidator(_database)] | None = None  # sqlite:/// or postgresql://; None is files in the home
 
 
 class Gate(Room):

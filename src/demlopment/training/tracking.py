@@ -43,9 +43,9 @@ class Tracker(Protocol):
         parameters: Mapping[str, Any],
         curve: Sequence[Epoch],
         metrics: Mapping[str, float],
-        archive: Path,
+        archive: Path | None,
     ) -> str:
-        """Keep one finished fit with a copy of its archive; the answer is the run's identifier."""
+        """Keep one finished fit, with a copy of its archive if it has one; the answer is the run's identifier."""
         ...
 
     def register(self, name: str, version: str, run: str) -> None:
@@ -93,7 +93,7 @@ class MlflowTracker:
         parameters: Mapping[str, Any],
         curve: Sequence[Epoch],
         metrics: Mapping[str, float],
-        archive: Path,
+        archive: Path | None,
     ) -> str:
         from mlflow.entities import Metric, Param
 
@@ -107,7 +107,8 @@ class MlflowTracker:
                 metrics=[Metric(name, float(value), now_ms, step) for name, value, step in points],
                 params=[Param(name, str(value)) for name, value in parameters.items()],
             )
-            self.client.log_artifact(run, str(archive))
+            if archive is not None:
+                self.client.log_artifact(run, str(archive))
             self.client.set_terminated(run)
         return run
 
@@ -147,7 +148,7 @@ class MlflowTracker:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        with _answering(self.uri):
+        with answering(f"The tracking store {self.uri}"):
             yield
 
 
@@ -165,7 +166,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _answering(store: str) -> Iterator[None]:
+def answering(store: str) -> Iterator[None]:
+    """Turn what a database says of why it did nothing into a NotReadyError about `store`; others pass."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -176,7 +178,7 @@ def _answering(store: str) -> Iterator[None]:
         lines = str(error).splitlines() or [type(error).__name__]
         reason = next((line for line in lines if "Error" in line), lines[0]).rstrip(".")
         raise NotReadyError(
-            f"The tracking store {store} did not do what it was asked: {reason}.",
+            f"{store} did not do what it was asked: {reason}.",
             "See that it can be reached, is whole, and that its disk has room, then run this again.",
         ) from error
 
@@ -206,7 +208,7 @@ def _make_or_check(database: Path) -> None:
     with _quiet():
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with home.explained(database), _answering(str(database)):
+    with home.explained(database), answering(f"The tracking store {database}"):
         database.parent.mkdir(parents=True, exist_ok=True)
         partial = database.with_name(f"{database.name}{home.ending()}")
         try:
