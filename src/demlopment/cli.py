@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from demlopment import __version__
-from demlopment.commands import data, endpoint, lineage, loop, models, traffic
+from demlopment.commands import data, endpoint, lineage, loop, models, search, traffic
 from demlopment.commands.saying import say, visible
 from demlopment.errors import DemlopmentError
 from demlopment.home import REMEDIES
@@ -33,7 +33,16 @@ TERMINATED: list[int] = []  # signals that asked this process to end
 
 HELP = "Machine learning in production: data, model, endpoint, monitoring, and the loop that joins them."
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-for command in (loop.demo, loop.train, endpoint.serve, endpoint.predict, loop.monitor, loop.history, lineage.lineage):
+for command in (
+    loop.demo,
+    search.search,
+    loop.train,
+    endpoint.serve,
+    endpoint.predict,
+    loop.monitor,
+    loop.history,
+    lineage.lineage,
+):
     app.command()(command)
 app.command("settings")(loop.show_settings)
 app.add_typer(data.app, name="data")

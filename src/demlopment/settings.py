@@ -20,6 +20,7 @@ from demlopment.errors import SettingsError
 
 PREFIX = "DEMLOPMENT_"
 CONFIG_FILE = "demlopment.toml"
+PLACES = {"tracking_uri", "studies"}  # under training: they change no network, and may hold a password
 LONGEST_CLASS = 100  # bytes: file systems take names of 255
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 picks a free one
 Share = Annotated[float, Field(ge=0, le=1)]

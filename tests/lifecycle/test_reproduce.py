@@ -16,7 +16,7 @@ from demlopment.lifecycle.forget import forget
 from demlopment.lifecycle.learn import learn
 from demlopment.lifecycle.provenance import environment
 from demlopment.lifecycle.reproduce import TOLERANCE, reproduced
-from demlopment.settings import Settings, Training
+from demlopment.settings import PLACES, Settings, Training
 from tests.fakes import ListNarrator
 from tests.lifecycle.test_learn import SHORT
 
@@ -54,7 +54,7 @@ def test_a_version_is_made_again_bit_for_bit(home: Home) -> None:
 
 
 def test_a_card_that_lies_about_the_seed_is_told_and_a_changed_release_is_named(home: Home, tmp_path: Path) -> None:
-    recipe = Training(epochs=2, seed=7).model_dump(mode="json", exclude={"tracking_uri"})
+    recipe = Training(epochs=2, seed=7).model_dump(mode="json", exclude=PLACES)
     other = altered(home, tmp_path, recipe=recipe, environment={**environment(), "torch": "1.0"})
 
     result = CliRunner().invoke(app, ["--home", str(other.root), "models", "reproduce", "1.0"])

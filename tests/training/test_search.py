@@ -75,13 +75,9 @@ def started(home: Home, workers: int, log: Path, stuck: float) -> subprocess.Pop
     return subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def wait_until_stuck(process: subprocess.Popen[str], log: Path, stuck: float, others: int) -> None:
-    """Until the stuck trial has begun, and so many others have ended: with one process nothing comes after it."""
-    while True:
+def wait_until_stuck(process: subprocess.Popen[str], log: Path, stuck: float) -> None:
+    while not (log.exists() and f"begin {stuck}\n" in log.read_text()):
         assert process.poll() is None, process.communicate()[1]
-        lines = log.read_text().splitlines() if log.exists() else []
-        if f"begin {stuck}" in lines and sum(line.startswith("end") for line in lines) >= others:
-            return
         os.sched_yield()
 
 
@@ -95,21 +91,25 @@ def living(group: int) -> list[str]:
 def test_a_killed_search_goes_on_and_repeats_no_finished_trial(tmp_path: Path, serial: tuple[Trial, ...]) -> None:
     home, log = Home(tmp_path / "var"), tmp_path / "log"
     stuck = next(trial for trial in serial[9:] if trial.state == "complete")
-    before = [trial for trial in serial[: stuck.number] if trial.state == "complete"]
     process = started(home, 2, log, stuck.parameters["learning_rate"])
 
-    wait_until_stuck(process, log, stuck.parameters["learning_rate"], len(before))
+    wait_until_stuck(process, log, stuck.parameters["learning_rate"])
     process.send_signal(signal.SIGKILL)
     process.communicate()
     while living(process.pid):
         os.sched_yield()
+    with studies.opened(home, None, "valley", SPACE, searching.PLAN) as study:
+        left = study.trials()
     trials = searched(home, objective=Valley(log))
 
+    finished = [trial for trial in left if trial.state != "running"]
+    assert left[stuck.number].state == "running"
+    assert len(finished) >= draws.GENERATION, "those of the generation before"
     assert without_runs(trials) == without_runs(serial)
-    lines = log.read_text().splitlines()
-    rates = [trial.parameters["learning_rate"] for trial in serial if trial.state == "complete"]
-    assert [lines.count(f"end {rate}") for rate in rates] == [1] * len(rates)
-    assert lines.count(f"begin {stuck.parameters['learning_rate']}") == 2
+    assert [trials[trial.number].run for trial in finished] == [trial.run for trial in finished]
+    begun = log.read_text().splitlines()
+    assert [begun.count(f"begin {trial.parameters['learning_rate']}") for trial in finished] == [1] * len(finished)
+    assert begun.count(f"begin {stuck.parameters['learning_rate']}") == 2
 
 
 def test_a_worker_that_dies_is_named_and_its_trial_is_run_again(tmp_path: Path, serial: tuple[Trial, ...]) -> None:

@@ -39,7 +39,12 @@ def demo(context: typer.Context) -> None:
         raise StoryError(f"The turn did not do what it claims: {broken[0]}.", f"Look at the evidence in {path}.")
 
 
-def train(context: typer.Context) -> None:
+def train(
+    context: typer.Context,
+    study: Annotated[
+        str | None, typer.Option(help="Fit the best recipe of that search, in place of the settings it varied.")
+    ] = None,
+) -> None:
     """Fit a candidate to everything in the lake and put it through the gate.
 
     Example: demlopment train
@@ -53,7 +58,7 @@ def train(context: typer.Context) -> None:
     from demlopment.terminal import Terminal
 
     with Terminal(Console()) as terminal:
-        verdict = learn(home, settings, terminal)
+        verdict = learn(home, settings, terminal, study=study)
     say(f"Verdict: {verdict.decision} {verdict.subject}.")
 
 

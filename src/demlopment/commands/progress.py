@@ -16,7 +16,7 @@ BAR = 16  # characters
 BESIDE = BAR + 6  # what stands beside title and words: spinner, bar, the spaces between them, a colon
 LEAST = 8  # characters of a title that are shown
 Unit = Literal["rows", "MB", "epochs"]
-SIZES = {"rows": 1, "MB": 1_000_000, "epochs": 1}
+SIZES: dict[Unit, int] = {"rows": 1, "MB": 1_000_000, "epochs": 1}
 
 
 class Progress:
@@ -43,7 +43,7 @@ class Progress:
         return lambda done: self.heard(title, done, total)
 
     def heard(self, title: str, done: int, total: int | None) -> None:
-        """So much of it is there, in rows or bytes, of so much (None: nobody knows)."""
+        """So much of it is there, in rows, bytes or epochs, of so much (None: nobody knows)."""
         now = self._clock()
         if title != self._title or done < self._done:  # another thing, or the same one from its start again
             self._begun = (now, done)
@@ -68,7 +68,7 @@ def _shortened(title: str, room: int) -> str:
 
 
 def described(done: int, total: int | None, rate: float, unit: Unit = "rows") -> str:
-    """How far it has come in words; `done`, `total` and `rate` (a second, 0 for not known yet) in rows or bytes.
+    """How far it has come in words; `done`, `total` and `rate` (a second, 0 for not known yet) in rows, bytes or epochs.
 
     >>> described(15_000, 60_000, 3_000), described(15_000, None, 3_000)
     ('15,000 of 60,000 rows, 3,000 a second, 0:00:15 left', '15,000 rows, 3,000 a second')

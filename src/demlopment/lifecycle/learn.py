@@ -11,17 +11,21 @@ from demlopment.home import Home
 from demlopment.lifecycle.collect import everything
 from demlopment.lifecycle.narrator import Narrator, Telling
 from demlopment.lifecycle.rollout import reached
+from demlopment.lifecycle.tune import recommended
 from demlopment.lifecycle.workshop import MODEL, Workshop
 from demlopment.records import Verdict
 from demlopment.settings import Settings
 
 
-def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], float] = time.time) -> Verdict:
+def learn(
+    home: Home, settings: Settings, narrator: Narrator, now: Callable[[], float] = time.time, study: str | None = None
+) -> Verdict:
     """Fit the recipe to all training rows of the lake and judge the result against the champion, if there is one.
 
     A candidate that the gate lets through is loaded by the endpoint: as champion if it is the first, else as challenger,
-    which answers nobody until a traffic plan or `crown` says so.
+    which answers nobody until a traffic plan or `crown` says so. `study` is a search whose best recipe is taken.
     """
+    settings, origin = recommended(home, settings, study)
     with home.locked("turn"):
         telling, workshop = Telling(narrator, now), Workshop(home, settings, now)
         with telling.step("Fit to everything in the lake and judge") as step:
@@ -32,9 +36,10 @@ def learn(home: Home, settings: Settings, narrator: Narrator, now: Callable[[], 
             collected = workshop.take(everything(lake, settings.data, f"train-{now():.0f}", reference))
             scores = None if champion is None else evaluate_archive(champion, collected.split.test, collected.classes)
             purpose = "The full recipe on everything in the lake"
-            candidate = workshop.develop(purpose, collected.split.train, collected, step.progress)
+            candidate = workshop.develop(purpose, collected.split.train, collected, step.progress, origin=origin)
             verdict = workshop.judge(candidate, scores)
-            step.sentence = " ".join((verdict.reason, *(f"Warning: {each}." for each in collected.unexpected)))
+            step.sentence = f"The recipe is trial {origin['trial']} of the study {study}. " if origin else ""
+            step.sentence += " ".join((verdict.reason, *(f"Warning: {each}." for each in collected.unexpected)))
             if collected.waiting:
                 step.sentence += f" {collected.waiting} labels wait for `demlopment data review`."
         if verdict.decision == "promote":

@@ -23,7 +23,7 @@ from demlopment.lifecycle.provenance import commit, environment
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
-from demlopment.settings import Evaluation, Settings, Training
+from demlopment.settings import PLACES, Evaluation, Settings, Training
 
 MODEL = "digits"
 
@@ -57,8 +57,7 @@ class Workshop:
         self.settings = settings
         self.now = now
         self.history = History(home.history)
-        uri = settings.training.tracking_uri or f"sqlite:///{home.tracking.resolve()}"
-        self.tracker = training.MlflowTracker(uri, home.artifacts)
+        self.tracker = tracker_of(home, settings.training)
         self.fits: list[Fit] = []
         self.verdicts: list[Verdict] = []
 
@@ -71,11 +70,12 @@ class Workshop:
         *,
         epochs: int | None = None,
         rules: Evaluation | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> Candidate:
         """Fit a network to `train`, calibrate and score it on the other parts, and track the run.
 
-        The same fit that was killed goes on where it stood. `epochs` and `rules` replace the
-        number in the recipe and what the candidate is held to.
+        The same fit that was killed goes on where it stood. `epochs` and `rules` replace the number in the recipe and
+        what the candidate is held to; `origin` says where the recipe came from, and goes into the card.
         """
         recipe = self.settings.training
         if epochs is not None:
@@ -94,8 +94,9 @@ class Workshop:
         scores = training.evaluate(title, fitted, collected.split.test)
         interval = wilson(int(scores.correct.sum()), len(scores.labels))
         fit = Fit(title, purpose, len(train), fitted.seconds, fitted.curve, scores, interval)
-        packed = self._pack(version, fitted, fit, collected, _lineage(collected.snapshot, recipe, len(train)))
-        self._track(packed, fit, recipe.model_dump(mode="json"))
+        lineage = _lineage(collected.snapshot, recipe, len(train)) | dict(origin or {})
+        packed = self._pack(version, fitted, fit, collected, lineage)
+        self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
         held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
         checks = evaluation.examine(packed, collected.split.test, collected.classes, held_to, least)
@@ -177,6 +178,11 @@ class Workshop:
         self.tracker.register(MODEL, packed.card.version, run)
 
 
+def tracker_of(home: Home, settings: Training) -> training.MlflowTracker:
+    """Where runs are recorded: the settings' address, or SQLite in the home."""
+    return training.MlflowTracker(settings.tracking_uri or f"sqlite:///{home.tracking.resolve()}", home.artifacts)
+
+
 def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, Any]:
     """Where a network came from: enough to fit it again."""
     return {
@@ -184,7 +190,7 @@ def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, A
         "snapshot_version": snapshot.version,
         "digest": snapshot.digest,
         "salt": snapshot.salt,
-        "recipe": recipe.model_dump(mode="json", exclude={"tracking_uri"}),
+        "recipe": recipe.model_dump(mode="json", exclude=PLACES),
         "examples": examples,  # the first of the training part
         "commit": commit(),
         "environment": environment(),

@@ -38,7 +38,7 @@ class Course:
     @property
     def description(self) -> tuple[str, ...]:
         """What decides the weights besides the rows: another release, layer, recipe or strength is another fit."""
-        recipe = self.recipe.model_dump_json(exclude={"tracking_uri"})
+        recipe = self.recipe.model_dump_json(exclude=settings.PLACES)
         return demlopment.__version__, torch.__version__, str(self.network), recipe, str(Strength())
 
     def state(self) -> Mapping[str, Any]:

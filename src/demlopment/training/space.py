@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from demlopment.errors import DataError
-from demlopment.settings import Training
+from demlopment.settings import PLACES, Training
 
 Value = bool | int | float | str
-FIXED = {"epochs", "seed", "threads", "tracking_uri", "studies"}  # trials are compared at equal cost, and seeds are no recipes
+FIXED = {"epochs", "demo_epochs", "seed", "threads", *PLACES}  # trials are compared at equal cost, and seeds are no recipes
 EXAMPLE = "learning_rate = { low = 0.001, high = 0.02, log = true }"
 
 

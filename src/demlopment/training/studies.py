@@ -21,6 +21,7 @@ from demlopment.records import Trial, TrialState
 from demlopment.training.space import Choice, Range, Space
 from demlopment.training.stores import alone, path_of, readable, stored
 
+FEWEST = 10  # complete trials of which something can be said
 PLAN, RUN, REASON = "plan", "run", "reason"  # what we add to Optuna's studies and trials
 STATES: dict[State, TrialState] = {
     State.RUNNING: "running",
@@ -66,9 +67,12 @@ class Study:
     def importances(self) -> dict[str, float]:
         """How much each setting decides whether a trial is among the best tenth: shares of 1, the greatest first.
 
+        Nothing where fewer than ten trials are complete: the best tenth would be none of them.
         Source   S. Watanabe, A. Bansal, F. Hutter, "PED-ANOVA: Efficiently quantifying hyperparameter importance in
                  arbitrary subspaces", IJCAI 2023.
         """
+        if sum(trial.state == "complete" for trial in self.trials()) < FEWEST:
+            return {}
         return optuna.importance.get_param_importances(self._study)
 
 
@@ -79,7 +83,7 @@ def opened(home: Home, address: str | None, name: str, space: Space, plan: Mappi
     Raises DataError if it was begun by another plan, HomeError if another search holds it or its file is damaged, and
     NotReadyError if the database does not answer.
     """
-    _refuse_unusable(name)
+    refuse_unusable(name)
     whole = json.loads(json.dumps(dict(plan) | {f"range of {key}": each.table() for key, each in space.items()}))
     with home.locked(f"search-{name}"), stored(home, address, name) as store, alone(store, name):
         with readable(home, name):
@@ -115,6 +119,12 @@ def best_of(name: str, trials: Iterable[Trial]) -> Trial:
     return min(complete, key=lambda trial: (trial.value, trial.number))
 
 
+def refuse_unusable(name: str) -> None:
+    """Raise DataError unless that can be the name of a study: it is the name of files, too."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise DataError(f"{name!r} cannot be the name of a study.", "Use letters, digits, dots and hyphens, at most 100.")
+
+
 def _names(store: BaseStorage) -> list[str]:
     return [study.study_name for study in store.get_all_studies()]
 
@@ -122,11 +132,6 @@ def _names(store: BaseStorage) -> list[str]:
 def _unused() -> optuna.samplers.BaseSampler:
     """Optuna's default would be made and seeded by chance; ours draws elsewhere."""
     return optuna.samplers.RandomSampler(seed=0)
-
-
-def _refuse_unusable(name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise DataError(f"{name!r} cannot be the name of a study.", "Use letters, digits, dots and hyphens, at most 100.")
 
 
 def _refuse_other(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:

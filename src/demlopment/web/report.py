@@ -19,7 +19,7 @@ def render(story: Story) -> str:
     """The whole page as HTML, with its styles, charts and pictures inside it."""
     change_at = facts.change(story)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             story=story,
@@ -73,7 +73,7 @@ def picture(story: Story) -> str:
     return f"{whole}\n"
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("demlopment.web"),
         autoescape=True,

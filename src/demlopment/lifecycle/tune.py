@@ -1,0 +1,78 @@
+"""Search for a recipe on a pinned snapshot, and find the best one again by the search's name. Composes data and training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from demlopment.data import Lake
+from demlopment.home import Home
+from demlopment.lifecycle.collect import divided
+from demlopment.lifecycle.provenance import commit
+from demlopment.lifecycle.workshop import tracker_of
+from demlopment.records import Snapshot, Trial
+from demlopment.settings import PLACES, Settings, Training
+from demlopment.training import draws, studies
+from demlopment.training.search import Budget, Fitting, Watcher, search
+from demlopment.training.space import Space, recipe
+
+FREE = {*PLACES, "demo_epochs"}  # settings that change no trial
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search as it stands."""
+
+    name: str
+    snapshot: Snapshot
+    base: Training  # of every trial, but for what was searched
+    space: Space
+    sampler: draws.Sampler
+    trials: tuple[Trial, ...]
+    importances: Mapping[str, float]  # shares of 1; empty where too few trials say anything
+
+    @property
+    def best(self) -> Trial:
+        """Raises DataError if no trial is complete."""
+        return studies.best_of(self.name, self.trials)
+
+
+def tune(
+    home: Home,
+    settings: Settings,
+    name: str,
+    space: Space,
+    budget: Budget,
+    watch: Watcher,
+    *,
+    sampler: draws.Sampler = "tpe",
+    workers: int = 1,
+) -> Searched:
+    """Run the search called `name`, or go on with it, on the snapshot `search-NAME`, which is pinned when it begins.
+
+    Every trial is fitted to the training part and judged on the validation part; nobody looks at the test part.
+    Raises DataError if it was begun otherwise.
+    """
+    studies.refuse_unusable(name)
+    lake, pinned = Lake.of(home, settings.data), f"search-{name}"
+    snapshot = lake.snapshots().get(pinned) or lake.pin(pinned, settings.data.salt, commit=commit())
+    parts, _ = divided(lake, snapshot, settings.data)
+    base = settings.training
+    plan = {"sampler": sampler, "generation": draws.GENERATION, "snapshot": snapshot.digest, "salt": snapshot.salt}
+    plan |= base.model_dump(mode="json", exclude=FREE | set(space))
+    objective = Fitting(parts.train, parts.validation, len(lake.classes), base)
+    with studies.opened(home, base.studies, name, space, plan) as study:
+        tracker = tracker_of(home, base)
+        search(study, objective, budget, tracker, workers=workers, watch=watch)
+        return Searched(name, snapshot, base, space, sampler, study.trials(), study.importances())
+
+
+def recommended(home: Home, settings: Settings, study: str | None) -> tuple[Settings, dict[str, Any]]:
+    """The settings with the best recipe of a search in them, and where it came from; as they are if there is no search.
+
+    Raises DataError if there is no such search, or none of its trials is complete.
+    """
+    if study is None:
+        return settings, {}
+    best = studies.best(home, settings.training.studies, study)
+    chosen = recipe(settings.training, best.parameters)
+    return settings.model_copy(update={"training": chosen}), {"study": study, "trial": best.number}
