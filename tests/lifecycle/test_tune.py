@@ -17,7 +17,6 @@ from tests.fakes import ListNarrator
 from tests.lifecycle.test_learn import SHORT
 
 
-
 def searched(home: Home, *options: str) -> Result:
     return CliRunner().invoke(app, ["--home", str(home.root), "search", "spring", "--epochs", "1", *options])
 
@@ -78,7 +77,7 @@ def test_a_finished_search_runs_nothing_again_and_another_one_is_refused(home: H
 
     assert told(again) == told(result)
     assert isinstance(other.exception, DataError)
-    assert "The study spring was begun with" in str(other.exception)
+    assert "The study spring is of another search space" in str(other.exception)
     assert (home.studies / "spring.log").read_bytes() == kept
 
 

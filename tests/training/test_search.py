@@ -20,7 +20,7 @@ from demlopment.home import Home
 from demlopment.records import Trial
 from demlopment.training import draws, studies
 from demlopment.training.crew import Crew
-from demlopment.training.space import Range, Space
+from demlopment.training.space import Choice, Range, Space
 from tests.fakes import MemoryTracker
 from tests.training import searching
 from tests.training.searching import SPACE, Shuffled, Valley, searched
@@ -176,8 +176,15 @@ def test_a_study_of_another_space_or_seed_is_refused_and_stays_as_it_was(tmp_pat
     trials = searched(home, trials=3)
     kept = (home.studies / "valley.log").read_bytes()
 
-    with pytest.raises(DataError, match=r'range of batch_size \{"low": 16.*, and this search has none'):
-        searched(home, space={name: each for name, each in SPACE.items() if name != "batch_size"})
+    others: list[tuple[Space, str]] = [
+        ({name: each for name, each in SPACE.items() if name != "batch_size"}, 'batch_size is {"low": 16.*this search is none'),
+        ({**SPACE, "batch_size": Range(16, 64)}, 'batch_size is {"low": 16, "high": 128.*is {"low": 16, "high": 64'),
+        ({**SPACE, "label_smoothing": Choice((0.1, 0.0))}, r"label_smoothing is .*\[0.0, 0.1\].*\[0.1, 0.0\]"),
+        ({**SPACE, "strength": Range(1, 9)}, "strength is none, and that of this search is"),
+    ]
+    for space, said in others:
+        with pytest.raises(DataError, match=f"The study valley is of another search space: its range of {said}"):
+            searched(home, space=space)
     with pytest.raises(DataError, match="begun with seed 3, and this search has 4"):
         searched(home, seed=4)
 
@@ -207,8 +214,11 @@ def test_a_name_that_is_no_name_and_a_study_that_is_not_there_are_named(tmp_path
         studies.best(home, None, "valley")
     trials = searched(home, trials=3)
 
-    with pytest.raises(DataError, match="cannot be the name of a study"):
-        searched(home, "../valley")
+    for name in ("../valley", ""):
+        with pytest.raises(DataError, match="cannot be the name of a study"):
+            searched(home, name)
+        with pytest.raises(DataError, match="cannot be the name of a study"):
+            studies.best(home, None, name)
     with pytest.raises(DataError, match=r"no study peak\. Those that there are: valley"):
         studies.best(home, None, "peak")
     assert studies.best(home, None, "valley") == min(trials[1:], key=lambda trial: trial.value or 0)

@@ -23,6 +23,14 @@ def test_the_default_space_is_one_that_could_be_written(tmp_path: Path) -> None:
     assert parsed({"batch_size": {"choices": [16, 32]}}) == {"batch_size": Choice((16, 32))}
 
 
+def test_the_ends_of_a_range_are_of_the_kind_that_the_setting_is() -> None:
+    space = parsed({"batch_size": {"low": 16, "high": 64.0}, "label_smoothing": {"low": 0, "high": 0.5}})
+
+    assert repr(space["batch_size"]) == "Range(low=16, high=64, log=False)"
+    assert repr(space["label_smoothing"]) == "Range(low=0.0, high=0.5, log=False)"
+    assert repr(parsed({"batch_size": {"choices": [16, "32"]}})["batch_size"]) == "Choice(values=(16, 32))"
+
+
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
@@ -35,6 +43,9 @@ def test_the_default_space_is_one_that_could_be_written(tmp_path: Path) -> None:
         ({"learning_rate": {"low": 0.1, "high": 0.2, "step": 2}}, "has no range"),
         ({"batch_size": {"choices": [16]}}, "has no range"),
         ({"batch_size": {"choices": [16, 16]}}, "has no range"),
+        ({"batch_size": {"choices": [16, "16"]}}, "has no range"),
+        ({"demo_epochs": {"low": 1, "high": 2}}, "does not vary training.demo_epochs"),
+        ({"studies": {"choices": ["a", "b"]}}, "does not vary training.studies"),
         ({"batch_size": {"choices": [16, 1]}}, "training.batch_size cannot be 1"),
         ({"batch_size": {"low": 16.5, "high": 32.5}}, "training.batch_size cannot be 16.5"),
         ({"label_smoothing": {"low": 0.0, "high": 1.0}}, "training.label_smoothing cannot be 1.0"),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -136,6 +137,22 @@ def test_two_homes_do_not_search_one_study_in_one_database(tmp_path: Path, postg
         pytest.raises(HomeError, match="Another search holds the study shared"),
     ):
         searched(other, "shared", address=postgres)
+
+
+def test_a_folder_in_place_of_a_journal_is_named(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    (home.studies / "valley.log").mkdir(parents=True)
+
+    for use in (lambda: searched(home), lambda: studies.best(home, None, "valley")):
+        with pytest.raises(HomeError, match=r"valley\.log"):
+            use()
+
+
+def test_a_driver_that_is_missing_is_named_with_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # an import then fails as if it were not installed
+
+    with pytest.raises(NotReadyError, match=r"driver.*Install demlopment\[scale\]"):
+        searched(Home(tmp_path), address="postgresql+psycopg://me@127.0.0.1:1/there")
 
 
 def test_a_store_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
+from demlopment.errors import HomeError
 from demlopment.home import explained
 
 
@@ -20,8 +21,10 @@ class Logbook(BaseJournalBackend):
     """A journal that a `kill -9` or a full disk leaves as it was before the entry that was being written."""
 
     def __init__(self, path: Path) -> None:
-        """Raises HomeError if the file cannot be made."""
+        """Raises HomeError if the file cannot be made, or is none."""
         self._path = path
+        if path.is_dir():
+            raise HomeError(f"{path} is a folder, and no journal.", "Move it, or search under another name.")
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = JournalFileBackend(str(path))

@@ -1,7 +1,7 @@
 """Which recipes a search draws from: a table of settings under `training`, with the range of each. Draws nothing itself."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,22 +96,22 @@ def _dimension(name: str, table: Any) -> Range | Choice:
     searched = sorted(set(Training.model_fields) - FIXED)
     if name not in searched:
         raise DataError(f"A search does not vary training.{name}.", f"It varies {', '.join(searched)}.")
-    found = _written(table)
+    found = _written(table, lambda value: getattr(recipe(Training(), {name: value}), name))
     if found is None:
         raise DataError(
             f"{name} has no range: {table!r}.", f"Write a line like `{EXAMPLE}` or `{name} = {{ choices = [1, 2] }}`."
         )
-    for value in found.ends():
-        recipe(Training(), {name: value})
     return found
 
 
-def _written(table: Any) -> Range | Choice | None:
+def _written(table: Any, taken: Callable[[Value], Any]) -> Range | Choice | None:
+    """What a table says, with each value as the setting takes it: 64.0 rows are 64, and never 63.7."""
     match table:
         case {"choices": [_, _, *_] as values, **rest} if not rest and all(isinstance(each, Value) for each in values):
-            return Choice(tuple(values)) if len(set(values)) == len(values) else None
+            choices = tuple(map(taken, values))
+            return Choice(choices) if len(set(choices)) == len(choices) else None
         case {"low": int() | float() as low, "high": int() | float() as high, **rest} if low < high:
             log = rest.pop("log", False)
             if not rest and isinstance(log, bool) and (low > 0 or not log):
-                return Range(low, high, log)
+                return Range(taken(low), taken(high), log)
     return None

@@ -44,6 +44,11 @@ def stored(home: Home, address: str | None, name: str) -> Iterator[BaseStorage]:
 def _database(address: str) -> RDBStorage:
     try:
         return RDBStorage(address)
+    except ImportError as error:
+        raise NotReadyError(
+            f"The driver of the store of studies {_shown(address)} is not installed ({error.__cause__ or error}).",
+            "Install demlopment[scale], which has that of PostgreSQL.",
+        ) from error
     except RuntimeError as error:  # its tables are older or newer than this Optuna
         raise NotReadyError(
             f"The store of studies {_shown(address)} is another release's: {str(error).partition('.')[0]}.",

@@ -23,6 +23,7 @@ from demlopment.training.stores import alone, path_of, readable, stored
 
 FEWEST = 10  # complete trials of which something can be said
 PLAN, RUN, REASON = "plan", "run", "reason"  # what we add to Optuna's studies and trials
+RANGE = "range of "  # a setting, in a plan: what is searched is part of it
 STATES: dict[State, TrialState] = {
     State.RUNNING: "running",
     State.COMPLETE: "complete",
@@ -84,7 +85,7 @@ def opened(home: Home, address: str | None, name: str, space: Space, plan: Mappi
     NotReadyError if the database does not answer.
     """
     refuse_unusable(name)
-    whole = json.loads(json.dumps(dict(plan) | {f"range of {key}": each.table() for key, each in space.items()}))
+    whole = json.loads(json.dumps(dict(plan) | {f"{RANGE}{key}": each.table() for key, each in space.items()}))
     with home.locked(f"search-{name}"), stored(home, address, name) as store, alone(store, name):
         with readable(home, name):
             # Making one that exists would add a line to the journal, and a refusal must leave it as it was.
@@ -102,6 +103,7 @@ def best(home: Home, address: str | None, name: str) -> Trial:
 
     Raises DataError, with the names there are, if there is no such study, or if none of its trials is complete.
     """
+    refuse_unusable(name)
     if address is None and not path_of(home, name).exists():
         raise _missing(name, [path.stem for path in home.studies.glob("*.log")])
     with stored(home, address, name) as store, readable(home, name):
@@ -135,12 +137,15 @@ def _unused() -> optuna.samplers.BaseSampler:
 
 
 def _refuse_other(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for key in sorted({*was, *now}):
-        if was.get(key) != now.get(key):
-            raise DataError(
-                f"The study {name} was begun with {key} {_said(was.get(key))}, and this search has {_said(now.get(key))}.",
-                "Search under another name, or as it was begun.",
-            )
+    differing = [key for key in {*was, *now} if was.get(key) != now.get(key)]
+    # Ranges first: a setting that is no longer searched has a value instead, which would not tell what is wrong.
+    for key in sorted(differing, key=lambda key: (not key.startswith(RANGE), key)):
+        old, new = _said(was.get(key)), _said(now.get(key))
+        if key.startswith(RANGE):
+            problem = f"is of another search space: its {key} is {old}, and that of this search is {new}"
+        else:
+            problem = f"was begun with {key} {old}, and this search has {new}"
+        raise DataError(f"The study {name} {problem}.", "Search under another name, or as it was begun.")
 
 
 def _said(value: Any) -> str:
