@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -347,3 +348,28 @@ def test_labels_in_question_are_listed_written_out_and_come_back_as_verdicts(tmp
     assert both.exit_code == 2
     assert "0 rows added, 0 removed, 1 relabelled." in changed
     assert CliRunner().invoke(cli.app, ask).stdout == "0 labels wait for review.\n"
+
+
+ARENAS = """
+import ctypes, sys, threading
+from demlopment.commands.data import one_arena
+
+one_arena()
+threads = [threading.Thread(target=lambda: ctypes.create_string_buffer(100_000)) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = libc.fopen(sys.argv[1].encode(), b"w")
+libc.malloc_info(0, ctypes.c_void_p(file))
+libc.fclose(ctypes.c_void_p(file))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, whose arenas these are: run it on Debian")
+def test_the_threads_of_a_data_command_share_one_arena(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", ARENAS, str(tmp_path / "arenas")], check=True)
+
+    assert (tmp_path / "arenas").read_text().count("<heap nr=") == 1
