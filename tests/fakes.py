@@ -335,6 +335,9 @@ class MemoryTracker:
         curve: Sequence[Epoch],
         metrics: Mapping[str, float],
         archive: Path | None,
+        *,
+        commit: str,
+        edited: bool | None,
     ) -> str:
         run = f"run-{len(self.runs)}"
         self.runs[run] = title

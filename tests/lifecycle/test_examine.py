@@ -11,7 +11,9 @@ from demlopment.data import Lake, packaged_digits, split
 from demlopment.home import Home
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import learn
+from demlopment.lifecycle.provenance import commit, edited, told
 from demlopment.settings import Evaluation, Gate, Settings, Training
+from demlopment.training import MlflowTracker
 from tests.fakes import ListNarrator
 
 
@@ -37,6 +39,18 @@ def test_the_verdict_holds_every_check_with_its_numbers(home: Home) -> None:
     assert entry.verdict.decision == "promote"
     assert {check["group"] for check in checks} == {"held-out", "behaviour", "robustness", "calibration", "slices", "cost"}
     assert all(check["met"] and check["rows"] > 0 for check in checks)
+
+
+def test_the_verdict_and_the_run_say_which_code_was_judged_and_whether_it_was_edited(home: Home) -> None:
+    (entry,) = History(home.history).entries()
+    tracker = MlflowTracker(f"sqlite:///{home.tracking.resolve()}", home.artifacts)
+
+    tags = tracker.client.get_run(str(tracker.run("digits", "1.0"))).data.tags
+    said = entry.verdict.evidence
+    assert (said["commit"], said["edited"]) == (commit(), edited())
+    assert entry.verdict.reason.endswith(told(commit(), edited=edited()) or ".")
+    assert tags["mlflow.source.git.commit"] == commit()
+    assert tags["demlopment.edited"] == {True: "true", False: "false", None: "unknown"}[edited()]
 
 
 def test_a_candidate_that_misses_a_bound_is_refused_and_served_by_nobody(tmp_path: Path) -> None:

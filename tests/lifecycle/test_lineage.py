@@ -38,7 +38,8 @@ def trained(home: Home, version: str, snapshot: Snapshot, tracker: MemoryTracker
     lineage = {"snapshot": snapshot.name, "digest": snapshot.digest, "commit": f"commit-{version}"}
     card = Card("digits", version, tuple("0123456789"), images.VERSION, 1.0, {}, lineage)
     path = archive.write(home.models, Archive(card, b"network", {}, b"sample"))
-    tracker.register("digits", version, tracker.record(f"digits {version}", {}, [], {}, path))
+    run = tracker.record(f"digits {version}", {}, [], {}, path, commit=f"commit-{version}", edited=False)
+    tracker.register("digits", version, run)
     return path
 
 

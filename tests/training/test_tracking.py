@@ -21,7 +21,8 @@ def recorded(tracker: Tracker, folder: Path, version: str) -> str:
     archive = folder / f"digits-{version}.mar"
     archive.write_bytes(f"the archive of {version}".encode())
     parameters = {"epochs": 2, "tracking_uri": None}
-    return tracker.record(f"digits {version}", parameters, CURVE, {"accuracy": 0.91, "test_rows": 730}, archive)
+    metrics = {"accuracy": 0.91, "test_rows": 730}
+    return tracker.record(f"digits {version}", parameters, CURVE, metrics, archive, commit="c0ffee", edited=True)
 
 
 class TrackerConformance:
@@ -128,6 +129,7 @@ def test_mlflow_holds_the_parameters_the_curve_the_scores_and_a_copy_of_the_arch
     assert run.info.status == "FINISHED"
     assert run.data.params == {"epochs": "2", "tracking_uri": "None"}
     assert run.data.metrics["accuracy"] == 0.91
+    assert (run.data.tags["mlflow.source.git.commit"], run.data.tags["demlopment.edited"]) == ("c0ffee", "true")
     curve = tracker.client.get_metric_history(run_id, "validation_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.9), (2, 0.4)]
     copies = list((tmp_path / "artifacts").rglob("digits-1.0.mar"))
@@ -190,7 +192,7 @@ sys.addaudithook(lambda event, values: print(event, values) if event in ("socket
 folder = Path(sys.argv[1])
 tracker = MlflowTracker(f"sqlite:///{folder}/tracking.db", folder / "artifacts")
 (folder / "digits-1.0.mar").write_bytes(b"an archive")
-run = tracker.record("digits 1.0", {}, (), {"accuracy": 0.9}, folder / "digits-1.0.mar")
+run = tracker.record("digits 1.0", {}, (), {"accuracy": 0.9}, folder / "digits-1.0.mar", commit="c0ffee", edited=None)
 tracker.register("digits", "1.0", run)
 tracker.alias("digits", "champion", "1.0")
 """

@@ -7,7 +7,7 @@ from typing import Any
 from demlopment.data import Lake
 from demlopment.home import Home
 from demlopment.lifecycle.collect import divided
-from demlopment.lifecycle.provenance import commit
+from demlopment.lifecycle.provenance import commit, edited
 from demlopment.lifecycle.workshop import tracker_of
 from demlopment.records import Snapshot, Trial
 from demlopment.settings import PLACES, Settings, Training
@@ -62,7 +62,7 @@ def tune(
     objective = Fitting(parts.train, parts.validation, len(lake.classes), base)
     with studies.opened(home, base.studies, name, space, plan) as study:
         tracker = tracker_of(home, base)
-        search(study, objective, budget, tracker, workers=workers, watch=watch)
+        search(study, objective, budget, tracker, workers=workers, watch=watch, commit=commit(), edited=edited())
         return Searched(name, snapshot, base, space, sampler, study.trials(), study.importances())
 
 

@@ -4,7 +4,7 @@ import itertools
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +16,9 @@ from demlopment.archive import Archive, Card
 from demlopment.errors import DataError, StoryError
 from demlopment.home import Home
 from demlopment.intervals import wilson
-from demlopment.lifecycle import policy
+from demlopment.lifecycle import policy, provenance
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
-from demlopment.lifecycle.provenance import commit, environment
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
@@ -82,6 +81,8 @@ class Workshop:
             recipe = recipe.model_copy(update={"epochs": epochs})
         version = self.next_version()
         title = f"{MODEL} {version}"
+        # Before the fit: the code may be edited meanwhile.
+        lineage = _lineage(collected.snapshot, recipe, len(train)) | dict(origin or {})
         done = itertools.count(1)
         fitted = training.fit(
             train,
@@ -94,7 +95,6 @@ class Workshop:
         scores = training.evaluate(title, fitted, collected.split.test)
         interval = wilson(int(scores.correct.sum()), len(scores.labels))
         fit = Fit(title, purpose, len(train), fitted.seconds, fitted.curve, scores, interval)
-        lineage = _lineage(collected.snapshot, recipe, len(train)) | dict(origin or {})
         packed = self._pack(version, fitted, fit, collected, lineage)
         self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
@@ -118,7 +118,8 @@ class Workshop:
         rules, checks = self.settings.gate, candidate.checks
         if champion is not None:
             checks += evaluation.non_inferiority(candidate.scores, champion, candidate.slices, rules.slice_margin)
-        verdict = self.record(training.held_to(training.judge(candidate.scores, champion, rules), checks))
+        held = training.held_to(training.judge(candidate.scores, champion, rules), checks)
+        verdict = self.record(_of_code(held, candidate.packed.card.lineage))
         if verdict.decision == "promote":
             archive.write(self.home.models, candidate.packed)
         return verdict
@@ -174,7 +175,9 @@ class Workshop:
     def _track(self, packed: Archive, fit: Fit, parameters: Mapping[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = archive.write(Path(folder), packed)
-            run = self.tracker.record(fit.title, parameters, fit.curve, packed.card.scores, path)
+            lineage = packed.card.lineage
+            commit, edited = lineage["commit"], lineage["environment"]["edited"]
+            run = self.tracker.record(fit.title, parameters, fit.curve, packed.card.scores, path, commit=commit, edited=edited)
         self.tracker.register(MODEL, packed.card.version, run)
 
 
@@ -192,6 +195,14 @@ def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, A
         "salt": snapshot.salt,
         "recipe": recipe.model_dump(mode="json", exclude=PLACES),
         "examples": examples,  # the first of the training part
-        "commit": commit(),
-        "environment": environment(),
+        "commit": provenance.commit(),
+        "environment": provenance.environment(),
     }
+
+
+def _of_code(verdict: Verdict, lineage: Mapping[str, Any]) -> Verdict:
+    """The verdict with the code behind its subject, and a sentence where no commit says all of it."""
+    commit, edited = lineage["commit"], lineage["environment"]["edited"]
+    said = provenance.told(commit, edited=edited)
+    evidence = {**verdict.evidence, "commit": commit, "edited": edited}
+    return replace(verdict, reason=f"{verdict.reason} {said}".rstrip(), evidence=evidence)

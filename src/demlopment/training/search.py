@@ -58,11 +58,14 @@ def search(
     crew: Callable[[Objective, int], Hands] = Crew,
     watch: Watcher = lambda epochs, trials: None,
     clock: Callable[[], float] = time.monotonic,
+    commit: str = "unknown",
+    edited: bool | None = None,
 ) -> None:
     """Run trials of `study` in `workers` processes until the budget is spent; those that a killed search left come first.
 
     For one seed and sampler (both in the study's plan) the trials are the same for any number of workers, whether they were
-    interrupted or not; only how many there are may hang on `budget.minutes`. Each that ends is a run of `tracker`.
+    interrupted or not; only how many there are may hang on `budget.minutes`. Each that ends is a run of `tracker`,
+    with the `commit` of the code and whether it was `edited`.
     Raises DataError if a whole generation failed, NotReadyError if a worker died; finished trials are kept either way.
     """
     deadline = None if budget.minutes is None else clock() + 60 * budget.minutes
@@ -79,7 +82,7 @@ def search(
             for said in hands.wait():
                 if isinstance(said, Outcome):
                     del epochs[said.number]
-                    queue.end(said, tracker)
+                    queue.end(said, _Runs(tracker, commit, edited))
                 else:
                     epochs[said[0]] = said[1]
 
@@ -102,11 +105,11 @@ class _Queue:
             return None
         return Task(trial.number, trial.parameters, draws.limits(trials[: draws.start(trial.number)]))
 
-    def end(self, outcome: Outcome, tracker: Tracker) -> None:
+    def end(self, outcome: Outcome, runs: "_Runs") -> None:
         trial = self._study.trials()[outcome.number]
         errors = tuple(1 - epoch.validation_accuracy for epoch in outcome.curve)
         ended = replace(trial, state=outcome.state, value=outcome.value, errors=errors, reason=outcome.reason)
-        self._study.end(replace(ended, run=_tracked(self._study.name, ended, outcome.curve, tracker)))
+        self._study.end(replace(ended, run=runs.tracked(self._study.name, ended, outcome.curve)))
 
     def _begun(self, trials: tuple[Trial, ...]) -> Trial | None:
         first = draws.start(len(trials))
@@ -120,10 +123,19 @@ class _Queue:
         return self._study.begin(draws.draw(plan["sampler"], plan["seed"], self._study.ranges, kept[:first], kept[first:]))
 
 
-def _tracked(name: str, trial: Trial, curve: tuple[Epoch, ...], tracker: Tracker) -> str:
-    metrics = {} if trial.value is None else {"log_loss": trial.value}
-    parameters = dict(trial.parameters) | {"study": name, "trial": trial.number, "state": trial.state}
-    return tracker.record(f"{name} {trial.number}", parameters, curve, metrics, None)
+@dataclass(frozen=True)
+class _Runs:
+    """Where trials are tracked, and by what code they were run."""
+
+    tracker: Tracker
+    commit: str
+    edited: bool | None
+
+    def tracked(self, name: str, trial: Trial, curve: tuple[Epoch, ...]) -> str:
+        metrics = {} if trial.value is None else {"log_loss": trial.value}
+        parameters = dict(trial.parameters) | {"study": name, "trial": trial.number, "state": trial.state}
+        title = f"{name} {trial.number}"
+        return self.tracker.record(title, parameters, curve, metrics, None, commit=self.commit, edited=self.edited)
 
 
 def _refuse_hopeless(name: str, before: tuple[Trial, ...]) -> None:

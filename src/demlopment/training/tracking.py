@@ -23,6 +23,7 @@ Alias = Literal["champion", "challenger"]
 
 EXPERIMENT = "demlopment"
 VERSION_TAG = "demlopment.version"  # MLflow numbers versions 1, 2, 3 by itself; ours ("2.0") is this tag
+COMMIT_TAG, EDITED_TAG = "mlflow.source.git.commit", "demlopment.edited"  # the first is what MLflow's pages show
 SQLITE = "sqlite:///"
 ENVIRONMENT = {  # setdefault, so that whoever wants MLflow's reports, chatter or patience can have them
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -44,8 +45,14 @@ class Tracker(Protocol):
         curve: Sequence[Epoch],
         metrics: Mapping[str, float],
         archive: Path | None,
+        *,
+        commit: str,
+        edited: bool | None,
     ) -> str:
-        """Keep one finished fit, with a copy of its archive if it has one; the answer is the run's identifier."""
+        """Keep one finished fit, with a copy of its archive if it has one; the answer is the run's identifier.
+
+        `commit` is that of the code that fitted it, `edited` whether the code was changed since; None outside a checkout.
+        """
         ...
 
     def register(self, name: str, version: str, run: str) -> None:
@@ -94,6 +101,9 @@ class MlflowTracker:
         curve: Sequence[Epoch],
         metrics: Mapping[str, float],
         archive: Path | None,
+        *,
+        commit: str,
+        edited: bool | None,
     ) -> str:
         from mlflow.entities import Metric, Param
 
@@ -101,7 +111,8 @@ class MlflowTracker:
         points = [(name, value, i) for i, epoch in enumerate(curve, 1) for name, value in asdict(epoch).items()]
         points += [(name, value, 0) for name, value in metrics.items()]
         with self._explained():
-            run = str(self.client.create_run(self.experiment, run_name=title).info.run_id)
+            code = {COMMIT_TAG: commit, EDITED_TAG: "unknown" if edited is None else str(edited).lower()}
+            run = str(self.client.create_run(self.experiment, run_name=title, tags=code).info.run_id)
             self.client.log_batch(
                 run,
                 metrics=[Metric(name, float(value), now_ms, step) for name, value, step in points],
