@@ -7,10 +7,11 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
 from demlopment.errors import DataError
-from demlopment.evaluation.calibration import Prices, brier, money, reliability, selection
+from demlopment.evaluation.calibration import Prices, brier, money, reliability, selection, slope
 from demlopment.scores import calibration_error
 
 
@@ -128,3 +129,54 @@ def test_no_other_threshold_is_expected_to_be_cheaper_for_an_honest_reader(seed:
 def test_a_price_that_is_none_is_refused(prices: Prices) -> None:
     with pytest.raises(DataError, match="The price of one"):
         money(*drawn(1, 10), prices)
+
+
+@given(seed=st.integers(0, 1000), factor=st.sampled_from([0.25, 1.0, 3.0]))
+def test_the_slope_is_what_the_likeliest_temperature_says(seed: int, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.dirichlet(np.ones(4), 2000)
+    labels = (truth.cumsum(axis=1) < rng.random((2000, 1))).sum(axis=1)
+    said = truth**factor / (truth**factor).sum(axis=1, keepdims=True)
+    powers = np.log(said.astype(np.float32).astype(np.float64).clip(1e-30))
+    powers, labels_with_half = np.vstack([powers, powers[powers.max(axis=1).argmin()]]), np.append(labels, 0)
+    labels_with_half[-1] = powers[-1].argsort()[-2]
+    weights = np.append(np.ones(2000), 0.5)
+
+    def loss(multiple: float) -> float:
+        scaled = multiple * powers
+        own = scaled[np.arange(2001), labels_with_half] - np.log(np.exp(scaled).sum(axis=1))
+        return -float(weights @ own)
+
+    found, interval = slope(said.astype(np.float32), labels)
+
+    assert found == pytest.approx(minimize_scalar(loss, bounds=(0.01, 10), method="bounded").x, abs=1e-3)
+    assert interval.low < found < interval.high
+
+
+def test_the_slopes_interval_holds_the_true_one_as_often_as_it_says() -> None:
+    held = []
+    for seed in range(300):
+        answers, labels = drawn(seed, 1000)
+        interval = slope(answers, labels)[1]
+        held.append(interval.low <= 1 <= interval.high)
+
+    assert 0.91 <= np.mean(held) <= 0.985
+
+
+def test_who_overstates_has_a_slope_near_nothing_however_seldom_it_errs() -> None:
+    answers, labels = drawn(1, 1000, honest=False)
+
+    assert slope(answers, labels)[1].high < 0.8
+    assert calibration_error(answers, labels) < 0.1
+
+
+def test_a_slope_is_known_only_as_far_as_rows_tell() -> None:
+    sure = np.array([[0.9, 0.1]], np.float32)
+
+    assert slope(np.repeat(sure, 500, axis=0), np.zeros(500, int))[1].low > 1
+    assert slope(sure, np.zeros(1, int))[1].low < 0.4, "one row, read well, proves nothing"
+    assert slope(np.full((9, 2), 0.5, np.float32), np.zeros(9, int))[1].low < 0.4, "all equal: nothing can be told"
+    assert slope(np.repeat(sure, 9, axis=0), np.ones(9, int))[0] < 0.01, "always wrong"
+    assert math.isnan(slope(np.full((9, 2), np.nan, np.float32), np.zeros(9, int))[0])
+    with pytest.raises(DataError, match="no rows"):
+        slope(sure[:0], np.zeros(0, int))

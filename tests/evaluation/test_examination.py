@@ -48,7 +48,7 @@ DEFECTS: dict[str, tuple[Defect, set[str]]] = {
         MOST | {"behaviour"},
     ),
     "inverted pixels": (lambda f, e: (packed(f), replace(e, images=255 - e.images)), MOST),
-    "far too sure of itself": (lambda f, e: (packed(f, temperature=30.0), e), {"calibration"}),
+    "far too unsure of itself": (lambda f, e: (packed(f, temperature=30.0), e), {"calibration"}),
     "blind for one class": (lambda f, e: (packed(f), replace(e, images=_blind(e))), {"slices"}),
 }
 
@@ -63,6 +63,17 @@ def test_a_broken_model_is_seen_by_the_check_that_is_meant_for_it(name: str, fit
     defect, seen_by = DEFECTS[name]
 
     assert missed(examine(*defect(fitted, unseen), CLASSES, RULES, 0.9)) >= seen_by
+
+
+def test_a_model_that_is_too_sure_is_seen_by_its_slope_although_its_calibration_error_is_small(
+    fitted: Fitted, unseen: Examples
+) -> None:
+    surer = packed(fitted, temperature=fitted.temperature / 6)
+
+    named = {check.name: check for check in examine(surer, unseen, CLASSES, RULES, 0.9)}
+
+    assert not named["calibration slope"].met
+    assert named["expected calibration error"].met
 
 
 def test_a_network_that_costs_too_much_is_seen(fitted: Fitted, unseen: Examples) -> None:

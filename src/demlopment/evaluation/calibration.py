@@ -4,10 +4,12 @@ Everything takes probabilities (n, classes) and labels (n,), as records.Scores h
 """
 
 from dataclasses import dataclass
-from math import ceil, log, log1p
+from math import ceil, exp, log, log1p, nan
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import softmax
 from scipy.stats import beta
 
 from demlopment.errors import DataError
@@ -18,8 +20,12 @@ from demlopment.scores import BINS
 # Confidences above which an answer is accepted without a human, the strictest first: fixed before any label is seen.
 THRESHOLDS = tuple(float(each) for each in 1 - np.logspace(-6, -0.001, 200))
 
+FAINTEST = 1e-30  # a probability below it counts as it: float32 ends at 1e-45
+SLOPES = (1e-3, 1e3)  # that are looked at
+
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+Powers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,41 @@ def brier(probabilities: Probabilities, labels: Labels) -> float:
     truth = np.zeros(probabilities.shape)
     truth[np.arange(len(labels)), labels] = 1
     return float(((probabilities - truth) ** 2).sum(axis=1).mean())
+
+
+def slope(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval]:
+    """What the logarithms of the probabilities should be multiplied by: 1 is right, less is too sure, more too unsure.
+
+    The calibration error of a model that is always sure is only the share of its errors, however few; its slope is near 0.
+    Half a row is added, the least sure answer read as its runner-up, so that a model without an error has a slope too.
+    Interval 95 %, of a maximum of the likelihood whose model may be wrong ("sandwich"); all that is looked at if nothing is
+             known, NaN where a probability is.
+    Raises   DataError without rows.
+    Sources  D. R. Cox, "Two further applications of a model for binary regression", Biometrika 45 (1958), 562-565; H. White,
+             "Maximum likelihood estimation of misspecified models", Econometrica 50 (1982), 1-25.
+
+    >>> labels = np.array([0] * 800 + [1] * 200)
+    >>> [round(slope(np.array([[sure, 1 - sure]] * 1000, np.float32), labels)[0], 1) for sure in (0.8, 0.99)]
+    [1.0, 0.3]
+    """
+    if not len(labels):
+        raise DataError("There are no rows to tell how sure a model may be.", "Ingest more examples, or split anew.")
+    if not np.isfinite(probabilities).all():
+        return nan, Interval(nan, nan)
+    powers = np.log(probabilities.astype(np.float64).clip(FAINTEST))  # (n, classes)
+    powers, told, weights = _with_half_a_row(powers, labels)
+
+    def pull(logarithm: float) -> float:
+        return float(weights @ _scores(powers, told, exp(logarithm)))
+
+    ends = tuple(map(log, SLOPES))
+    best = exp(brentq(pull, *ends) if pull(ends[0]) > 0 > pull(ends[1]) else ends[pull(ends[0]) > 0])
+    shares, scores = softmax(best * powers, axis=1), _scores(powers, told, best)
+    spread = weights @ ((shares * powers**2).sum(axis=1) - (shares * powers).sum(axis=1) ** 2)
+    if spread <= 0:  # equal probabilities stay equal, whatever they are multiplied by
+        return best, Interval(*SLOPES)
+    half = 1.96 * float(np.sqrt(weights @ scores**2) / spread)
+    return best, Interval(best - half, best + half)
 
 
 def reliability(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> tuple[Bin, ...]:
@@ -149,3 +190,16 @@ def money(probabilities: Probabilities, labels: Labels, prices: Prices, seed: in
         float(accepted.mean()),
         1000 * prices.review,
     )
+
+
+def _with_half_a_row(powers: Powers, labels: Labels) -> tuple[Powers, Labels, Powers]:
+    """The rows with their weights (n + 1,): that of the last, the least sure answer with its runner-up as label, is a half."""
+    unsure = powers[powers.max(axis=1).argmin()]
+    weights = np.append(np.ones(len(labels)), 0.5)
+    return np.vstack([powers, unsure]), np.append(labels, unsure.argsort()[-2]), weights
+
+
+def _scores(powers: Powers, labels: Labels, slope: float) -> Powers:
+    """How the log likelihood of each row grows with the slope: (n,)."""
+    shares = softmax(slope * powers, axis=1)
+    return np.asarray(powers[np.arange(len(labels)), labels] - (shares * powers).sum(axis=1), np.float64)
