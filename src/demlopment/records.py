@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -121,7 +122,7 @@ class Scores:
 class Check:
     """One thing that a model was tested for, with the bound that the gate holds it to."""
 
-    group: Literal["held-out", "behaviour", "robustness", "calibration", "slices", "cost", "training"]
+    group: Literal["held-out", "behaviour", "robustness", "calibration", "slices", "cost", "training", "serving"]
     name: str  # "shift by one pixel"
     value: float
     interval: Interval | None  # None where nothing was drawn by chance, as for a size
@@ -133,10 +134,13 @@ class Check:
 
     @property
     def met(self) -> bool:
-        """Whether the whole interval keeps the bound: what too few rows leave open is not met. NaN never is."""
-        if self.bound is None:
-            return True
+        """Whether the whole interval keeps the bound: what too few rows leave open is not met.
+
+        NaN never is, not even where a check is only told, unless it was measured on no row.
+        """
         ends = (self.value,) if self.interval is None else (self.value, self.interval.low, self.interval.high)
+        if self.bound is None:
+            return self.rows == 0 or not any(map(isnan, ends))
         return self.rows > 0 and all(end >= self.bound if self.least else end <= self.bound for end in ends)
 
 
@@ -240,7 +244,7 @@ class Reading:
 class Verdict:
     """A decision of the loop with its evidence; a "no" is a record like a "yes"."""
 
-    kind: Literal["data", "gate", "experiment", "drift", "hand"]  # "data": a snapshot; "hand": a person decided
+    kind: Literal["data", "gate", "serving", "experiment", "drift", "hand"]  # "data": a snapshot; "hand": a person decided
     decision: Decision
     subject: str  # what was judged, e.g. "digits 2.0"
     against: str  # what it was compared with; "" for nothing

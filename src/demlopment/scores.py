@@ -13,7 +13,7 @@ LEAST = 1e-7  # a probability below it counts as it in the log loss: float32 can
 def scored(title: str, probabilities: npt.NDArray[np.float32], examples: Examples) -> Scores:
     """The scores of the model called `title` ("digits 2.0"), whose answers these are: (n, classes).
 
-    Raises DataError if there are no examples, or a label is not among the classes.
+    Raises DataError if there are no examples, a label is not among the classes, or an answer is not a number.
     """
     if len(examples) == 0:
         raise DataError(f"There are no examples to evaluate {title} on.", "Ingest more examples, or split with another salt.")
@@ -23,6 +23,12 @@ def scored(title: str, probabilities: npt.NDArray[np.float32], examples: Example
         raise DataError(
             f"{title} is evaluated on the label {strange[0]}, and its classes are 0 to {classes - 1}.",
             "Evaluate it on examples of the classes that it was fitted to.",
+        )
+    unreadable = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    if unreadable:
+        raise DataError(
+            f"{title} answers {unreadable} of {len(examples)} examples with NaN or infinity.",
+            "Fit it again with a lower training.learning_rate, and serve no network like it.",
         )
     return Scores(
         model=title,

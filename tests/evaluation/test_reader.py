@@ -50,3 +50,5 @@ def test_a_check_that_did_not_run_or_gave_no_number_is_not_met(check: Check) -> 
 
 def test_a_check_without_a_bound_is_told_and_not_judged() -> None:
     assert Check("slices", "seven", 0.2, None, None, least=True, rows=10).met
+    assert not Check("slices", "seven", float("nan"), None, None, least=True, rows=10).met
+    assert Check("slices", "seven", float("nan"), None, None, least=True, rows=0).met

@@ -15,6 +15,7 @@ from demlopment.lifecycle.provenance import commit, edited, told
 from demlopment.settings import Evaluation, Gate, Settings, Training
 from demlopment.training import MlflowTracker
 from tests.fakes import ListNarrator
+from tests.lifecycle.test_learn import LAX
 
 
 def rules(evaluation: Evaluation) -> Settings:
@@ -27,8 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("examine") / "var")
     home.open()
     Lake(home.lake).add(packaged_digits())
-    lax = Evaluation(behaviour="tell", least_slice=0, most_calibration_error=1, most_milliseconds=10_000)
-    learn(home, rules(lax), ListNarrator())
+    learn(home, rules(LAX), ListNarrator())
     return home
 
 
@@ -37,7 +37,15 @@ def test_the_verdict_holds_every_check_with_its_numbers(home: Home) -> None:
 
     checks = entry.verdict.evidence["checks"]
     assert entry.verdict.decision == "promote"
-    assert {check["group"] for check in checks} == {"held-out", "behaviour", "robustness", "calibration", "slices", "cost"}
+    assert {check["group"] for check in checks} == {
+        "held-out",
+        "behaviour",
+        "robustness",
+        "calibration",
+        "slices",
+        "cost",
+        "training",
+    }
     assert all(check["met"] and check["rows"] > 0 for check in checks)
 
 
@@ -58,9 +66,7 @@ def test_a_candidate_that_misses_a_bound_is_refused_and_served_by_nobody(tmp_pat
     home.open()
     Lake(home.lake).add(packaged_digits())
 
-    verdict = learn(
-        home, rules(Evaluation(behaviour="tell", least_slice=0, most_calibration_error=1, most_kilobytes=1)), ListNarrator()
-    )
+    verdict = learn(home, rules(LAX.model_copy(update={"most_kilobytes": 1})), ListNarrator())
 
     assert (verdict.decision, verdict.evidence["missed"]) == ("refuse", ["network"])
     assert "It misses the bound of network (" in verdict.reason

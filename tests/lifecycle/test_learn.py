@@ -19,7 +19,7 @@ from demlopment.training import checkpoint
 from tests.fakes import ListNarrator
 
 LAX = Evaluation(
-    behaviour="tell", least_slice=0, most_calibration_error=1, most_milliseconds=10_000
+    behaviour="tell", least_slice=0, most_calibration_error=1, most_doubted_labels=1, most_milliseconds=10_000
 )  # two epochs are no good model
 SHORT = Settings.model_construct(training=Training(epochs=2), gate=Gate(minimum_accuracy=0.2), evaluation=LAX)
 

@@ -85,7 +85,7 @@ def reproduce(
 ) -> None:
     """Make a version once more from its snapshot, recipe and seed, and compare the two; keeps neither.
 
-    Equal bytes on the same machine and releases, else answers within a tolerance. Leaves with 1 if they are farther apart.
+    Equal bytes on the same machine, releases and code, else answers within a tolerance. Leaves with 1 otherwise.
     Example: demlopment models reproduce 4.0
     """
     from rich.console import Console
@@ -101,9 +101,11 @@ def reproduce(
     if found.identical:
         say(f"Version {version} is reproduced bit for bit: {found.digest}.")
     else:
-        within = "within" if found.close else "beyond"
+        within = "within" if found.difference <= TOLERANCE else "beyond"
         say(f"Version {version} is not the same bits ({found.digest[:12]}, now {found.again[:12]}).")
         say(f"Its answers differ by {found.difference:.4f} in probability on average, {within} the tolerance of {TOLERANCE}.")
+        if not found.changed:
+            say("Nothing has changed since, so it was not made as its card says.")
     for each in found.changed:
         say(f"Changed since: {each}.")
     if not found.close:
@@ -113,7 +115,7 @@ def reproduce(
 def _line(each: "Check") -> str:
     between = "" if each.interval is None else f"{each.interval.low:.4g} to {each.interval.high:.4g}"
     bound = "" if each.bound is None else f"{'>=' if each.least else '<='} {each.bound:g}"
-    outcome = "told" if each.bound is None else "kept" if each.met else "MISSED"
+    outcome = "MISSED" if not each.met else "told" if each.bound is None else "kept"
     value = f"{each.value:.4g} {each.unit}".strip()
     return f"{each.group:12} {each.name:42} {value:>14}  {between:20} {bound:10} {outcome:7} {each.note}".rstrip()
 

@@ -4,7 +4,7 @@ Everything takes probabilities (n, classes) and labels (n,), as records.Scores h
 """
 
 from dataclasses import dataclass
-from math import ceil, exp, log, log1p, nan
+from math import ceil, exp, log, log1p
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +92,7 @@ def slope(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval
     The calibration error of a model that is always sure is only the share of its errors, however few; its slope is near 0.
     Half a row is added, the least sure answer read as its runner-up, so that a model without an error has a slope too.
     Interval 95 %, of a maximum of the likelihood whose model may be wrong ("sandwich"); all that is looked at if nothing is
-             known, NaN where a probability is.
+             known.
     Raises   DataError without rows.
     Sources  D. R. Cox, "Two further applications of a model for binary regression", Biometrika 45 (1958), 562-565; H. White,
              "Maximum likelihood estimation of misspecified models", Econometrica 50 (1982), 1-25.
@@ -103,8 +103,6 @@ def slope(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval
     """
     if not len(labels):
         raise DataError("There are no rows to tell how sure a model may be.", "Ingest more examples, or split anew.")
-    if not np.isfinite(probabilities).all():
-        return nan, Interval(nan, nan)
     powers = np.log(probabilities.astype(np.float64).clip(FAINTEST))  # (n, classes)
     powers, told, weights = _with_half_a_row(powers, labels)
 

@@ -35,9 +35,9 @@ def examine(
     cases = (*behaviour(read, examples, columns(archive, classes), SEED), *robustness(read, examples, SEED))
     return (
         *held_out_checks(scores, classes, least),
-        *(cases if rules.behaviour == "judge" else (replace(case, bound=None) for case in cases)),
         *calibration_checks(scores, rules),
         *slice_checks(scores, slices(examples, classes), rules.least_slice),
+        *(cases if rules.behaviour == "judge" else (replace(case, bound=None) for case in cases)),
         *cost_checks(archive, rules.most_milliseconds, rules.most_kilobytes, rules.most_multiply_adds),
     )
 

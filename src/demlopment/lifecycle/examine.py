@@ -4,13 +4,14 @@ from demlopment import archive, evaluation
 from demlopment.data import Lake, split
 from demlopment.errors import ArchiveError
 from demlopment.home import Home
+from demlopment.lifecycle.schooling import schooling
 from demlopment.lifecycle.workshop import MODEL
 from demlopment.records import Check
 from demlopment.settings import Settings
 
 
 def examined(home: Home, settings: Settings, version: str) -> tuple[Check, ...]:
-    """Every check of a version, on the test part of the snapshot that it learned from.
+    """Every check of a version, on the test part of the snapshot that it learned from, and of what it was taught.
 
     Raises ArchiveError if there is no such version or its card names no snapshot, DataError as Lake.load.
     """
@@ -19,5 +20,8 @@ def examined(home: Home, settings: Settings, version: str) -> tuple[Check, ...]:
     if not name:
         raise ArchiveError(f"The card of {model.card.title} names no snapshot.", "Test a model that was trained here.")
     snapshot = lake.named(name)
-    unseen = split(lake.load(snapshot), snapshot.salt).test
-    return evaluation.examine(model, unseen, lake.classes, settings.evaluation, settings.gate.minimum_accuracy)
+    parts, rules = split(lake.load(snapshot), snapshot.salt), settings.evaluation
+    return (
+        *schooling(model, parts.train, parts, lake.classes, rules),
+        *evaluation.examine(model, parts.test, lake.classes, rules, settings.gate.minimum_accuracy),
+    )

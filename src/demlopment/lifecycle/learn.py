@@ -44,7 +44,7 @@ def learn(
                 step.sentence += f" {collected.waiting} labels wait for `demlopment data review`."
         if verdict.decision == "promote":
             with telling.step("Load it into the endpoint") as step, reached(home, settings.endpoint) as rollout:
-                rollout.bring_up(candidate.archive)
+                workshop.bring_up(rollout, candidate.archive)
                 workshop.name(candidate.version, "champion" if champion is None else "challenger")
                 step.sentence = f"{candidate.title} is the {'champion' if champion is None else 'challenger'}"
         return verdict
@@ -62,7 +62,7 @@ def crown(home: Home, settings: Settings, version: str, now: Callable[[], float]
         workshop = Workshop(home, settings, now)
         former = workshop.tracker.champion(MODEL)
         with reached(home, settings.endpoint) as rollout:
-            rollout.bring_up(path)
+            workshop.bring_up(rollout, path)
             workshop.name(version, "champion")  # before the switch, because a version that nobody registered stops here
             rollout.hand_over(MODEL, version)
         reason = f"{MODEL} {version} was named champion by hand."

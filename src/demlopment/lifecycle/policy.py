@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from demlopment.records import DriftReport, Reading, Snapshot, TrafficPlan, Verdict
+from demlopment.records import Check, DriftReport, Reading, Snapshot, TrafficPlan, Verdict
 
 
 def of_data(snapshot: Snapshot, reference: str, unexpected: Sequence[str], *, stop: bool) -> Verdict:
@@ -11,6 +11,16 @@ def of_data(snapshot: Snapshot, reference: str, unexpected: Sequence[str], *, st
     reason = f"The snapshot {snapshot.name!r} is not as expected: {'; '.join(unexpected)}."
     evidence = {"unexpected": list(unexpected), "rows": snapshot.rows, "digest": snapshot.digest}
     return Verdict("data", "refuse" if stop else "continue", snapshot.name, reference, reason, evidence)
+
+
+def of_skew(check: Check, title: str) -> Verdict:
+    """That nobody is sent to a version which the endpoint answers for otherwise than the model that was judged."""
+    reason = (
+        f"The endpoint does not answer as {title} did when it was judged: the logarithms of its probabilities are "
+        f"{check.value:.3g} apart ({check.note}), and {check.bound:g} is allowed."
+    )
+    evidence = {"check": check.name, "apart": check.value, "most": check.bound, "note": check.note}
+    return Verdict("serving", "refuse", title, "", reason, evidence)
 
 
 def of_experiment(reading: Reading, plan: TrafficPlan) -> Verdict:

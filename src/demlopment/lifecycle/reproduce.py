@@ -37,8 +37,8 @@ class Reproduction:
 
     @property
     def close(self) -> bool:
-        """Whether it is the same model within what another machine or release may change."""
-        return self.identical or self.difference <= TOLERANCE
+        """Whether it is the same model within what another machine or release may change; equal bits where nothing changed."""
+        return self.identical or (bool(self.changed) and self.difference <= TOLERANCE)
 
 
 def reproduced(
@@ -93,4 +93,7 @@ def _difference(model: Archive, fitted: training.Fitted, unseen: Examples) -> fl
 
 def _changed(lineage: Mapping[str, Any]) -> tuple[str, ...]:
     now, then = environment() | {"commit": commit()}, {**lineage.get("environment", {}), "commit": lineage.get("commit")}
-    return tuple(f"{name} is {now[name]}, and was {then.get(name)}" for name in now if now[name] != then.get(name))
+    changed = [f"{name} is {now[name]}, and was {then.get(name)}" for name in now if now[name] != then.get(name)]
+    if now["edited"] and then.get("edited"):
+        changed.append("the code was edited then and is now, so nobody can say whether it is the same")
+    return tuple(changed)

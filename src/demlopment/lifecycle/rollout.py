@@ -36,16 +36,26 @@ class Rollout:
         key = credentials(home, "management")
         self._http = httpx2.Client(base_url=addresses["management"], timeout=PATIENCE_SECONDS, headers=key)
 
-    def bring_up(self, archive: Path) -> None:
-        """Load an archive of the model store into every serving process; one that is loaded already stays as it is."""
+    def bring_up(self, archive: Path) -> bool:
+        """Load an archive of the model store into every serving process, unless it is loaded already; whether it was new."""
         model, _, version = archive.stem.rpartition("-")
         if self._expect("GET", f"/models/{model}/{version}", also=httpx2.codes.NOT_FOUND).is_success:
-            return
+            return False
         self._expect(
             "POST",
             "/models",
             params={"url": archive.name, "initial_workers": 1, "synchronous": "true"},
         )
+        return True
+
+    def ask(self, model: str, version: str, picture: bytes) -> bytes:
+        """What one version answers to a picture, in full where the endpoint is not strict. It is journalled like any other."""
+        url = f"{self.inference}/predictions/{model}/{version}"
+        return self._expect("POST", url, content=picture, headers={**self.headers, "accept": "application/json"}).content
+
+    def let_go(self, model: str, version: str) -> None:
+        """Take one version out of the endpoint; where that is not allowed, it stays loaded."""
+        self._expect("DELETE", f"/models/{model}/{version}", also=httpx2.codes.METHOD_NOT_ALLOWED)
 
     def split(self, plan: TrafficPlan) -> None:
         """Requests that name no version are divided as `plan` says, until it is replaced or ended."""
@@ -58,8 +68,7 @@ class Rollout:
         self._expect("PUT", f"/models/{model}/{version}/set-default")
         for description in self._expect("GET", f"/models/{model}/all").json():
             if description["modelVersion"] != version:
-                # An endpoint that does not allow it keeps them loaded; nobody is sent to them.
-                self._expect("DELETE", f"/models/{model}/{description['modelVersion']}", also=httpx2.codes.METHOD_NOT_ALLOWED)
+                self.let_go(model, description["modelVersion"])
 
     def close(self) -> None:
         self._http.close()

@@ -13,12 +13,15 @@ import numpy.typing as npt
 
 from demlopment import archive, evaluation, images, training
 from demlopment.archive import Archive, Card
-from demlopment.errors import DataError, StoryError
+from demlopment.errors import DataError, NotReadyError, StoryError
 from demlopment.home import Home
 from demlopment.intervals import wilson
 from demlopment.lifecycle import policy, provenance
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
+from demlopment.lifecycle.rollout import Rollout
+from demlopment.lifecycle.schooling import schooling
+from demlopment.lifecycle.skew import asked, skew
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
@@ -35,7 +38,7 @@ class Candidate:
     fitted: training.Fitted
     packed: Archive
     fit: Fit
-    checks: tuple[Check, ...]  # what it was tested for, on the test part
+    checks: tuple[Check, ...]  # what it was tested for, and what it was taught
     slices: Mapping[str, npt.NDArray[np.bool_]]  # of the test part, by name
     archive: Path  # where it stands in the model store once the gate has let it through
 
@@ -99,7 +102,10 @@ class Workshop:
         self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
         held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
-        checks = evaluation.examine(packed, collected.split.test, collected.classes, held_to, least)
+        checks = (
+            *schooling(packed, train, collected.split, collected.classes, held_to),  # first: they may explain the others
+            *evaluation.examine(packed, collected.split.test, collected.classes, held_to, least),
+        )
         found = evaluation.slices(collected.split.test, collected.classes)
         return Candidate(version, fitted, packed, fit, checks, found, archive.place(self.home.models, packed.card))
 
@@ -123,6 +129,21 @@ class Workshop:
         if verdict.decision == "promote":
             archive.write(self.home.models, candidate.packed)
         return verdict
+
+    def bring_up(self, rollout: Rollout, path: Path) -> None:
+        """Load an archive into the endpoint, and see that it answers there as it did when it was judged.
+
+        Raises NotReadyError if it does not, after the verdict is recorded and a version that was not there before let go.
+        """
+        model = archive.read(path)
+        name, version = model.card.name, model.card.version
+        new = rollout.bring_up(path)
+        check = skew(model, [rollout.ask(name, version, picture) for picture in asked(model)])
+        if not check.met:
+            verdict = self.record(policy.of_skew(check, model.card.title))
+            if new:
+                rollout.let_go(name, version)
+            raise NotReadyError(verdict.reason, "Serve it with the code that trained it, and run the same command again.")
 
     def require(self, verdict: Verdict) -> None:
         """Raise StoryError unless the gate let the candidate through: without it the story cannot go on."""

@@ -148,15 +148,17 @@ def _as_json(interval: Interval) -> dict[str, float]:
 def _measured(check: Check) -> str:
     """Its value beside its bound, in words."""
     between = "" if check.interval is None else f", {check.interval.low:.4g} to {check.interval.high:.4g}"
-    bound = "" if check.bound is None else f"{'at least' if check.least else 'at most'} {check.bound:g}"
-    return f"{check.value:.4g} {check.unit}".strip() + f"{between} on {check.rows} rows, and it must be {bound}"
+    bound = "a number" if check.bound is None else f"{'at least' if check.least else 'at most'} {check.bound:g}"
+    note = f"; {check.note}" if check.note else ""
+    return f"{check.value:.4g} {check.unit}".strip() + f"{between} on {check.rows} rows, and it must be {bound}{note}"
 
 
 def _told(check: Check) -> dict[str, Any]:
     told = {"group": check.group, "name": check.name, "value": check.value, "rows": check.rows, "met": check.met}
     interval = {} if check.interval is None else {"interval": [check.interval.low, check.interval.high]}
     bound = {} if check.bound is None else {"least" if check.least else "most": check.bound}
-    return told | interval | bound
+    note = {"note": check.note} if check.note else {}
+    return told | interval | bound | note
 
 
 def _shown(p_value: float) -> str:
