@@ -325,6 +325,7 @@ class MemoryTracker:
 
     def __init__(self) -> None:
         self.runs: dict[str, str] = {}
+        self.files: dict[str, list[str]] = {}  # run -> names
         self.versions: dict[tuple[str, str], str] = {}  # (name, version) -> run
         self.aliases: dict[tuple[str, str], str] = {}
 
@@ -342,6 +343,9 @@ class MemoryTracker:
         run = f"run-{len(self.runs)}"
         self.runs[run] = title
         return run
+
+    def attach(self, run: str, files: Sequence[Path]) -> None:
+        self.files.setdefault(run, []).extend(file.name for file in files)
 
     def register(self, name: str, version: str, run: str) -> None:
         self.versions[name, version] = run

@@ -39,6 +39,11 @@ class Home:
         return self.root / "models"
 
     @property
+    def cards(self) -> Path:
+        """Of models, for people; the archives have cards of their own, for machines."""
+        return self.root / "cards"
+
+    @property
     def endpoint(self) -> Path:
         return self.root / "endpoint"
 

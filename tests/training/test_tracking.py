@@ -132,6 +132,9 @@ def test_mlflow_holds_the_parameters_the_curve_the_scores_and_a_copy_of_the_arch
     assert (run.data.tags["mlflow.source.git.commit"], run.data.tags["demlopment.edited"]) == ("c0ffee", "true")
     curve = tracker.client.get_metric_history(run_id, "validation_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.9), (2, 0.4)]
+    (tmp_path / "digits-1.0.md").write_text("# Model card")
+    tracker.attach(run_id, [tmp_path / "digits-1.0.md"])
+    assert len(list((tmp_path / "artifacts").rglob("digits-1.0.md"))) == 1
     copies = list((tmp_path / "artifacts").rglob("digits-1.0.mar"))
     assert [copy.read_text() for copy in copies] == ["the archive of 1.0"]
 

@@ -54,6 +54,24 @@ def verify(archive: Annotated[Path, typer.Argument(help="A .mar file.")]) -> Non
     say(_described(archive))
 
 
+@app.command("card")
+def card(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="A version that was judged here, like 4.0, refused ones among them.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON instead of Markdown.")] = False,
+) -> None:
+    """Show the model card of a version: what it is for, what it learned from, how good it is, what it cannot do.
+
+    Not the card.json inside its archive, which is for the machine that loads it. Example: demlopment models card 4.0
+    """
+    from demlopment.lifecycle import cards
+    from demlopment.lifecycle.markdown import markdown
+
+    found = cards.read(home_of(settings_of(context), growing=False), version)
+    say(json.dumps(found, indent=2) if as_json else markdown(found).rstrip())
+
+
 @app.command("test")
 def check(
     context: typer.Context,

@@ -33,6 +33,15 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class Licensed:
+    """The rows of a snapshot that came from one source under one licence."""
+
+    source: str
+    licence: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Difference:
     """What one snapshot has and the other has not, by key; counts are (before, after) where they differ."""
 
@@ -48,6 +57,13 @@ def contents(lake: Lake, name: str) -> Contents:
     snapshot = lake.named(name)
     rows = lake.rows(snapshot, (*SEEN, RUN))
     return Contents(snapshot, **_counted(rows), arrivals=lake.arrivals(rows))
+
+
+def licensed(lake: Lake, snapshot: Snapshot) -> tuple[Licensed, ...]:
+    """Where a snapshot's rows came from, and their licences; a picture counts once. Raises DataError as Lake.rows."""
+    rows = lake.rows(snapshot, ("key", "label", "source", "licence"))
+    counted = rows.group_by("source", "licence").len().sort("source", "licence")
+    return tuple(Licensed(*row) for row in counted.iter_rows())
 
 
 def difference(lake: Lake, before: str, after: str) -> Difference:

@@ -13,12 +13,15 @@ import numpy.typing as npt
 
 from demlopment import archive, evaluation, images, training
 from demlopment.archive import Archive, Card
+from demlopment.data import Lake
+from demlopment.data.snapshots import licensed
 from demlopment.errors import DataError, NotReadyError, StoryError
 from demlopment.home import Home
 from demlopment.intervals import wilson
-from demlopment.lifecycle import policy, provenance
+from demlopment.lifecycle import cards, policy, provenance
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
+from demlopment.lifecycle.modelcard import Judged, model_card
 from demlopment.lifecycle.rollout import Rollout
 from demlopment.lifecycle.schooling import schooling
 from demlopment.lifecycle.skew import asked, skew
@@ -39,7 +42,10 @@ class Candidate:
     packed: Archive
     fit: Fit
     checks: tuple[Check, ...]  # what it was tested for, and what it was taught
+    rules: Evaluation  # what it is held to
+    collected: Collected  # what there was to learn from
     slices: Mapping[str, npt.NDArray[np.bool_]]  # of the test part, by name
+    run: str  # of the tracker
     archive: Path  # where it stands in the model store once the gate has let it through
 
     @property
@@ -99,7 +105,7 @@ class Workshop:
         interval = wilson(int(scores.correct.sum()), len(scores.labels))
         fit = Fit(title, purpose, len(train), fitted.seconds, fitted.curve, scores, interval)
         packed = self._pack(version, fitted, fit, collected, lineage)
-        self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
+        run = self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
         held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
         checks = (
@@ -107,7 +113,8 @@ class Workshop:
             *evaluation.examine(packed, collected.split.test, collected.classes, held_to, least),
         )
         found = evaluation.slices(collected.split.test, collected.classes)
-        return Candidate(version, fitted, packed, fit, checks, found, archive.place(self.home.models, packed.card))
+        place = archive.place(self.home.models, packed.card)
+        return Candidate(version, fitted, packed, fit, checks, held_to, collected, found, run, place)
 
     def take(self, collected: Collected) -> Collected:
         """Record what of a snapshot is not as expected. Raises DataError if the settings say to stop there."""
@@ -120,7 +127,7 @@ class Workshop:
         return collected
 
     def judge(self, candidate: Candidate, champion: Scores | None) -> Verdict:
-        """Put the candidate through the gate; one that is let through goes into the model store."""
+        """Put the candidate through the gate; one that is let through goes into the model store. Each gets a model card."""
         rules, checks = self.settings.gate, candidate.checks
         if champion is not None:
             checks += evaluation.non_inferiority(candidate.scores, champion, candidate.slices, rules.slice_margin)
@@ -128,6 +135,7 @@ class Workshop:
         verdict = self.record(_of_code(held, candidate.packed.card.lineage))
         if verdict.decision == "promote":
             archive.write(self.home.models, candidate.packed)
+        self._describe(candidate, checks, verdict)
         return verdict
 
     def bring_up(self, rollout: Rollout, path: Path) -> None:
@@ -193,13 +201,21 @@ class Workshop:
         surest = int(scores.probabilities.max(axis=1).argmax())
         return Archive(card, training.export(fitted), reference, images.encode_png(collected.split.test.images[surest]))
 
-    def _track(self, packed: Archive, fit: Fit, parameters: Mapping[str, Any]) -> None:
+    def _describe(self, candidate: Candidate, checks: tuple[Check, ...], verdict: Verdict) -> None:
+        collected = candidate.collected
+        sources = licensed(Lake.of(self.home, self.settings.data), collected.snapshot)
+        seconds, rules = candidate.fit.seconds, candidate.rules
+        judged = Judged(candidate.packed, collected.split, sources, seconds, checks, rules, verdict)
+        self.tracker.attach(candidate.run, cards.write(self.home, model_card(judged)))
+
+    def _track(self, packed: Archive, fit: Fit, parameters: Mapping[str, Any]) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = archive.write(Path(folder), packed)
             lineage = packed.card.lineage
             commit, edited = lineage["commit"], lineage["environment"]["edited"]
             run = self.tracker.record(fit.title, parameters, fit.curve, packed.card.scores, path, commit=commit, edited=edited)
         self.tracker.register(MODEL, packed.card.version, run)
+        return run
 
 
 def tracker_of(home: Home, settings: Training) -> training.MlflowTracker:

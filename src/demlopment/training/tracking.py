@@ -55,6 +55,10 @@ class Tracker(Protocol):
         """
         ...
 
+    def attach(self, run: str, files: Sequence[Path]) -> None:
+        """Keep copies of more files beside the archive of a run."""
+        ...
+
     def register(self, name: str, version: str, run: str) -> None:
         """Make the run's archive a version of the model `name`; a version that is registered again is the newer run."""
         ...
@@ -122,6 +126,11 @@ class MlflowTracker:
                 self.client.log_artifact(run, str(archive))
             self.client.set_terminated(run)
         return run
+
+    def attach(self, run: str, files: Sequence[Path]) -> None:
+        with self._explained():
+            for file in files:
+                self.client.log_artifact(run, str(file))
 
     def register(self, name: str, version: str, run: str) -> None:
         with self._explained():
