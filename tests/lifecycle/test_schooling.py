@@ -7,7 +7,7 @@ import pytest
 
 from demlopment import images
 from demlopment.archive import Archive, Card
-from demlopment.lifecycle.schooling import apart, believed, prepared, schooling
+from demlopment.lifecycle.schooling import apart, believed, every_check, prepared
 from demlopment.records import Examples, Split
 from demlopment.settings import Evaluation
 from demlopment.training import Fitted, export
@@ -28,11 +28,16 @@ def model(fitted: Fitted) -> Archive:
 
 
 def test_fair_rows_keep_every_bound(model: Archive, parts: Split, train: Examples) -> None:
-    checks = schooling(model, train, parts, CLASSES, Evaluation())
+    taught = [check for check in every_check(model, train, parts, CLASSES, Evaluation(), 0.9) if check.group == "training"]
 
-    assert [check.met for check in checks] == [True, True, True]
-    assert [check.rows for check in checks] == [2300, 2300, 1300]
-    assert {check.group for check in checks} == {"training"}
+    assert [check.met for check in taught] == [True, True, True]
+    assert [check.rows for check in taught] == [2300, 2300, 1300]
+
+
+def test_what_was_learned_from_is_what_is_looked_at(model: Archive, parts: Split, unseen: Examples) -> None:
+    named = {check.name: check for check in every_check(model, unseen, parts, CLASSES, Evaluation(), 0.9)}
+
+    assert named["leaks between the parts"].value == len(unseen)
 
 
 def test_one_picture_that_is_not_as_prepared_is_named(parts: Split) -> None:

@@ -1,10 +1,10 @@
 """Test a model of the store on rows that it never saw. Composes the lake, the model store and the tests."""
 
-from demlopment import archive, evaluation
+from demlopment import archive
 from demlopment.data import Lake, split
 from demlopment.errors import ArchiveError
 from demlopment.home import Home
-from demlopment.lifecycle.schooling import schooling
+from demlopment.lifecycle.schooling import every_check
 from demlopment.lifecycle.workshop import MODEL
 from demlopment.records import Check
 from demlopment.settings import Settings
@@ -21,7 +21,4 @@ def examined(home: Home, settings: Settings, version: str) -> tuple[Check, ...]:
         raise ArchiveError(f"The card of {model.card.title} names no snapshot.", "Test a model that was trained here.")
     snapshot = lake.named(name)
     parts, rules = split(lake.load(snapshot), snapshot.salt), settings.evaluation
-    return (
-        *schooling(model, parts.train, parts, lake.classes, rules),
-        *evaluation.examine(model, parts.test, lake.classes, rules, settings.gate.minimum_accuracy),
-    )
+    return every_check(model, parts.train, parts, lake.classes, rules, settings.gate.minimum_accuracy)

@@ -1,6 +1,7 @@
-"""What a candidate was taught, as checks: rows as they were prepared, none that judges it, labels that it believes.
+"""What a candidate was taught, as checks beside those of what it can do: rows as they were prepared, none that judges it,
+labels that it believes.
 
-Composes the data room's search for leaks and doubts with answers on rows that the network never saw. Fits nothing.
+Composes the data room's search for leaks and doubts with the tests of the evaluation. Fits nothing.
 """
 
 import hashlib
@@ -11,7 +12,8 @@ import numpy as np
 from demlopment.archive import Archive
 from demlopment.data.doubts import doubts
 from demlopment.data.leaks import leaks
-from demlopment.evaluation.held_out import columns, evaluate_archive
+from demlopment.evaluation import evaluate_archive, examine
+from demlopment.evaluation.held_out import columns
 from demlopment.intervals import wilson
 from demlopment.records import Check, Examples, Split
 from demlopment.settings import Evaluation
@@ -20,13 +22,21 @@ SHOWN = 12  # letters of a key: enough to find it
 EXAMPLES = 3  # of doubted labels
 
 
-def schooling(model: Archive, train: Examples, parts: Split, classes: tuple[str, ...], rules: Evaluation) -> tuple[Check, ...]:
-    """The checks of what a model was fitted to: `train`, which may be less than the part, and the part for validation.
+def every_check(
+    model: Archive, train: Examples, parts: Split, classes: tuple[str, ...], rules: Evaluation, least: float
+) -> tuple[Check, ...]:
+    """Every check of a model that was fitted to `train`, which may be less than the part; `least` is of its accuracy.
 
+    Faults of the rows come first: they may explain the others. Doubts about labels come last: a bad model has them too.
     Raises DataError without rows to test it on.
     """
     taught = replace(parts, train=train)
-    return prepared(taught), apart(taught), believed(model, parts, classes, rules.most_doubted_labels)
+    return (
+        prepared(taught),
+        apart(taught),
+        *examine(model, parts.test, classes, rules, least),
+        believed(model, parts, classes, rules.most_doubted_labels),
+    )
 
 
 def prepared(parts: Split) -> Check:

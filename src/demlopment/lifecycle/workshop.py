@@ -23,7 +23,7 @@ from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.modelcard import Judged, model_card
 from demlopment.lifecycle.rollout import Rollout
-from demlopment.lifecycle.schooling import schooling
+from demlopment.lifecycle.schooling import every_check
 from demlopment.lifecycle.skew import asked, skew
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
@@ -108,10 +108,7 @@ class Workshop:
         run = self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
         held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
-        checks = (
-            *schooling(packed, train, collected.split, collected.classes, held_to),  # first: they may explain the others
-            *evaluation.examine(packed, collected.split.test, collected.classes, held_to, least),
-        )
+        checks = every_check(packed, train, collected.split, collected.classes, held_to, least)
         found = evaluation.slices(collected.split.test, collected.classes)
         place = archive.place(self.home.models, packed.card)
         return Candidate(version, fitted, packed, fit, checks, held_to, collected, found, run, place)
