@@ -53,8 +53,8 @@ def _data(data: Mapping[str, Any]) -> list[str]:
 def _results(card: Mapping[str, Any]) -> list[str]:
     promise = card["promise"]
     promised = (
-        f"Fields that nobody reads are promised to be right with a share of {_text(promise['accuracy'])}; the promise is false "
-        f"with a chance of {_text(promise['risk'])} at most, if the fields are drawn as the rows were."
+        f"Fields are read without a human only as far as it is proved that a share of {_text(promise['accuracy'])} of them is "
+        f"right; that is false with a chance of {_text(promise['risk'])} at most, if fields are drawn as the rows were."
     )
     lines = [promised]
     for group in dict.fromkeys(each["group"] for each in card["results"]):
