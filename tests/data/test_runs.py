@@ -35,7 +35,7 @@ def part(rows: RawRows, start: int, stop: int) -> RawRows:
 def test_a_row_says_when_and_by_which_run_it_came_in(lake: Lake, few: RawRows) -> None:
     lake.add(part(few, 0, 60), commit="one")
     lake.add(part(few, 40, 100), commit="two")
-    first, second = lake.arrivals(lake.now(ALL, (RUN,)))
+    first, second = lake.arrivals(lake.now(ALL, (RUN, "source")))
 
     assert first.run
     assert second.run
@@ -75,7 +75,7 @@ def test_a_row_that_was_put_right_came_by_the_run_that_took_it_in(lake: Lake, fe
 
     lake.replay(Corrections("fixes.csv", "f" * 64, {name: "0"}), commit="two")
 
-    (only,) = lake.arrivals(lake.now(ALL, (RUN,)))
+    (only,) = lake.arrivals(lake.now(ALL, (RUN, "source")))
     assert only.run
     assert (only.rows, only.run.at, only.run.source, only.run.sha256) == (1, 2000.0, "quarantine", "f" * 64)
 
@@ -89,7 +89,7 @@ def test_rows_of_a_run_that_was_killed_and_repeated_carry_the_one_that_committed
 
     Lake(tmp_path, now=lambda: 1.0).add(spoiled(RawRows(digits.name, digits.sha256, digits.frame.gather_every(25))))
 
-    (only,) = Lake(tmp_path).arrivals(Lake(tmp_path).now(ALL, (RUN,)))
+    (only,) = Lake(tmp_path).arrivals(Lake(tmp_path).now(ALL, (RUN, "source")))
     assert killed.returncode == -signal.SIGKILL
     assert only.run
     assert only.rows == 200

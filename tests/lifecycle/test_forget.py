@@ -153,6 +153,22 @@ def test_after_forgetting_and_collecting_no_file_of_the_home_has_the_requests(
     assert [each.request_id for each in everything(home, Answers(home.lake)).predictions] == [f"other-{each}" for each in ASKED]
 
 
+def test_after_forgetting_and_collecting_no_file_of_the_home_has_the_name_of_the_source(few: RawRows, tmp_path: Path) -> None:
+    home, name = Home(tmp_path), "file:anna-1b2c3d4e"
+    lake = Lake(home.lake)
+    lake.add(RawRows(few.name, few.sha256, few.frame.tail(60)))
+    lake.add(RawRows(name, "", few.frame.head(60).with_columns(source=pl.lit(name))))
+    lake.add(RawRows(name, "", few.frame.head(1).with_columns(source=pl.lit(name), label=pl.lit("12"))))
+    lake.load(lake.pin("all", SALT))
+    before = saying(home.root, [name])
+
+    forget(home, Lake(home.lake), "source", name)
+    sweep(home.lake)
+
+    assert {line.split("/")[1] for line in before} >= {"examples", "quarantine", "ready"}
+    assert saying(home.root, [name]) == []
+
+
 def test_a_picture_of_two_writers_stays_with_the_other(whole: tuple[Home, str], few: RawRows) -> None:
     home, key = whole
     lake = Lake(home.lake)
