@@ -56,7 +56,7 @@ class Museum:
 FIT = training.fit
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def museum(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Museum]:
     home, clock = Home(tmp_path_factory.mktemp("museum") / "var"), count(1_795_000_000)
     home.open()
@@ -69,7 +69,7 @@ def museum(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Museum]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def honest(museum: Museum) -> tuple[Candidate, Verdict]:
     """The control: the same pipeline without a defect."""
     candidate = museum.candidate()
