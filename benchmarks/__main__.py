@@ -5,13 +5,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import accuracy, command_line, data, endpoint, handlers, monitoring, soak
+from benchmarks import accuracy, command_line, data, endpoint, handlers, monitoring, precision, soak
 
 parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks")
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, accuracy (20 minutes), data (10), endpoint (8), handlers (6), soak; all but it if none",
+    help="command_line, monitoring, accuracy (20 minutes), data (10), endpoint (8), precision (5), handlers (6), soak; "
+    "all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "monitoring": monitoring.run,
     "accuracy": lambda: accuracy.run(mnist, options.seeds, options.peer_epochs),
     "data": lambda: data.run(mnist),
+    "precision": lambda: precision.run(mnist),
     "endpoint": lambda: endpoint.run(options.rounds, options.seconds),
     "handlers": lambda: handlers.run(options.rounds, options.seconds),
     "soak": lambda: soak.run(options.minutes),

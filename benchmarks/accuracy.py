@@ -29,7 +29,7 @@ LIMITS = {"accuracy": 0.992, "cpu_seconds": 240, "multiply_adds": 1_500_000, "on
 
 def run(mnist: Path | None, seeds: int = SEEDS, peer_epochs: int = 0) -> Path:
     """Measure and write the result as JSON and as a table."""
-    known, unseen = _parts(mnist)
+    known, unseen = parts(mnist)
     runs = [_fitted(known, unseen, seed) for seed in range(1, seeds + 1)]
     figures: dict[str, Any] = {
         "pictures": "MNIST's training pictures" if mnist else "half of the packaged digits",
@@ -80,7 +80,7 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _parts(mnist: Path | None) -> tuple[Examples, Examples]:
+def parts(mnist: Path | None) -> tuple[Examples, Examples]:
     packaged = _examples(*idx.digits(None))
     if mnist is None:
         odd = np.arange(len(packaged)) % 2 == 1  # they are sorted by class
