@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from demlopment import images
 from demlopment.cli import app
 from demlopment.data import Answers, Lake, RawRows, packaged_digits, returned
+from demlopment.data.corrections import Corrections
 from demlopment.data.garbage import sweep
 from demlopment.errors import DataError
 from demlopment.home import Home
@@ -159,13 +160,15 @@ def test_after_forgetting_and_collecting_no_file_of_the_home_has_the_name_of_the
     lake.add(RawRows(few.name, few.sha256, few.frame.tail(60)))
     lake.add(RawRows(name, "", few.frame.head(60).with_columns(source=pl.lit(name))))
     lake.add(RawRows(name, "", few.frame.head(1).with_columns(source=pl.lit(name), label=pl.lit("12"))))
+    (bad,) = lake.bad.found(pl.col("source") == name, ("name",))["name"]
+    lake.replay(Corrections("fixes.csv", "f" * 64, {bad: "13"}))
     lake.load(lake.pin("all", SALT))
     before = saying(home.root, [name])
 
     forget(home, Lake(home.lake), "source", name)
     sweep(home.lake)
 
-    assert {line.split("/")[1] for line in before} >= {"examples", "quarantine", "ready"}
+    assert {line.split("/")[1] for line in before} >= {"examples", "quarantine", "corrections", "ready"}
     assert saying(home.root, [name]) == []
 
 

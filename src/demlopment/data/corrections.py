@@ -74,3 +74,7 @@ class Corrected:
             said = self._store.read(CORRECTIONS, columns=("name", "source", "origin", "row"))
             gone = said.join(rows, on=["source", "origin", "row"], how="semi")["name"]
             self._store.remove(CORRECTIONS, "name", gone.to_list(), note={})
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Drop what was said of the rows of these names."""
+        self._store.remove(CORRECTIONS, "name", names, note={})

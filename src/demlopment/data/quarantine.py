@@ -78,7 +78,9 @@ class Quarantine:
         for some in self.slices():
             theirs = (pl.col(column) == value).fill_null(value=False) if column in HELD else pl.lit(False)  # noqa: FBT003
             gone.append(some.filter(_showing(some, digests) | theirs)["name"])
-        return self.release(pl.concat(gone))
+        names = pl.concat(gone)
+        self.corrected.drop(names.to_list())  # first: as long as the rows are here, it is known which they are
+        return self.release(names)
 
 
 def named(bad: pl.DataFrame) -> pl.DataFrame:
