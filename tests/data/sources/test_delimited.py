@@ -194,6 +194,16 @@ def test_a_file_that_has_no_such_lines_is_refused_with_its_name_and_the_reason(
     assert refused.value.remedy
 
 
+def test_labels_that_pandas_made_decimal_are_whole_again(tmp_path: Path) -> None:
+    names = ",".join(["label", *(f"pixel{place}" for place in range(784))])
+    lines = [f"{label}," + ",".join(["0"] * 783 + ["9"]) for label in ("5.0", "", "7", "0.5")]
+    (tmp_path / "a.csv").write_text("\n".join([names, *lines]))
+
+    (batch,) = opened(tmp_path / "a.csv").batches()
+
+    assert batch["label"].to_list() == ["5", None, "7", "0.5"]
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv cannot be read: No such file"):
         opened(tmp_path / "nowhere.csv")

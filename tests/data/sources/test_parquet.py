@@ -107,7 +107,7 @@ def test_a_bad_pixel_among_columns_keeps_the_numbers_of_its_row(tmp_path: Path) 
     ("columns", "words"),
     [
         ({"image": PNG}, "has no column `label` among its 1 columns (image, ...)"),
-        ({"image": PNG, "label": [0.5] * 12}, "has a column 'label' of type Float64"),
+        ({"image": PNG, "label": [True] * 12}, "has a column 'label' of type Boolean"),
         ({"image": ["a.png"] * 12, "label": range(12)}, "has a column 'image' of type String"),
         ({"image": [{"path": "x"}] * 12, "label": range(12)}, "has a column 'image' of type Struct"),
         ({"image": [[PNG[0]]] * 12, "label": range(12)}, "has a column 'image' of type List(Binary)"),
@@ -150,6 +150,15 @@ def test_a_broken_file_is_named_and_nothing_is_added(tmp_path: Path, damage: Cal
     assert str(path) in refused.value.problem
     assert refused.value.remedy
     assert store.version("examples") is None
+
+
+def test_a_label_that_is_missing_makes_no_other_a_broken_number(tmp_path: Path) -> None:
+    labels = [3.0, float("nan"), None, 0.5, *[7.0] * 8]
+
+    read = rows(parquet(saved(tmp_path / "a.parquet", {"image": PNG, "label": labels, "writer": [12.0] * 12})))
+
+    assert [row["label"] for row in read] == ["3", None, None, "0.5", *["7"] * 8]
+    assert {row["writer"] for row in read} == {"12"}
 
 
 READ = """

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from demlopment.data.contract import PIXELS
 from demlopment.errors import DataError
 from demlopment.images import SIDE
@@ -48,6 +50,15 @@ def columns(names: Sequence[str], path: Path, *, encoded: bool = False) -> Colum
     image = _only(known, IMAGES, path) if encoded else None
     pixels = () if image is not None else _pixels(known, {label, writer, licence}, path)
     return Columns(pixels, label, writer, licence, image)
+
+
+def whole(texts: pl.Series) -> pl.Series:
+    """Labels and names as text, "5.0" as "5": pandas makes whole numbers so where one of their column is missing.
+
+    >>> whole(pl.Series(["5.0", "a.0", "0.5", None])).to_list()
+    ['5', 'a.0', '0.5', None]
+    """
+    return texts.str.replace(r"^(\d+)\.0$", "$1")
 
 
 def _only(known: Sequence[str], meant: Sequence[str], path: Path) -> int | None:

@@ -16,7 +16,7 @@ from typing import Literal
 import polars as pl
 
 from demlopment.data.contract import GREY, PIXELS, UNREAD
-from demlopment.data.sources.columns import FORMAT, Columns, columns
+from demlopment.data.sources.columns import FORMAT, Columns, columns, whole
 from demlopment.data.sources.lines import lines
 from demlopment.data.sources.pixels import as_pixels
 from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, batched, digest, own_name, raw_frame
@@ -65,12 +65,12 @@ class Delimited:
         stated = table[str(at.licence)].to_list() if at.licence is not None else [None] * len(batch)
         return raw_frame(
             [line[:LEFT_OVER] if fault else row.tobytes() for row, fault, line in zip(pixels, faults, batch, strict=True)],
-            table[str(at.label)].to_list(),
+            whole(table[str(at.label)]).to_list(),
             source=self.name,
             licence=[each or self.licence for each in stated],
             origins=self.sha256,
             kind=[UNREAD if fault else GREY for fault in faults],
-            writers=table[str(at.writer)].to_list() if at.writer is not None else None,
+            writers=whole(table[str(at.writer)]).to_list() if at.writer is not None else None,
             faults=faults,
             first=first,
         )

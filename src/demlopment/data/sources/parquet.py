@@ -15,7 +15,7 @@ import polars as pl
 from arro3.io import read_parquet
 
 from demlopment.data.contract import FILE, GREY, PIXELS, UNREAD
-from demlopment.data.sources.columns import Columns, columns
+from demlopment.data.sources.columns import Columns, columns, whole
 from demlopment.data.sources.pixels import as_pixels
 from demlopment.data.sources.port import LEFT_OVER, UNSTATED, batched, digest, fitting, own_name, raw_frame, unreadable
 from demlopment.data.sources.unpacked import AGAIN
@@ -85,7 +85,7 @@ def parquet(path: Path, *, name: str | None = None, licence: str = UNSTATED) -> 
     found = columns(schema.names(), path, encoded=True)
     kinds = schema.dtypes()
     for place in (found.label, found.writer, found.licence):
-        if place is not None and not (kinds[place] in TEXT or kinds[place].is_integer() or kinds[place] == pl.Null):
+        if place is not None and not (kinds[place] in TEXT or kinds[place].is_numeric() or kinds[place] == pl.Null):
             raise _unfit(path, schema.names()[place], kinds[place], "Give whole numbers or text.")
     if found.image is not None and not _is_picture(kinds[found.image]):
         raise _unfit(path, schema.names()[found.image], kinds[found.image], FORMAT)
@@ -198,7 +198,9 @@ def _rows_of(table: pl.DataFrame) -> Read:
 def _texts(table: pl.DataFrame, place: int | None) -> list[str | None]:
     if place is None:
         return [None] * len(table)
-    return table.to_series(place).cast(pl.String).str.strip_chars().replace("", None).to_list()
+    column = table.to_series(place)
+    known = column.fill_nan(None) if column.dtype.is_float() else column
+    return whole(known.cast(pl.String).str.strip_chars().replace("", None)).to_list()
 
 
 @contextmanager
