@@ -56,6 +56,15 @@ def test_a_full_database_becomes_advice(tmp_path: Path) -> None:
     database.close()
 
 
+def test_who_only_looks_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / f"left{home.PARTIAL}").write_bytes(b"")
+    before = sorted(tmp_path.iterdir()), tmp_path.stat().st_mtime_ns
+
+    Home(tmp_path).open(growing=False)
+
+    assert (sorted(tmp_path.iterdir()), tmp_path.stat().st_mtime_ns) == before
+
+
 def test_a_folder_of_the_system_that_takes_none_is_named() -> None:
     with pytest.raises(HomeError, match="/proc takes no folders"), home.new_folder(Path("/proc/out")):
         pass

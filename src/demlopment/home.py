@@ -79,9 +79,11 @@ class Home:
     def open(self, *, growing: bool = True) -> None:
         """Create the root, see that it can be written and has room, and remove what an interrupted write left.
 
-        Where nothing grows, as for who looks or removes, no room is needed. Raises HomeError naming the folder and what is
+        Where nothing grows, as for who looks or removes, neither is needed. Raises HomeError naming the folder and what is
         wrong with it.
         """
+        if not growing and self.root.is_dir():
+            return
         try:
             with explained(self.root):
                 self.root.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,8 @@ class Lake:
         pinned = self.snapshots()
         if name not in pinned:
             known = f"Those that it has: {', '.join(pinned)}." if pinned else "It has none yet: run `demlopment train`."
-            raise DataError(f"The lake {self._root} has no snapshot{f' {name!r}' if name else ''}.", known)
+            missing = f"The lake {self._root} has no snapshot {name!r}." if name else "No snapshot is named."
+            raise DataError(missing, known)
         return pinned[name]
 
     def load(self, snapshot: Snapshot) -> Examples:

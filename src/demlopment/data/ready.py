@@ -87,6 +87,7 @@ class Ready:
                     hold(file)
                     file.write(_line(header, [_sums(data)]))
                     file.write(data.data)
+                partial.chmod(0o444)  # whoever has mapped it would see what is written into it
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
