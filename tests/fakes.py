@@ -164,7 +164,9 @@ def _story_fit(rng: np.random.Generator, title: str, purpose: str, rows: int, se
         )
         for i in range(epochs)
     )
-    return Fit(title, purpose, rows, seconds, curve, scores, wilson(int(scores.correct.sum()), n))
+    own = np.random.default_rng(n)
+    sheet = np.stack([[_story_sample(own, digit, wrong=False, slant=pen).image for pen in range(8)] for digit in range(10)])
+    return Fit(title, purpose, rows, seconds, curve, scores, wilson(int(scores.correct.sum()), n), sheet)
 
 
 def _story_window(rng: np.random.Generator, start: int) -> DriftReport:

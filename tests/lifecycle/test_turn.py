@@ -135,6 +135,17 @@ def test_the_report_gets_pictures_that_production_answered_before_and_after_the_
     assert any(sample.said != sample.true for sample in story.drift_samples)
 
 
+def test_each_contact_sheet_begins_with_pictures_that_its_network_learned_from(turned: Turned) -> None:
+    lake, story = Lake(turned.home.lake), turned.story
+    first, second = (split(lake.load(snapshot), snapshot.salt).train for snapshot in story.snapshots)
+
+    for number, train in enumerate((first, first, first, second)):
+        shown, labels = story.fits[number].sheet, train.labels.tolist()
+        originals = train.images[[labels.index(label) for label in range(10)]]
+        np.testing.assert_array_equal(shown[:, 0], 255 - originals if number == 1 else originals)
+        assert all((shown[:, version] != shown[:, 0]).any(axis=(1, 2)).all() for version in range(1, 8))
+
+
 def test_only_production_touched_the_stream(turned: Turned) -> None:
     lake = Lake(turned.home.lake)
     first, second = (split(lake.load(snapshot), snapshot.salt) for snapshot in turned.story.snapshots)

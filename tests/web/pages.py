@@ -1,8 +1,12 @@
 """What the tests of the report read out of HTML and SVG."""
 
+import base64
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
+
+import cv2
+import numpy as np
 
 VOID = {"meta", "img", "br", "hr", "input", "link", "source", "wbr"}
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -41,6 +45,15 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def pixels(address: str | None) -> np.ndarray:
+    """The grey picture in a data address."""
+    kind, _, encoded = (address or "").partition(",")
+    assert kind == "data:image/png;base64"
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
 
 
 def drawings(html: str) -> list[ElementTree.Element]:

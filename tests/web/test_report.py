@@ -220,11 +220,23 @@ def test_everything_that_is_only_seen_is_also_said() -> None:
     page = pages.Page(web.render(STORY))
 
     pictures, charts = page.all("img"), page.all("svg")
-    assert len(pictures) == 43
+    assert len(pictures) == 44
     assert len(charts) >= 14
     assert all(picture["alt"] for picture in pictures)
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
     assert all(header.get("scope") in ("row", "col") for header in page.all("th"))
+
+
+def test_the_contact_sheet_of_the_shown_network_is_on_the_page_pixel_by_pixel() -> None:
+    page, shown = pages.Page(web.render(STORY)), STORY.fits[-1].sheet
+
+    drawn = [pages.pixels(img["src"]) for img in page.all("img") if (img["alt"] or "").startswith("Training pictures")]
+
+    assert len(drawn) == 1
+    assert drawn[0].shape == (10 * 30 - 2, 8 * 30 - 2)
+    padded = np.pad(drawn[0], ((0, 2), (0, 2))).reshape(10, 30, 8, 30).transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(padded[:, :, :28, :28], shown)
+    assert "Training pictures of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, each with 7 versions" in str(page.all("img"))
 
 
 def test_a_wrong_answer_is_marked_without_colour() -> None:

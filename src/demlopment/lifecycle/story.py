@@ -34,6 +34,7 @@ class Fit:
     curve: tuple[Epoch, ...]
     scores: Scores
     interval: Interval  # of the accuracy on the test part
+    sheet: npt.NDArray[np.uint8]  # (classes, 1 + versions, 28, 28): training pictures, each with what augmentation made of it
 
 
 @dataclass(frozen=True, eq=False)

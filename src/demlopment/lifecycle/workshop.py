@@ -17,11 +17,11 @@ from demlopment.data import Lake
 from demlopment.data.snapshots import licensed
 from demlopment.errors import DataError, NotReadyError, StoryError
 from demlopment.home import Home
-from demlopment.intervals import wilson
 from demlopment.lifecycle import cards, policy, provenance
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.modelcard import Judged, model_card
+from demlopment.lifecycle.portrait import portrait
 from demlopment.lifecycle.rollout import Rollout
 from demlopment.lifecycle.schooling import every_check
 from demlopment.lifecycle.skew import asked, skew
@@ -101,9 +101,7 @@ class Workshop:
             on_epoch=lambda _: progress(next(done), recipe.epochs),
             checkpoint=self.home.checkpoint,
         )
-        scores = training.evaluate(title, fitted, collected.split.test)
-        interval = wilson(int(scores.correct.sum()), len(scores.labels))
-        fit = Fit(title, purpose, len(train), fitted.seconds, fitted.curve, scores, interval)
+        fit = portrait(title, purpose, fitted, train, collected, recipe.seed)
         packed = self._pack(version, fitted, fit, collected, lineage)
         run = self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)

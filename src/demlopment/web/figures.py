@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 
+import numpy as np
 from markupsafe import Markup
 
 from demlopment import images
@@ -12,6 +13,7 @@ from demlopment.web.charts import Bar, Line
 from demlopment.web.timeline import Timeline, timeline
 
 WIDE, HALF, NARROW = 920, 720, 350  # pixels: a full column, a column of text, and a phone of 390 less its margins
+GAP = 2  # pixels between the pictures of a contact sheet
 
 
 def png(sample: Sample) -> str:
@@ -22,6 +24,16 @@ def png(sample: Sample) -> str:
 def address(png: bytes) -> str:
     """A picture's bytes as a data address."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def contact_sheet(fit: Fit) -> str:
+    """The training pictures of a fit with their versions, as one picture in a data address: a line for each class."""
+    lines, across, side, _ = fit.sheet.shape
+    step = side + GAP
+    whole = np.zeros((lines * step - GAP, across * step - GAP), np.uint8)
+    for i, j in np.ndindex(lines, across):
+        whole[i * step :, j * step :][:side, :side] = fit.sheet[i, j]
+    return address(images.encode_png(whole))
 
 
 def accuracies(fits: Sequence[Fit], width: int = HALF) -> Markup:
