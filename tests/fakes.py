@@ -166,7 +166,20 @@ def _story_fit(rng: np.random.Generator, title: str, purpose: str, rows: int, se
     )
     own = np.random.default_rng(n)
     sheet = np.stack([[_story_sample(own, digit, wrong=False, slant=pen).image for pen in range(8)] for digit in range(10)])
-    return Fit(title, purpose, rows, seconds, curve, scores, wilson(int(scores.correct.sum()), n), sheet)
+    surer = scores.probabilities**1.5 / np.sum(scores.probabilities**1.5, axis=1, keepdims=True)
+    return Fit(
+        title=title,
+        purpose=purpose,
+        examples=rows,
+        seconds=seconds,
+        curve=curve,
+        scores=scores,
+        interval=wilson(int(scores.correct.sum()), n),
+        temperature=1.5,
+        uncalibrated=replace(scores, probabilities=surer, calibration_error=0.034),
+        sheet=sheet,
+        mistakes=tuple(_story_sample(own, digit, wrong=True) for digit in range(6)),
+    )
 
 
 def _story_window(rng: np.random.Generator, start: int) -> DriftReport:

@@ -146,6 +146,21 @@ def test_each_contact_sheet_begins_with_pictures_that_its_network_learned_from(t
         assert all((shown[:, version] != shown[:, 0]).any(axis=(1, 2)).all() for version in range(1, 8))
 
 
+def test_each_network_is_shown_with_its_mistakes_on_the_test_part_and_its_confidence_before_calibration(turned: Turned) -> None:
+    lake, story = Lake(turned.home.lake), turned.story
+    first, second = (split(lake.load(snapshot), snapshot.salt).test for snapshot in story.snapshots)
+
+    for shown, test in zip(story.fits, (first, first, first, second), strict=True):
+        wrong = {image.tobytes(): row for row, image in enumerate(test.images) if not shown.scores.correct[row]}
+        rows = [wrong[sample.image.tobytes()] for sample in shown.mistakes]
+        assert 0 < len(rows) == len(set(rows)) <= 12
+        assert [sample.true for sample in shown.mistakes] == [str(test.labels[row]) for row in rows]
+        assert [sample.said for sample in shown.mistakes] == [str(shown.scores.predicted[row]) for row in rows]
+        np.testing.assert_array_equal(shown.uncalibrated.predicted, shown.scores.predicted)
+        tempered = softmax(np.log(shown.uncalibrated.probabilities.clip(1e-30)) / shown.temperature, axis=1)
+        np.testing.assert_allclose(shown.scores.probabilities, tempered, atol=1e-4)
+
+
 def test_only_production_touched_the_stream(turned: Turned) -> None:
     lake = Lake(turned.home.lake)
     first, second = (split(lake.load(snapshot), snapshot.salt) for snapshot in turned.story.snapshots)

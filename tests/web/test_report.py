@@ -25,13 +25,15 @@ LARGEST = 600_000  # bytes: so that the page can be sent by mail and opens at on
 
 def perfect(fit: Fit) -> Fit:
     probabilities = np.eye(10, dtype=np.float32)[fit.scores.labels]
-    return replace(fit, scores=replace(fit.scores, probabilities=probabilities, log_loss=0.0, calibration_error=0.0))
+    scores = replace(fit.scores, probabilities=probabilities, log_loss=0.0, calibration_error=0.0)
+    return replace(fit, scores=scores, uncalibrated=scores, mistakes=())
 
 
 def diverged(fit: Fit) -> Fit:
     nothing = np.full_like(fit.scores.probabilities, np.nan)
     scores = replace(fit.scores, probabilities=nothing, log_loss=math.nan, calibration_error=math.nan)
-    return replace(fit, scores=scores, curve=(Epoch(math.nan, math.inf, math.nan), Epoch(2.0, 1e300, 0.1)))
+    curve = (Epoch(math.nan, math.inf, math.nan), Epoch(2.0, 1e300, 0.1))
+    return replace(fit, scores=scores, uncalibrated=scores, curve=curve, temperature=math.nan)
 
 
 def with_p(story: Story, p: float) -> tuple[DriftReport, ...]:
@@ -73,6 +75,9 @@ EDGES = {
     "no pictures": replace(STORY, samples=(), drift_samples=()),
     "a network that diverged": replace(STORY, fits=tuple(map(diverged, STORY.fits))),
     "a fit without epochs": replace(STORY, fits=tuple(replace(fit, curve=()) for fit in STORY.fits)),
+    "as many mistakes as are shown": replace(
+        STORY, fits=tuple(replace(fit, mistakes=STORY.samples[:12]) for fit in STORY.fits)
+    ),
     "no steps": replace(STORY, report_steps=()),
 }
 
@@ -158,6 +163,12 @@ def test_bad_rows_are_shown_by_reason_with_their_picture_or_what_they_are_instea
         assert words in page.text
 
 
+def poisoned_fit(fit: Fit, words: str) -> Fit:
+    said = tuple(replace(sample, said=words, true=words) for sample in fit.mistakes)
+    scores, before = (replace(each, model=words) for each in (fit.scores, fit.uncalibrated))
+    return replace(fit, title=words, purpose=words, mistakes=said, scores=scores, uncalibrated=before)
+
+
 def poisoned(words: str) -> Story:
     """A story whose every text is `words`."""
     windows = tuple(replace(each, tests=tuple(replace(test, name=words) for test in each.tests)) for each in STORY.windows)
@@ -173,7 +184,7 @@ def poisoned(words: str) -> Story:
         quarantine=tuple(
             replace(each, reason=words, shown=tuple(spoken(row, words) for row in each.shown)) for each in STORY.quarantine
         ),
-        fits=tuple(replace(fit, title=words, purpose=words) for fit in STORY.fits),
+        fits=tuple(poisoned_fit(fit, words) for fit in STORY.fits),
         verdicts=verdicts,
         samples=tuple(replace(sample, said=words, true=words) for sample in STORY.samples),
         reading=replace(STORY.reading, control=control, treatment=treatment, sentence=words),
@@ -220,7 +231,7 @@ def test_everything_that_is_only_seen_is_also_said() -> None:
     page = pages.Page(web.render(STORY))
 
     pictures, charts = page.all("img"), page.all("svg")
-    assert len(pictures) == 44
+    assert len(pictures) == 50
     assert len(charts) >= 14
     assert all(picture["alt"] for picture in pictures)
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
@@ -239,10 +250,32 @@ def test_the_contact_sheet_of_the_shown_network_is_on_the_page_pixel_by_pixel() 
     assert "Training pictures of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, each with 7 versions" in str(page.all("img"))
 
 
+def test_the_mistakes_of_the_shown_network_are_on_the_page_as_pictures_in_their_order() -> None:
+    page, shown = pages.Page(web.render(STORY)), STORY.fits[-1].mistakes
+
+    following = page.text[page.text.index("Pictures of its most frequent mistakes") :]
+    said = [f"✕ {sample.true} read as {sample.said} {round(100 * sample.confidence)}\u202f% sure" for sample in shown]
+    assert [following.index(words) for words in said] == sorted(following.index(words) for words in said)
+    drawn = [pages.pixels(image["src"]) for image in page.all("img")]
+    assert all(any(np.array_equal(sample.image, picture) for picture in drawn) for sample in shown)
+
+
+def test_the_reliability_before_and_after_calibration_stands_side_by_side_with_both_errors() -> None:
+    page = pages.Page(web.render(STORY))
+
+    labels = [chart["aria-label"] or "" for chart in page.all("svg")]
+    assert [label for label in labels if label.startswith("Reliability")] == [
+        "Reliability of digits 4.0 before calibration: its calibration error is 3.4\u202f%",
+        "Reliability of digits 4.0 after calibration: its calibration error is 1.1\u202f%",
+    ]
+    for sentence in ("Before, at temperature 1: calibration error 3.4", "After, at temperature 1.50: calibration error 1.1"):
+        assert sentence in page.text
+
+
 def test_a_wrong_answer_is_marked_without_colour() -> None:
     text = pages.Page(web.render(STORY)).text
 
-    assert text.count("✕ 0 read as 5") == 2
+    assert text.count("✕ 0 read as 5") == 3
     assert "✓ read as 4" in text
 
 

@@ -24,6 +24,16 @@ class Ingested:
 
 
 @dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture with what a model said and what was true."""
+
+    image: npt.NDArray[np.uint8]  # (28, 28)
+    said: str
+    confidence: float  # 0 to 1
+    true: str
+
+
+@dataclass(frozen=True, eq=False)
 class Fit:
     """One network that was fitted in this turn, with how it did on the test part."""
 
@@ -34,17 +44,10 @@ class Fit:
     curve: tuple[Epoch, ...]
     scores: Scores
     interval: Interval  # of the accuracy on the test part
+    temperature: float  # logits are divided by it
+    uncalibrated: Scores  # as the scores, at temperature 1
     sheet: npt.NDArray[np.uint8]  # (classes, 1 + versions, 28, 28): training pictures, each with what augmentation made of it
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One picture with what a model said and what was true."""
-
-    image: npt.NDArray[np.uint8]  # (28, 28)
-    said: str
-    confidence: float  # 0 to 1
-    true: str
+    mistakes: tuple[Sample, ...]  # of the test part: the most frequent confusions, the surest answers first
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from demlopment import images
 from demlopment.lifecycle.story import Fit, Sample, Story
+from demlopment.records import Scores
 from demlopment.web import charts, facts, words
 from demlopment.web.charts import Bar, Line
 from demlopment.web.timeline import Timeline, timeline
@@ -72,9 +73,10 @@ def worst(fit: Fit, classes: Sequence[str]) -> tuple[str, str, int] | None:
     return facts.worst_confusion(facts.confusion(fit.scores, len(classes)), classes)
 
 
-def reliability(fit: Fit) -> Markup:
-    label = f"Reliability of {fit.title}: its calibration error is {words.percent(fit.scores.calibration_error)}"
-    return charts.reliability_diagram(facts.calibration_bins(fit.scores), label=label)
+def reliability(scores: Scores, when: str) -> Markup:
+    """How honest the confidence is, `when` being "before calibration" or after it."""
+    label = f"Reliability of {scores.model} {when}: its calibration error is {words.percent(scores.calibration_error)}"
+    return charts.reliability_diagram(facts.calibration_bins(scores), label=label)
 
 
 def sequence(story: Story, width: int = WIDE) -> Markup:
