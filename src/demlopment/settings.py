@@ -22,6 +22,7 @@ PREFIX = "DEMLOPMENT_"
 CONFIG_FILE = "demlopment.toml"
 PLACES = {"tracking_uri", "studies"}  # under training: they change no network, and may hold a password
 LONGEST_CLASS = 100  # bytes: file systems take names of 255
+Device = Literal["cpu", "cuda", "mps"]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 picks a free one
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -112,6 +113,7 @@ class Training(Room):
     threads: Annotated[int, Field(ge=1, le=256)] = (
         1  # a second saves little on small batches, and spins when the machine is busy
     )
+    device: Device | Literal["auto"] = "cpu"  # the only one with equal bits every time; auto is the fastest that is there
     tracking_uri: str | None = None  # MLflow; None is SQLite in the home
     studies: Annotated[str, AfterValidator(_database)] | None = None  # sqlite:/// or postgresql://; None is files in the home
 

@@ -17,6 +17,7 @@ from demlopment.lifecycle.learn import learn
 from demlopment.lifecycle.provenance import environment
 from demlopment.lifecycle.reproduce import TOLERANCE, reproduced
 from demlopment.settings import PLACES, Settings, Training
+from demlopment.training import devices
 from tests.fakes import ListNarrator
 from tests.lifecycle.test_learn import SHORT
 
@@ -26,7 +27,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("reproduce") / "var")
     home.open()
     Lake(home.lake).add(packaged_digits())
-    learn(home, SHORT, ListNarrator())
+    wherever = SHORT.training.model_copy(update={"device": "auto"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "present", lambda: ("cpu",))
+        learn(home, SHORT.model_copy(update={"training": wherever}), ListNarrator())
     return home
 
 
@@ -100,3 +104,4 @@ def test_the_card_says_on_what_it_was_made(home: Home) -> None:
 
     assert lineage["environment"] == json.loads(json.dumps(environment()))
     assert lineage["recipe"]["epochs"] == 2
+    assert lineage["recipe"]["device"] == "cpu", "what auto meant there"

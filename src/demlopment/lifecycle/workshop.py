@@ -29,6 +29,7 @@ from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
 from demlopment.settings import PLACES, Evaluation, Settings, Training
+from demlopment.training import devices
 
 MODEL = "digits"
 
@@ -85,7 +86,8 @@ class Workshop:
         The same fit that was killed goes on where it stood. `epochs` and `rules` replace the number in the recipe and
         what the candidate is held to; `origin` says where the recipe came from, and goes into the card.
         """
-        recipe = self.settings.training
+        # The device by its name, so that the card says where a recipe with "auto" was followed.
+        recipe = self.settings.training.model_copy(update={"device": devices.chosen(self.settings.training.device)})
         if epochs is not None:
             recipe = recipe.model_copy(update={"epochs": epochs})
         version = self.next_version()

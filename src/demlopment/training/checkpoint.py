@@ -31,7 +31,8 @@ def load(path: Path, identity: str) -> dict[str, Any] | None:
         return None
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's doubts about a strange file: the refusal says enough
-            kept = torch.load(path, weights_only=True)  # tensors and plain values: a file is data, never code
+            # Tensors and plain values: a file is data, never code. On the processor, whatever device they were on.
+            kept = torch.load(path, weights_only=True, map_location="cpu")
         found, state = kept["identity"], kept["state"]
     except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

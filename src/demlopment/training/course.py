@@ -19,11 +19,13 @@ WINDOW = 10  # the average is about that of the last tenth of all steps, however
 class Course:
     """The network that learns, the average of its weights, the optimizer, the source of chance, and the curve so far."""
 
-    def __init__(self, classes: int, recipe: settings.Training) -> None:
+    def __init__(self, classes: int, recipe: settings.Training, device: settings.Device) -> None:
         self.recipe = recipe
-        self.network = initialised(classes, recipe.seed)
+        self.device = device
+        self.network = initialised(classes, recipe.seed).to(self.device)
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.0, fused=True)
+        # Of the processor wherever the network is: the same rows in the same order, augmented alike, on every device.
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.curve: list[Epoch] = []
         # Weights and the normalisation's statistics, in one order; these share memory with the modules.
@@ -37,9 +39,9 @@ class Course:
 
     @property
     def description(self) -> tuple[str, ...]:
-        """What decides the weights besides the rows: another release, layer, recipe or strength is another fit."""
+        """What decides the weights besides the rows: another release, layer, recipe, strength or device is another fit."""
         recipe = self.recipe.model_dump_json(exclude=settings.PLACES)
-        return demlopment.__version__, torch.__version__, str(self.network), recipe, str(Strength())
+        return demlopment.__version__, torch.__version__, str(self.network), recipe, str(Strength()), self.device
 
     def state(self) -> Mapping[str, Any]:
         """All of it as tensors and plain values."""

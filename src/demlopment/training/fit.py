@@ -23,6 +23,7 @@ from demlopment import settings
 from demlopment.errors import DataError
 from demlopment.records import Epoch, Examples
 from demlopment.training import checkpoint as checkpoints
+from demlopment.training import devices
 from demlopment.training.augment import augment
 from demlopment.training.course import Course
 from demlopment.training.network import Network, as_tensor, outputs, threads
@@ -55,17 +56,19 @@ def fit(
 ) -> Fitted:
     """A network fitted to `train`; `validation` is used for the curve and the temperature, never for the weights.
 
-    Two calls with equal arguments on one machine give equal weights, bit for bit. The process's random state and
-    thread settings are the same afterwards. `on_epoch` is told of each epoch as it ends.
+    Two calls with equal arguments on one machine give equal weights, bit for bit, on the processor. The process's random
+    state and thread settings are the same afterwards. `on_epoch` is told of each epoch as it ends.
     `checkpoint` is a file that holds the state after each epoch until the fit ends. If one is there that this very fit
     left when it was killed, it goes on from there: `on_epoch` hears the epochs before again, and the weights are the same.
     Raises DataError for an empty part, a label outside the classes, a class without training rows, or a loss that is
-    no longer finite; HomeError for a checkpoint that is damaged or cannot be written.
+    no longer finite; SettingsError for a device that is not there; HomeError for a checkpoint that is damaged or cannot be
+    written.
     """
     _refuse_unfit(train, validation, classes)
     started = time.perf_counter()
-    with threads(recipe.threads), _deterministic():
-        course = Course(classes, recipe)
+    device = devices.chosen(recipe.device)
+    with threads(recipe.threads), _deterministic(device):
+        course = Course(classes, recipe, device)
         identity = checkpoints.identity_of(train, validation, *course.description)
         kept = None if checkpoint is None else checkpoints.load(checkpoint, identity)
         if kept is not None:
@@ -76,7 +79,7 @@ def fit(
             if checkpoint is not None:
                 checkpoints.save(checkpoint, identity, course.state())
             on_epoch(epoch)
-        temperature = _temperature(course.average, validation)
+        temperature = _temperature(course.average.cpu(), validation)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return Fitted(course.average, temperature, tuple(course.curve), time.perf_counter() - started)
@@ -95,9 +98,10 @@ def _epochs(course: Course, train: Examples, validation: Examples) -> Iterator[E
             step += 1
             course.optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
             # A batch at a time: all rows at once would take four times the memory that they have as bytes.
-            images = as_tensor(train.images[rows.numpy()])  # (batch, 1, 28, 28)
-            logits, _ = network(augment(images, course.generator))  # (batch, classes)
-            loss = F.cross_entropy(logits, labels[rows], label_smoothing=recipe.label_smoothing)
+            images = augment(as_tensor(train.images[rows.numpy()]), course.generator)  # (batch, 1, 28, 28)
+            with devices.precision(course.device):
+                logits, _ = network(images.to(course.device))  # (batch, classes)
+                loss = F.cross_entropy(logits, labels[rows].to(course.device), label_smoothing=recipe.label_smoothing)
             course.optimizer.zero_grad()
             torch.autograd.backward(loss)
             course.optimizer.step()
@@ -145,8 +149,11 @@ def _cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
+def _deterministic(device: settings.Device) -> Iterator[None]:
     """Only algorithms that give the same bits every time; afterwards as before."""
+    if device != "cpu":  # CUDA's products would be refused without a variable that has to stand before the process begins
+        yield
+        return
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(mode=True)
     try:

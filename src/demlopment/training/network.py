@@ -69,12 +69,14 @@ def as_tensor(images: Grey) -> Tensor:
 def outputs(network: Network, images: Grey) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """What the network says of prepared images, without learning: logits (n, classes) and embeddings (n, 64).
 
-    On one thread, so that the numbers do not depend on how many cores a machine has.
+    On one thread, so that the numbers do not depend on how many cores a machine has; where the network is, in float32.
     """
+    device = network.head.weight.device
     with torch.inference_mode(), threads(1):
         starts = range(0, max(1, len(images)), BATCH)
-        batches = [network(as_tensor(images[start : start + BATCH])) for start in starts]
-    return torch.cat([logits for logits, _ in batches]).numpy(), torch.cat([embedding for _, embedding in batches]).numpy()
+        batches = [network(as_tensor(images[start : start + BATCH]).to(device)) for start in starts]
+    logits, embeddings = (torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True))
+    return logits, embeddings
 
 
 @contextmanager

@@ -12,7 +12,14 @@ from demlopment.errors import DataError
 from demlopment.settings import PLACES, Training
 
 Value = bool | int | float | str
-FIXED = {"epochs", "demo_epochs", "seed", "threads", *PLACES}  # trials are compared at equal cost, and seeds are no recipes
+FIXED = {
+    "epochs",
+    "demo_epochs",
+    "seed",
+    "threads",
+    "device",
+    *PLACES,
+}  # trials are compared at equal cost, and seeds are no recipes
 EXAMPLE = "learning_rate = { low = 0.001, high = 0.02, log = true }"
 
 
