@@ -114,6 +114,7 @@ class Training(Room):
         1  # a second saves little on small batches, and spins when the machine is busy
     )
     device: Device | Literal["auto"] = "cpu"  # the only one with equal bits every time; auto is the fastest that is there
+    warm_start: bool = False  # begin with the champion's weights, where there is one
     tracking_uri: str | None = None  # MLflow; None is SQLite in the home
     studies: Annotated[str, AfterValidator(_database)] | None = None  # sqlite:/// or postgresql://; None is files in the home
 

@@ -8,6 +8,7 @@ from demlopment.data import Lake
 from demlopment.errors import ArchiveError
 from demlopment.evaluation import evaluate_archive
 from demlopment.home import Home
+from demlopment.lifecycle import warm
 from demlopment.lifecycle.collect import everything
 from demlopment.lifecycle.narrator import Narrator, Telling
 from demlopment.lifecycle.rollout import reached
@@ -36,9 +37,13 @@ def learn(
             collected = workshop.take(everything(lake, settings.data, f"train-{now():.0f}", reference))
             scores = None if champion is None else evaluate_archive(champion, collected.split.test, collected.classes)
             purpose = "The full recipe on everything in the lake"
-            candidate = workshop.develop(purpose, collected.split.train, collected, step.progress, origin=origin)
+            candidate = workshop.develop(
+                purpose, collected.split.train, collected, step.progress, origin=origin, champion=champion
+            )
             verdict = workshop.judge(candidate, scores)
             step.sentence = f"The recipe is trial {origin['trial']} of the study {study}. " if origin else ""
+            if champion is not None and warm.BEGUN in candidate.packed.card.lineage:
+                step.sentence += f"It began with the weights of {champion.card.title}. "
             step.sentence += " ".join((verdict.reason, *(f"Warning: {each}." for each in collected.unexpected)))
             if collected.waiting:
                 step.sentence += f" {collected.waiting} labels wait for `demlopment data review`."

@@ -156,7 +156,8 @@ def find_a_challenger(workshop: Workshop, first: Collected, champion: Candidate,
     with telling.step("Fit a better candidate and accept it") as step:
         purpose = "The recipe on all training digits"
         epochs = shortened(workshop.settings.training)
-        challenger = workshop.develop(purpose, first.split.train, first, step.progress, epochs=epochs)
+        train = first.split.train
+        challenger = workshop.develop(purpose, train, first, step.progress, epochs=epochs, champion=champion.packed)
         verdict = workshop.judge(challenger, champion.scores)
         workshop.require(verdict)
         workshop.name(challenger.version, "challenger")
@@ -231,7 +232,8 @@ def retrain(workshop: Workshop, second: Collected, champion: Candidate, telling:
     with telling.step("Retrain and judge again") as step:
         purpose = "The recipe on the old digits and those that came back"
         epochs = shortened(workshop.settings.training)
-        retrained = workshop.develop(purpose, second.split.train, second, step.progress, epochs=epochs)
+        train = second.split.train
+        retrained = workshop.develop(purpose, train, second, step.progress, epochs=epochs, champion=champion.packed)
         verdict = workshop.judge(retrained, evaluate_archive(champion.packed, second.split.test, second.classes))
         step.sentence = verdict.reason
     return retrained if verdict.decision == "promote" else champion

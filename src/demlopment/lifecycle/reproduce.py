@@ -13,6 +13,7 @@ from demlopment.archive import Archive
 from demlopment.data import Lake, split
 from demlopment.errors import ArchiveError
 from demlopment.home import Home
+from demlopment.lifecycle import warm
 from demlopment.lifecycle.provenance import commit, environment
 from demlopment.lifecycle.workshop import MODEL
 from demlopment.records import Examples, Split
@@ -46,8 +47,8 @@ def reproduced(
 ) -> Reproduction:
     """Fit the recipe of a version again, to the same rows of the same snapshot.
 
-    Raises ArchiveError if its card does not say how it was made, DataError as Lake.load: where rows were forgotten it cannot
-    be made again.
+    Raises ArchiveError if its card does not say how it was made, or the champion that it began with is gone; DataError as
+    Lake.load: where rows were forgotten it cannot be made again.
     """
     model = archive.read(home.models / f"{MODEL}-{version}.mar")
     recipe, rows = _recipe(model), int(model.card.lineage["examples"])
@@ -55,7 +56,12 @@ def reproduced(
     train = parts.train.where(np.arange(min(rows, len(parts.train))))
     done = iter(range(1, recipe.epochs + 1))
     fitted = training.fit(
-        train, parts.validation, len(model.card.classes), recipe, on_epoch=lambda _: progress(next(done), recipe.epochs)
+        train,
+        parts.validation,
+        len(model.card.classes),
+        recipe,
+        on_epoch=lambda _: progress(next(done), recipe.epochs),
+        begin=warm.begun_with(home, model.card),
     )
     again = training.export(fitted)
     then, now = (hashlib.sha256(network).hexdigest() for network in (model.network, again))

@@ -15,7 +15,7 @@ from demlopment.training import draws, studies
 from demlopment.training.search import Budget, Fitting, Watcher, search
 from demlopment.training.space import Space, recipe
 
-FREE = {*PLACES, "demo_epochs"}  # settings that change no trial
+FREE = {*PLACES, "demo_epochs", "warm_start"}  # settings that change no trial
 
 
 @dataclass(frozen=True)

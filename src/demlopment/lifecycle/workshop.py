@@ -17,7 +17,7 @@ from demlopment.data import Lake
 from demlopment.data.snapshots import licensed
 from demlopment.errors import DataError, NotReadyError, StoryError
 from demlopment.home import Home
-from demlopment.lifecycle import cards, policy, provenance
+from demlopment.lifecycle import cards, policy, provenance, warm
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.modelcard import Judged, model_card
@@ -80,20 +80,23 @@ class Workshop:
         epochs: int | None = None,
         rules: Evaluation | None = None,
         origin: Mapping[str, Any] | None = None,
+        champion: Archive | None = None,
     ) -> Candidate:
         """Fit a network to `train`, calibrate and score it on the other parts, and track the run.
 
         The same fit that was killed goes on where it stood. `epochs` and `rules` replace the number in the recipe and
-        what the candidate is held to; `origin` says where the recipe came from, and goes into the card.
+        what the candidate is held to; `origin` says where the recipe came from, and goes into the card. With `warm_start` it
+        begins with the weights of `champion`. Raises DataError if that has other classes.
         """
         # The device by its name, so that the card says where a recipe with "auto" was followed.
         recipe = self.settings.training.model_copy(update={"device": devices.chosen(self.settings.training.device)})
         if epochs is not None:
             recipe = recipe.model_copy(update={"epochs": epochs})
+        begin = warm.beginning(recipe, champion, collected.classes)
         version = self.next_version()
         title = f"{MODEL} {version}"
         # Before the fit: the code may be edited meanwhile.
-        lineage = _lineage(collected.snapshot, recipe, len(train)) | dict(origin or {})
+        lineage = _lineage(collected.snapshot, recipe, len(train)) | warm.lineage(begin) | dict(origin or {})
         done = itertools.count(1)
         fitted = training.fit(
             train,
@@ -102,6 +105,7 @@ class Workshop:
             recipe,
             on_epoch=lambda _: progress(next(done), recipe.epochs),
             checkpoint=self.home.checkpoint,
+            begin=None if begin is None else begin.network,
         )
         fit = portrait(title, purpose, fitted, train, collected, recipe.seed)
         packed = self._pack(version, fitted, fit, collected, lineage)

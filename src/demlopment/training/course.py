@@ -1,6 +1,7 @@
 """A fit between two epochs: all that the next one depends on, besides the examples. Knows nothing of how it learns."""
 
 import copy
+import hashlib
 from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
@@ -12,6 +13,7 @@ from demlopment import settings
 from demlopment.records import Epoch
 from demlopment.training.augment import Strength
 from demlopment.training.network import initialised
+from demlopment.training.weights import weights
 
 WINDOW = 10  # the average is about that of the last tenth of all steps, however many there were
 
@@ -19,10 +21,15 @@ WINDOW = 10  # the average is about that of the last tenth of all steps, however
 class Course:
     """The network that learns, the average of its weights, the optimizer, the source of chance, and the curve so far."""
 
-    def __init__(self, classes: int, recipe: settings.Training, device: settings.Device) -> None:
+    def __init__(self, classes: int, recipe: settings.Training, device: settings.Device, begin: bytes | None = None) -> None:
+        """`begin` is a network as `export` wrote it, whose weights it begins with; without one they are drawn."""
         self.recipe = recipe
         self.device = device
-        self.network = initialised(classes, recipe.seed).to(self.device)
+        self.begun = "" if begin is None else hashlib.sha256(begin).hexdigest()
+        self.network = initialised(classes, recipe.seed)
+        if begin is not None:
+            self.network.load_state_dict(weights(begin, self.network))
+        self.network.to(device)
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.0, fused=True)
         # Of the processor wherever the network is: the same rows in the same order, augmented alike, on every device.
@@ -39,9 +46,9 @@ class Course:
 
     @property
     def description(self) -> tuple[str, ...]:
-        """What decides the weights besides the rows: another release, layer, recipe, strength or device is another fit."""
+        """What decides the weights besides the rows: another release, layer, recipe, strength, device or start differs."""
         recipe = self.recipe.model_dump_json(exclude=settings.PLACES)
-        return demlopment.__version__, torch.__version__, str(self.network), recipe, str(Strength()), self.device
+        return demlopment.__version__, torch.__version__, str(self.network), recipe, str(Strength()), self.device, self.begun
 
     def state(self) -> Mapping[str, Any]:
         """All of it as tensors and plain values."""

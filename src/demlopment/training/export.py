@@ -6,7 +6,6 @@ What makes this safe is that every export is run with ONNX Runtime beside torch 
 """
 
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,9 @@ import demlopment
 from demlopment.errors import ArchiveError
 from demlopment.images import SIDE, as_input
 from demlopment.training.fit import Fitted
-from demlopment.training.network import Network, outputs
+from demlopment.training.network import EMBEDDING, INPUT, LOGITS, Network, named, outputs
 
 OPSET, IR = 17, 8  # of 2022: every ONNX Runtime since 1.12 reads them, and no layer here needs a newer one
-INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
 TOLERANCE = 1e-4  # in logits; float32 sums in another order differ by about 1e-6
 BATCHES = (1, 5, 64)
 
@@ -40,10 +38,8 @@ def export(fitted: Fitted) -> bytes:
 
 
 def _written(network: Network) -> bytes:
-    layers = [*network.body, network.head]
-    names = [INPUT, *(f"layer{i}" for i in range(1, len(network.body))), EMBEDDING, LOGITS]  # of the values between layers
     nodes, weights = [], []
-    for layer, (source, target) in zip(layers, pairwise(names), strict=True):
+    for layer, source, target in named(network):
         kind, attributes, arrays = _node(layer)
         inputs = [f"{target}.{name}" for name in arrays]
         weights += [numpy_helper.from_array(array, name) for array, name in zip(arrays.values(), inputs, strict=True)]

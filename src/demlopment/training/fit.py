@@ -53,6 +53,7 @@ def fit(
     *,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     checkpoint: Path | None = None,
+    begin: bytes | None = None,
 ) -> Fitted:
     """A network fitted to `train`; `validation` is used for the curve and the temperature, never for the weights.
 
@@ -60,15 +61,16 @@ def fit(
     state and thread settings are the same afterwards. `on_epoch` is told of each epoch as it ends.
     `checkpoint` is a file that holds the state after each epoch until the fit ends. If one is there that this very fit
     left when it was killed, it goes on from there: `on_epoch` hears the epochs before again, and the weights are the same.
+    `begin` is a network as `export` wrote it, for the same number of classes: the fit begins with its weights.
     Raises DataError for an empty part, a label outside the classes, a class without training rows, or a loss that is
-    no longer finite; SettingsError for a device that is not there; HomeError for a checkpoint that is damaged or cannot be
-    written.
+    no longer finite; SettingsError for a device that is not there; ArchiveError for a network to begin with that
+    has other layers; HomeError for a checkpoint that is damaged or cannot be written.
     """
     _refuse_unfit(train, validation, classes)
     started = time.perf_counter()
     device = devices.chosen(recipe.device)
     with threads(recipe.threads), _deterministic(device):
-        course = Course(classes, recipe, device)
+        course = Course(classes, recipe, device, begin)
         identity = checkpoints.identity_of(train, validation, *course.description)
         kept = None if checkpoint is None else checkpoints.load(checkpoint, identity)
         if kept is not None:

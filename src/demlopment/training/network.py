@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from demlopment.images import SIDE, Grey, as_input
 
 BATCH = 256  # images that pass at once when nothing is learnt; larger ones are no faster
+INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
 WIDTH = 64  # of the embedding: what monitoring watches and the last layer reads
 
 
@@ -59,6 +61,13 @@ def initialised(classes: int, seed: int) -> Network:
         torch.manual_seed(seed)
         # Channels last in memory: convolutions on a CPU learn about 1.7 times as fast so.
         return convert_conv2d_weight_memory_format(Network(classes), torch.channels_last)
+
+
+def named(network: Network) -> Iterator[tuple[nn.Module, str, str]]:
+    """Each layer with the names of the values before and after it; its weights are named after the latter in ONNX."""
+    names = [INPUT, *(f"layer{i}" for i in range(1, len(network.body))), EMBEDDING, LOGITS]
+    for layer, (source, target) in zip([*network.body, network.head], pairwise(names), strict=True):
+        yield layer, source, target
 
 
 def as_tensor(images: Grey) -> Tensor:

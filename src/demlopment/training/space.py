@@ -18,6 +18,7 @@ FIXED = {
     "seed",
     "threads",
     "device",
+    "warm_start",
     *PLACES,
 }  # trials are compared at equal cost, and seeds are no recipes
 EXAMPLE = "learning_rate = { low = 0.001, high = 0.02, log = true }"
