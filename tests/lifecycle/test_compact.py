@@ -481,7 +481,9 @@ def test_processes_killed_with_signal_nine_lose_and_double_no_acknowledged_row(t
 
     assert [each.returncode for each in killed] == [-signal.SIGKILL] * 3
     assert last.returncode == 0
-    assert not list((home.endpoint / "journal").iterdir()), "everything is in the lake, and may go at once"
+    # What the writer had begun when it was killed, and not named yet, holds nothing, and is kept for a minute.
+    left = [path for path in (home.endpoint / "journal").iterdir() if path.suffix != segments.BEGUN]
+    assert not left, "everything is in the lake, and may go at once"
     for table in (PREDICTIONS, FEEDBACK):
         kept = pl.read_delta(str(tmp_path / "lake" / table))["request_id"].to_list()
         assert len(set(kept)) == len(kept) <= len(acknowledged) + 1, "at most the row that was being acknowledged is more"
