@@ -17,6 +17,9 @@ from demlopment.errors import HomeError
 from demlopment.records import Epoch, Examples
 from demlopment.training import Fitted, fit
 from demlopment.training.checkpoint import identity_of, load, save
+from tests.lifecycle.test_full_disk import disk, fill
+
+__all__ = ["disk"]
 
 RECIPE = settings.Training(epochs=3, batch_size=64)
 KILLED = """
@@ -171,6 +174,23 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_two_sentences_and_kept(
 
     assert path.read_bytes() == content
     assert not (tmp_path / "owned").exists()
+
+
+def test_a_disk_that_fills_up_at_a_checkpoint_is_named_and_the_one_before_is_gone_on_from(
+    few: Examples, validation: Examples, whole: Fitted, disk: Path
+) -> None:
+    path, filled = disk / "fit.pt", list[Path]()
+
+    with pytest.raises(HomeError, match=r"fit\.pt.*No space left on device") as refused:
+        fit(few, validation, 10, RECIPE, checkpoint=path, on_epoch=lambda _: filled.append(fill(disk)))
+    left = load(path, identity_of_left(path))
+    filled[0].unlink()
+
+    assert refused.value.remedy.endswith(".")
+    assert left is not None
+    assert len(left["curve"]) == len(filled) == 1
+    assert [each.name for each in disk.iterdir()] == ["fit.pt"]
+    assert_same(fit(few, validation, 10, RECIPE, checkpoint=path), whole)
 
 
 def test_a_half_of_a_checkpoint_is_refused(tmp_path: Path) -> None:

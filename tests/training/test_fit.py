@@ -158,6 +158,18 @@ def test_a_class_without_training_rows_is_refused(few: Examples, validation: Exa
         fit(without_seven, validation, 10, QUICK)
 
 
+def test_a_class_with_three_training_rows_is_learnt_with_the_others(train: Examples, validation: Examples) -> None:
+    sevens = np.flatnonzero(train.labels == 7)
+    rare = train.where(np.setdiff1d(np.arange(400), sevens[3:]))
+    assert np.sum(rare.labels == 7) == 3
+
+    fitted = fit(rare, validation, 10, settings.Training(epochs=12))
+
+    scores = evaluate("digits 1.0", fitted, validation)
+    assert scores.probabilities.shape == (len(validation), 10)
+    assert scores.correct[validation.labels != 7].mean() > 0.8, "a rare class does not spoil the others"
+
+
 def test_one_class_is_nothing_to_tell_apart(few: Examples) -> None:
     zeros = few.where(few.labels == 0)
 
