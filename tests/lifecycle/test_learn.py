@@ -15,7 +15,7 @@ from demlopment.home import Home
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import crown, learn
 from demlopment.settings import Data, Evaluation, Gate, Settings, Training
-from demlopment.training import checkpoint
+from demlopment.training import MlflowTracker, checkpoint
 from tests.fakes import ListNarrator
 
 LAX = Evaluation(
@@ -101,6 +101,32 @@ def test_a_candidate_whose_fit_was_stopped_goes_on_where_it_stood(tmp_path: Path
     assert learned == [3]
     assert [said for kind, said in narrator.heard if kind == "progress"][:3] == ["1/3", "2/3", "3/3"]
     assert not home.checkpoint.exists()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_registration_that_was_interrupted_leaves_everything_as_it_was(
+    home: Home, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    register = MlflowTracker.register
+
+    def interrupted(tracker: MlflowTracker, name: str, version: str, run: str) -> None:
+        if moment == "after":
+            register(tracker, name, version, run)
+        raise StoppedError
+
+    def state() -> tuple[object, ...]:
+        tracker = MlflowTracker(f"sqlite:///{home.tracking.resolve()}", home.artifacts)
+        stored = {path.name: path.read_bytes() for path in home.models.iterdir()}
+        return tracker.champion("digits"), served(home), stored, len(History(home.history).entries())
+
+    before = state()
+    monkeypatch.setattr(MlflowTracker, "register", interrupted)
+
+    with pytest.raises(StoppedError):
+        learn(home, SHORT, ListNarrator())
+
+    assert state() == before
+    assert before[0] == "1.0", "the next test takes the version that was not finished"
 
 
 def test_a_better_one_is_challenger_and_answers_nobody_until_it_is_crowned(home: Home) -> None:
