@@ -16,6 +16,7 @@ from demlopment.data.reviews import Review
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import compact
+from demlopment.lifecycle.forget import forget
 from demlopment.lifecycle.lineage import ancestry, descent
 from demlopment.records import Prediction, Snapshot
 from demlopment.serving.journal import Journal
@@ -33,9 +34,9 @@ def few() -> RawRows:
     return RawRows(rows.name, rows.sha256, rows.frame.gather_every(50))
 
 
-def trained(home: Home, version: str, snapshot: Snapshot, tracker: MemoryTracker) -> Path:
+def trained(home: Home, version: str, snapshot: Snapshot, tracker: MemoryTracker, **lineage: object) -> Path:
     """An archive that says it learned from that snapshot, and its run."""
-    lineage = {"snapshot": snapshot.name, "digest": snapshot.digest, "commit": f"commit-{version}"}
+    lineage |= {"snapshot": snapshot.name, "digest": snapshot.digest, "commit": f"commit-{version}"}
     card = Card("digits", version, tuple("0123456789"), images.VERSION, 1.0, {}, lineage)
     path = archive.write(home.models, Archive(card, b"network", {}, b"sample"))
     run = tracker.record(f"digits {version}", {}, [], {}, path, commit=f"commit-{version}", edited=False)
@@ -114,6 +115,24 @@ def test_a_source_leads_forward_to_the_models_that_had_it_and_to_no_other(world:
     assert [(each.version, each.learned, each.predictions) for each in found.models] == [("2.0", 1, 1)]
     assert packaged.snapshots == {"before": 100, "after": 100}
     assert [each.version for each in packaged.models] == ["1.0", "2.0"]
+
+
+def test_a_model_that_began_with_one_that_learned_from_the_rows_is_touched_too(world: tuple[Home, MemoryTracker]) -> None:
+    home, tracker = world
+    before = Lake(home.lake).named("before")
+    trained(home, "3.0", before, tracker, begun_with={"version": "2.0"})
+    trained(home, "4.0", before, tracker, begun_with={"version": "3.0"})
+    trained(home, "5.0", before, tracker, begun_with={"version": "1.0"})
+
+    found = descent(home, Lake(home.lake), "source", "feedback")
+    done = forget(home, Lake(home.lake), "source", "feedback")
+
+    assert [(each.version, each.learned, each.began_with) for each in found.models] == [
+        ("2.0", 1, None),
+        ("3.0", 0, "2.0"),
+        ("4.0", 0, "3.0"),
+    ]
+    assert [Path(path).stem for path in done.models] == ["digits-2.0", "digits-3.0", "digits-4.0"]
 
 
 def test_a_row_leads_forward_to_the_requests_that_showed_it(world: tuple[Home, MemoryTracker]) -> None:

@@ -58,7 +58,7 @@ def described(descent: "Descent") -> str:
     lines += [f"snapshot    {name}  {rows} of its rows" for name, rows in descent.snapshots.items()]
     lines += [
         f"model       {each.model} {each.version}  learned from {each.learned} of them in {each.snapshot}, "
-        f"and gave {each.predictions} answers"
+        f"{f'began with {each.model} {each.began_with}, ' if each.began_with else ''}and gave {each.predictions} answers"
         for each in descent.models
     ]
     lines.append(f"requests    {len(descent.predictions)} showed such a picture{_listed(descent.predictions)}")

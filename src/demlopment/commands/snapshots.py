@@ -127,7 +127,7 @@ def forget(
     for name in done.snapshots:
         say(f"snapshot {name} has lost rows, and can only be had with `demlopment data checkout --rest`.")
     for path in done.models:
-        say(f"model {path} learned from such a snapshot, as its reference profile did: train anew, then delete it.")
+        say(f"model {path} learned from such a snapshot, or began with a model that did: train anew, then delete it.")
     say("Run `demlopment data gc` now: until then older files of the lake hold what was removed.")
 
 

@@ -13,7 +13,7 @@ from demlopment.data import Answers, Lake
 from demlopment.data.sources import FEEDBACK
 from demlopment.home import Home
 from demlopment.lifecycle.compact import journal
-from demlopment.lifecycle.lineage import archives, seen
+from demlopment.lifecycle.lineage import learners, seen
 from demlopment.serving import recorded, segments
 
 COLUMNS = ("key", "original", "source", "writer", "origin")
@@ -28,7 +28,7 @@ class Forgotten:
     predictions: int
     waiting: int  # files of the journal that are still written and were left: forget again when they are closed
     snapshots: tuple[str, ...]  # which have lost rows, now or before
-    models: tuple[str, ...]  # archives that learned from such a snapshot, with their reference profiles: to be retrained
+    models: tuple[str, ...]  # archives that learned from such a snapshot, or began with one that did: to be retrained
 
 
 def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], value: str) -> Forgotten:
@@ -53,7 +53,7 @@ def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], v
         quarantined = lake.bad.forget(column, value, gone | set(rows["original"]))
         examples = lake.forget(column, value)
     lost = tuple(name for name, pinned in lake.snapshots().items() if lake.rest(name) != pinned)
-    models = tuple(str(path) for path, card in archives(home) if card.lineage.get("snapshot") in lost)
+    models = tuple(str(path) for path, _ in learners(home, lost))
     return Forgotten(examples, quarantined, predictions, waiting, lost, models)
 
 

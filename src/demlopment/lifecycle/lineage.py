@@ -4,7 +4,7 @@ Composes the lake, the journal, the model store and the tracker. Changes nothing
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from demlopment.data.sources import FEEDBACK
 from demlopment.errors import ArchiveError, DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import journal
+from demlopment.lifecycle.warm import BEGUN
 from demlopment.records import Prediction, Snapshot
 from demlopment.serving import recorded
 from demlopment.training import Tracker
@@ -64,6 +65,7 @@ class Touched:
     snapshot: str
     learned: int  # of the rows, those in the training part; the others judged or calibrated it
     predictions: int
+    began_with: str | None = None  # the version whose weights it began with, and what that one had learned
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,8 @@ def descent(home: Home, lake: Lake, column: Literal["source", "writer", "key"], 
     keys = set(rows["key"]).union(*(set(held[name]["key"]) for name in snapshots))
     answers = seen(home)
     answered = Counter((model, version) for model, version, _, _ in answers)
-    models = tuple(
-        _touched(lake, card, path, set(held[card.lineage["snapshot"]]["key"]), answered)
-        for path, card in archives(home)
-        if str(card.lineage.get("snapshot")) in snapshots
-    )
+    theirs = {name: set(held[name]["key"]) for name in snapshots}
+    models = tuple(_touched(lake, card, path, theirs, answered) for path, card in learners(home, snapshots))
     return Descent(
         len(rows),
         lake.arrivals(rows),
@@ -170,10 +169,15 @@ def _summed(source: str, rows: pl.DataFrame) -> Taught:
     return Taught(source, () if returned else origins, origins if returned else (), len(rows))
 
 
-def _touched(lake: Lake, card: Card, path: Path, keys: set[str], answered: Mapping[tuple[str, str], int]) -> Touched:
-    snapshot = lake.named(card.lineage["snapshot"])
-    learned = len(keys.intersection(split(lake.load(lake.rest(snapshot.name)), snapshot.salt).train.keys.tolist()))
-    return Touched(card.name, card.version, str(path), snapshot.name, learned, answered.get((card.name, card.version), 0))
+def _touched(
+    lake: Lake, card: Card, path: Path, theirs: Mapping[str, set[str]], answered: Mapping[tuple[str, str], int]
+) -> Touched:
+    name, learned = str(card.lineage.get("snapshot")), 0
+    if name in theirs:  # otherwise only the champion that it began with learned from some
+        taught = split(lake.load(lake.rest(name)), lake.named(name).salt).train.keys
+        learned = len(theirs[name].intersection(taught.tolist()))
+    began, answers = card.lineage.get(BEGUN, {}).get("version"), answered.get((card.name, card.version), 0)
+    return Touched(card.name, card.version, str(path), name, learned, answers, began)
 
 
 def _answered(home: Home, request_id: str) -> list[Prediction]:
@@ -188,6 +192,21 @@ def seen(home: Home) -> list[tuple[str, str, str, str]]:
     written = recorded.found_in(journal(home))
     ours = [(each.model, each.version, each.digest, each.request_id) for each in written.predictions]
     return Answers(home.lake).seen(written.segments) + ours
+
+
+def learners(home: Home, snapshots: Collection[str]) -> list[tuple[Path, Card]]:
+    """The archives that learned from one of the snapshots, or began with the weights of one that did, however long ago."""
+    cards, found = list(archives(home)), set[tuple[str, str]]()
+    while True:
+        more = {
+            (card.name, card.version)
+            for _, card in cards
+            if str(card.lineage.get("snapshot")) in snapshots
+            or (card.name, card.lineage.get(BEGUN, {}).get("version")) in found
+        }
+        if more == found:
+            return [(path, card) for path, card in cards if (card.name, card.version) in found]
+        found = more
 
 
 def archives(home: Home) -> Iterator[tuple[Path, Card]]:
