@@ -27,7 +27,7 @@ from demlopment.records import Examples
 from demlopment.settings import Training
 
 ROUNDS = 5
-CALIBRATED = 1_000  # pictures that INT8 takes its ranges from; more change the ranges by less than a step
+CALIBRATED = 1_000  # pictures that INT8 takes its ranges from
 READ = 20_000  # of the unseen rows, so that one process takes seconds
 FLOAT, INT8, OPENVINO, OPENVINO_INT8 = "float32", "INT8", "OpenVINO", "OpenVINO, INT8"
 

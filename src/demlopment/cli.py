@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "RUST_LOG": "off",  # of the libraries below Delta: what matters reaches us as an error, and is said in our words
     "OPENCV_LOG_LEVEL": "SILENT",  # likewise: a picture that cannot be decoded is a row in quarantine with its reason
     # polars gives memory back after a tenth of a second, and its threads share one arena; by itself it keeps most of it: 60 MB
-    # more while a source is ingested, and another 60 for 2 million rows.
+    # more while a source is ingested, and 14 to 60 more for 2 million rows.
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0,narenas:1",
 }
 INTERRUPTED = 130  # what shells, and Typer, call a process that Ctrl-C ended

@@ -79,8 +79,8 @@ class Home:
     def open(self, *, growing: bool = True) -> None:
         """Create the root, see that it can be written and has room, and remove what an interrupted write left.
 
-        Where nothing grows, as for who looks or removes, neither is needed. Raises HomeError naming the folder and what is
-        wrong with it.
+        Who only looks or removes (not `growing`) needs no room, and a root that is there is left as it is. Raises HomeError
+        naming the folder and what is wrong with it.
         """
         if not growing and self.root.is_dir():
             return

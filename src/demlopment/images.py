@@ -168,7 +168,7 @@ def _eight_bit(image: npt.NDArray[np.generic]) -> Grey:
 def _on_white(pixels: Grey) -> Grey:
     """Transparent pixels show the paper: a canvas that exports RGBA leaves the background at alpha 0."""
     shown = np.empty((*pixels.shape[:2], 3), np.uint8)
-    step = max(1, STRIPE // pixels.shape[1])  # of a large picture the floats would take twelve times its bytes
+    step = max(1, STRIPE // pixels.shape[1])  # of a large picture the floats would take ten times its bytes
     for start in range(0, len(pixels), step):
         stripe = pixels[start : start + step]
         alpha = stripe[:, :, 3:].astype(np.float32) / 255

@@ -27,7 +27,7 @@ for command in COMMANDS:
 
 @app.callback()
 def one_arena() -> None:
-    """Let all threads share one arena of glibc, which by itself keeps apart what each of them has freed: 50 MB of an ingest."""
+    """Let all threads share one arena of glibc, which by itself keeps apart what each of them has freed: 30 to 50 MB."""
     allocator = ctypes.CDLL(None)
     if hasattr(allocator, "mallopt"):  # other C libraries have no arenas
         allocator.mallopt(M_ARENA_MAX, 1)

@@ -18,7 +18,7 @@ def settings_of(context: typer.Context) -> "Settings":
 
 
 def home_of(settings: "Settings", *, growing: bool = True) -> "Home":
-    """The home, created if need be and seen to be writable; a command that only looks or removes needs no room on its disk."""
+    """The home, created if need be, and seen to be writable and to have room unless a command only looks or removes."""
     from demlopment.home import Home
 
     home = Home(settings.home, settings.data.lake)

@@ -41,7 +41,7 @@ class Ready:
         if self._root is None:
             return None
         try:
-            # Mapped, not read: memory that a process has not had yet costs more than the reading, and varies threefold. A
+            # Mapped, not read: memory that a process has not had yet costs more than the reading, and varies twofold. A
             # copy is replaced or removed, never written to, so it stays what was checked.
             with self._file(self._root, meaning).open("rb") as file:
                 line = file.readline()

@@ -26,7 +26,7 @@ class Replay:
 
     def __init__(self, quarantine: Quarantine, corrections: Corrections) -> None:
         self._quarantine, self._corrections = quarantine, corrections
-        self._forget_judged()
+        self._begin()
         self._bad = NONE_BAD  # of the batch that is with the intake, with their reasons now
         self._refuse_unknown()
 
@@ -52,7 +52,7 @@ class Replay:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """As Source. Whoever asks for the next batch has judged the one before."""
-        self._forget_judged()
+        self._begin()
         for held in self._quarantine.slices():
             # What its source could not read is read anew with the source, and a review is no picture at all.
             rows = self._corrected(held.filter(pl.col("format").is_in([GREY, FILE])))
@@ -70,7 +70,7 @@ class Replay:
         self._quarantine.release(pl.concat(self._leaving))
         self._quarantine.amend(pl.concat(self._amended))
 
-    def _forget_judged(self) -> None:
+    def _begin(self) -> None:
         self._said, self._leaving, self._amended = [NONE_SAID], [NONE_HELD["name"]], [NONE_HELD]
 
     def _corrected(self, held: pl.DataFrame) -> pl.DataFrame:
