@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.commands.data import one_arena
+from demlopment.commands.data import frugal
 from demlopment.data import Lake, opened
 from demlopment.images import Grey
 
@@ -154,7 +154,7 @@ WORKS: dict[str, Callable[[Path, Path], Callable[[], dict[str, Any]]]] = {
 
 
 if __name__ == "__main__":
-    one_arena()  # as a command has it
+    frugal()  # as a command has it
     name, home, pictures = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     work = WORKS[name](home, pictures)
     began, spent = time.perf_counter(), time.process_time()

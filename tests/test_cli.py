@@ -352,9 +352,9 @@ def test_labels_in_question_are_listed_written_out_and_come_back_as_verdicts(tmp
 
 ARENAS = """
 import ctypes, sys, threading
-from demlopment.commands.data import one_arena
+from demlopment.commands.data import frugal
 
-one_arena()
+frugal()
 threads = [threading.Thread(target=lambda: ctypes.create_string_buffer(100_000)) for _ in range(8)]
 for thread in threads:
     thread.start()
@@ -373,3 +373,39 @@ def test_the_threads_of_a_data_command_share_one_arena(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", ARENAS, str(tmp_path / "arenas")], check=True)
 
     assert (tmp_path / "arenas").read_text().count("<heap nr=") == 1
+
+
+FREED = """
+import ctypes
+from pathlib import Path
+from demlopment.commands.data import frugal
+
+frugal()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+
+
+def taken(size, number):
+    blocks = [libc.malloc(size) for _ in range(number)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks:
+        libc.free(block)
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+taken(30_000_000, 1)
+before = resident()
+taken(100_000, 400)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, which keeps what is freed: run it on Debian")
+def test_a_data_command_gives_memory_back_whatever_it_had_before() -> None:
+    kept = subprocess.run([sys.executable, "-c", FREED], check=True, capture_output=True, text=True).stdout
+
+    assert int(kept) < 5_000_000  # of 40
