@@ -5,6 +5,7 @@ Every row has a name made of what it is, so adding is idempotent: a run that was
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -248,12 +249,13 @@ class Lake:
             frame = _handed(left(self._store.read(EXAMPLES, columns=columns), entries))
         return self.reviews.corrected(frame, self.reviews.counted(pinned))
 
-    def _known(self, version: int | None) -> Known:
-        known = Known()
-        if version is not None:
-            for rows in self._store.slices(EXAMPLES, LINES, version=version, columns=(*HALVES, "label", "source")):
-                known.learn(rows)
-        return known
+    @contextmanager
+    def _known(self, version: int | None) -> Iterator[Known]:
+        with closing(Known()) as known:
+            if version is not None:
+                for rows in self._store.slices(EXAMPLES, LINES, version=version, columns=(*HALVES, "label", "source")):
+                    known.learn(rows)
+            yield known
 
     def _take(
         self,
@@ -265,10 +267,11 @@ class Lake:
     ) -> Added:
         for _ in range(ATTEMPTS):
             version = self._store.version(EXAMPLES)
-            intake = Intake(self.classes, self._known(version), self.reviews.standing(), source, reject, heard)
-            fresh = (rows.with_columns(pl.lit(run.id).alias(RUN)) for rows in intake.fresh())
-            if self._store.extend(EXAMPLES, fresh, since=version, note={**noted(run), **note}):
-                return intake.added()
+            with self._known(version) as known:
+                intake = Intake(self.classes, known, self.reviews.standing(), source, reject, heard)
+                fresh = (rows.with_columns(pl.lit(run.id).alias(RUN)) for rows in intake.fresh())
+                if self._store.extend(EXAMPLES, fresh, since=version, note={**noted(run), **note}):
+                    return intake.added()
         raise NotReadyError(f"Other processes keep writing to {self._root}.", "Try again when they are done.")
 
 
