@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.result import summary, write
 from demlopment import monitoring
 from demlopment.data import packaged_digits
-from demlopment.records import Prediction, TrafficPlan
+from demlopment.records import Prediction, TrafficPlan, Treatment
 
 RUNS = 15
 WINDOW = 100
@@ -37,8 +37,8 @@ def run() -> Path:
         Prediction(f"{i}", float(i), "digits", "1.0", "control", f"{i}", pictures[i], "0", answers[i], embeddings[i], 1.0, "")
         for i in range(500, 500 + WINDOW)
     ]
-    plan = TrafficPlan("digits", "1.0", "2.0", 0.5, "salt")
-    arms = [("treatment", "2.0") if treated else ("control", "1.0") for treated in rng.random(1000) < plan.share]
+    plan = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "salt")
+    arms = [("treatment", "2.0") if treated else ("control", "1.0") for treated in rng.random(1000) < 0.5]
     outcomes = [
         monitoring.Outcome(arm, version, bool(rng.random() < 0.95), float(i))  # type: ignore[arg-type]  # arms are literals
         for i, (arm, version) in enumerate(arms)

@@ -90,9 +90,10 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
     with serving(home.root):
         answer = run("predict", home.endpoint / "sample.png", home=home.root)
         before = run("traffic", "show", home=home.root)
-        split = run("traffic", "split", "--control", "1.0", "--treatment", "2.0", "--share", "0.25", home=home.root)
+        split = run("traffic", "split", "--control", "1.0", "--treatment", "2.0=0.25", home=home.root)
         after = run("traffic", "show", home=home.root)
-        unknown = run("traffic", "split", "--control", "1.0", "--treatment", "9.0", home=home.root)
+        unknown = run("traffic", "split", "--control", "1.0", "--treatment", "9.0=0.5", home=home.root)
+        shareless = run("traffic", "split", "--control", "1.0", "--treatment", "2.0", home=home.root)
         ended = run("traffic", "end", home=home.root)
         text = home.root / "no picture.png"
         text.write_text("no picture")
@@ -103,6 +104,7 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
     assert '"share": 0.25' in split.stdout
     assert split.stdout == after.stdout
     assert_two_sentences(unknown, "9.0")
+    assert_two_sentences(shareless, "VERSION=SHARE")
     assert ended.returncode == 0
     assert_two_sentences(refused, "cannot be decoded")
 

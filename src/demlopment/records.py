@@ -145,15 +145,31 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Treatment:
+    """A version that a share of the units meets."""
+
+    version: str
+    share: float  # 0 to 1
+
+
+@dataclass(frozen=True)
 class TrafficPlan:
-    """Who answers for a model: `share` (0 to 1) of the units go to `treatment`, the rest to `control`, by version."""
+    """Who answers for a model, by version: each treatment its share of the units, the control the rest."""
 
     model: str
     control: str  # version
-    treatment: str  # version
-    share: float
+    treatments: tuple[Treatment, ...]
     salt: str
-    unit_header: str = "x-unit-id"  # the request header that sticks to an arm; without it each request is its own unit
+    unit: str = "header:x-unit-id"  # what of a request stays with its arm; without it each request is its own unit
+    starts: float | None = None  # seconds since 1970; before it, and from `ends` on, the control answers everybody
+    ends: float | None = None
+    a_a: bool = False  # whether the arms may be the same network
+    number: int = 0  # of this plan among those that its model has had, from 1; 0 before it is in force
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Of all arms."""
+        return (self.control, *(each.version for each in self.treatments))
 
 
 class Prediction(NamedTuple):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from demlopment.lifecycle import policy
-from demlopment.records import ArmReading, DriftReport, DriftTest, Interval, Reading, Snapshot, TrafficPlan
+from demlopment.records import ArmReading, DriftReport, DriftTest, Interval, Reading, Snapshot, TrafficPlan, Treatment
 
 
 def window(start: int, p_value: float) -> DriftReport:
@@ -44,7 +44,7 @@ def test_an_experiment_is_decided_as_it_reads() -> None:
     sequence = ((1, -1.0, 1.0), (5, 0.01, 0.4))
     reading = Reading(*arms, 0.2, Interval(0.01, 0.4), sequence, 0.7, "promote", "Treatment is better.")
 
-    verdict = policy.of_experiment(reading, TrafficPlan("digits", "1.0", "2.0", 0.5, "salt"))
+    verdict = policy.of_experiment(reading, TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "salt"))
 
     assert (verdict.decision, verdict.subject, verdict.against) == ("promote", "digits 2.0", "digits 1.0")
     assert json.loads(json.dumps(verdict.evidence))["sequence"] == [[5, 0.01, 0.4]]

@@ -1,5 +1,6 @@
 """The reading may be looked at after every label: it is wrong no more often than it says, and it does come to an end."""
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -20,9 +21,9 @@ from demlopment.monitoring.experiment import (
     read,
     sample_ratio,
 )
-from demlopment.records import Reading, TrafficPlan
+from demlopment.records import Reading, TrafficPlan, Treatment
 
-PLAN = TrafficPlan("digits", control="1.0", treatment="2.0", share=0.5, salt="s")
+PLAN = TrafficPlan("digits", control="1.0", treatments=(Treatment("2.0", 0.5),), salt="s")
 LABELS = 1000
 Counts = npt.NDArray[np.int64]
 
@@ -213,7 +214,7 @@ def test_too_little_to_say_anything_is_said_so(made: list[Outcome]) -> None:
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_plan_with_one_arm_is_no_experiment(share: float) -> None:
     with pytest.raises(DataError, match="both arms"):
-        read(TrafficPlan("digits", "1.0", "2.0", share, "s"), [])
+        read(TrafficPlan("digits", "1.0", (Treatment("2.0", share),), "s"), [])
 
 
 def lopsided() -> Reading:
@@ -260,11 +261,11 @@ def test_no_units_give_no_suspicion() -> None:
 
 def test_a_few_busy_users_who_keep_their_arm_do_not_make_it_miss_more_often() -> None:
     rng = np.random.default_rng(7)
-    plan, runs, users, labels = TrafficPlan("digits", "1.0", "2.0", 0.5, "salt"), 60, 10, 600
+    plan, runs, users, labels = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "salt"), 60, 10, 600
 
     missed = 0
     for _ in range(runs):
-        treated, right = rng.random(users) < plan.share, rng.random(labels) > 0.1
+        treated, right = rng.random(users) < 0.5, rng.random(labels) > 0.1
         outcomes = [
             Outcome(
                 "treatment" if treated[user] else "control", "2.0" if treated[user] else "1.0", bool(right[at]), at, f"{user}"
@@ -275,3 +276,17 @@ def test_a_few_busy_users_who_keep_their_arm_do_not_make_it_miss_more_often() ->
 
     # Counting every label instead misses in about 4 of 10 such experiments.
     assert missed <= 6
+
+
+def test_each_of_several_treatments_is_read_against_the_control_by_itself() -> None:
+    several = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.25), Treatment("3.0", 0.5)), "s")
+    rows = outcomes(400, share=0.5, control=0.2, treatment=0.01)
+    others = [replace(row, version="3.0", unit=f"other {row.unit}") for row in rows if row.arm == "treatment"]
+
+    reading = read(several, [*rows, *others], version="2.0")
+
+    assert reading == read(PLAN, rows)  # of the units that met either, half were planned to meet the treatment
+    assert read(several, [*rows, *others]) == reading
+    assert read(several, [*rows, *others], version="3.0").treatment.version == "3.0"
+    with pytest.raises(DataError, match=r"no treatment 4\.0"):
+        read(several, rows, version="4.0")

@@ -18,6 +18,7 @@ from demlopment.serving.journal import Journal
 from demlopment.serving.slot import Slot
 from demlopment.serving.state import State, Version
 from demlopment.serving.tally import Tally
+from demlopment.serving.units import Asker
 from tests.serving.endpoint import CLASSES, digit, expected, packed
 from tests.serving.test_journal import full_disk
 
@@ -206,10 +207,10 @@ def test_a_generation_is_tried_before_it_answers_and_let_go_when_it_is_replaced(
     engine.switch(one)
 
     prepared = engine.prepare(two)
-    before = engine.route("digits", None, {}, "r").network
+    before = engine.route("digits", None, Asker({}), "r").network
     engine.switch(two)
-    after = engine.route("digits", None, {}, "r").network
-    kept = engine.route("digits", "1.0", {}, "r").network
+    after = engine.route("digits", None, Asker({}), "r").network
+    kept = engine.route("digits", "1.0", Asker({}), "r").network
     engine.prepare(one)
     engine.switch(one)
 
@@ -220,7 +221,7 @@ def test_a_generation_is_tried_before_it_answers_and_let_go_when_it_is_replaced(
     assert kept is before
     assert [each.version for each in engine.networks] == ["1.0"]
     with pytest.raises(RequestError, match=r"Model version: 2\.0 does not exist"):
-        engine.route("digits", "2.0", {}, "r")
+        engine.route("digits", "2.0", Asker({}), "r")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from demlopment import images
-from demlopment.records import TrafficPlan
+from demlopment.records import TrafficPlan, Treatment
 from demlopment.serving import read
 from demlopment.serving.addresses import listen
 from demlopment.serving.http.server import Server
@@ -90,7 +90,7 @@ def opened(root: Path, **given: object) -> Iterator[Inference]:
         for version in ("1.0", "2.0"):
             file = packed(root, version, model).name
             state = state.register(model, version, Version(file, file, 1, 1))
-    state = state.split(TrafficPlan("split", "1.0", "2.0", share=0.5, salt="s"))
+    state = state.split(TrafficPlan("split", "1.0", (Treatment("2.0", 0.5),), salt="s"))
     inference = app(root, state, None, max_request_bytes=50_000, **given)
     yield inference
     inference.journal.close()

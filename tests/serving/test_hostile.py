@@ -107,7 +107,7 @@ def test_garbage_instead_of_http_ends_only_its_own_connection(tmp_path: Path) ->
 
 def test_a_thousand_changes_race_with_traffic_and_no_prediction_fails(tmp_path: Path) -> None:
     registered(tmp_path, "1.0", "2.0")
-    plan = {"control": "1.0", "treatment": "2.0", "share": 0.5}
+    plan = {"control": "1.0", "treatments": [{"version": "2.0", "share": 0.5}]}
 
     def change(http: httpx2.Client, number: int, seen: Counter[int]) -> None:
         for turn in range(250):

@@ -263,7 +263,7 @@ def test_a_call_that_cannot_be_carried_out_says_why(
 def test_a_plan_may_only_name_versions_that_are_served_and_keeps_them(endpoint: Running, model: str) -> None:
     endpoint.management.post("/models", params={"url": f"{model}-1.0.mar", "initial_workers": 1})
     endpoint.management.post("/models", params={"url": f"{model}-2.0.mar"})
-    plan = {"control": "1.0", "treatment": "2.0", "share": 0.5}
+    plan = {"control": "1.0", "treatments": [{"version": "2.0", "share": 0.5}]}
 
     unknown = status_of(endpoint, "PUT", f"/models/{model}/traffic", json=plan | {"control": "9.9"})
     idle = status_of(endpoint, "PUT", f"/models/{model}/traffic", json=plan)
@@ -274,7 +274,16 @@ def test_a_plan_may_only_name_versions_that_are_served_and_keeps_them(endpoint: 
 
     assert unknown == (404, f"Model version: 9.9 does not exist for model: {model}")
     assert idle[0] == 409
-    assert planned == {"model": model, **plan, "salt": f"{model}:1.0:2.0", "unit_header": "x-unit-id"}
+    assert planned == {
+        "model": model,
+        "number": 1,
+        **plan,
+        "salt": f"{model}:1.0:2.0",
+        "unit": "header:x-unit-id",
+        "starts": None,
+        "ends": None,
+        "a_a": False,
+    }
     assert in_use[0] == 409
     assert "traffic" in in_use[1]
 
@@ -310,7 +319,8 @@ def test_what_was_registered_is_served_by_the_next_run_and_a_missing_archive_is_
         packed(first.home.models, "1.0", "later")
         first.management.post("/models", params={"url": "later-1.0.mar", "initial_workers": 1})
         first.management.put("/models/digits/2.0/set-default")
-        first.management.put("/models/digits/traffic", json={"control": "2.0", "treatment": "2.0", "share": 0.5})
+        same = {"control": "2.0", "treatments": [{"version": "2.0", "share": 0.5}], "a_a": True}
+        first.management.put("/models/digits/traffic", json=same)
     before = state_of(first)
     (tmp_path / "models/digits-1.0.mar").unlink()
     (tmp_path / "models/later-1.0.mar").write_bytes(b"spoilt")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from demlopment.errors import HomeError, RequestError
 from demlopment.home import Home
-from demlopment.records import TrafficPlan
+from demlopment.records import TrafficPlan, Treatment
 from demlopment.serving import running, state
 from demlopment.serving.state import Model, State, Version
 from tests.serving.endpoint import registered
@@ -19,10 +20,13 @@ versions = st.builds(Version, files, names, st.integers(0, 9), st.integers(0, 9)
 
 def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     number = st.sampled_from(sorted(known))
-    plans = st.builds(TrafficPlan, names, number, number, st.floats(0, 1), names, names)
-    return st.builds(Model, number, st.just(known), st.none() | plans)
+    treatments = st.lists(st.builds(Treatment, number, st.floats(0, 1)), max_size=3).map(tuple)
+    times = st.none() | st.floats(0, 1e10)
+    plans = st.builds(TrafficPlan, names, number, treatments, names, names, times, times, st.booleans(), st.integers(0, 9))
+    return st.builds(Model, number, st.just(known), st.none() | plans, st.integers(0, 9))
 
 
+PLAN = {"model": "digits", "control": "1.0", "treatments": [], "salt": "s"}
 models = st.dictionaries(names, versions, min_size=1, max_size=3).flatmap(of_versions)
 states = st.builds(State, st.integers(0, 99), st.dictionaries(names, models, max_size=3))
 
@@ -48,7 +52,7 @@ def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
         "[]",
         "{}",
         "[" * 100_000,
-        '{"format": 3, "generation": 0, "models": {}}',
+        '{"format": 4, "generation": 0, "models": {}}',
         '{"format": 1, "generation": 0, "models": {"a": 1}}',
     ],
 )
@@ -65,8 +69,13 @@ def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
     [
         (("generation",), None),
         (("generation",), "1"),
-        (("models", "digits", "plan"), {"model": "digits", "control": "9", "treatment": "1.0", "share": 0.5, "salt": "s"}),
-        (("models", "digits", "plan"), {"model": "digits", "control": "1.0", "treatment": "1.0", "share": "x", "salt": "s"}),
+        (("models", "digits", "plans"), "x"),
+        (("models", "digits", "plan"), PLAN | {"control": "9"}),
+        (("models", "digits", "plan"), PLAN | {"treatments": [{"version": "9", "share": 0.5}]}),
+        (("models", "digits", "plan"), PLAN | {"treatments": [{"version": "1.0", "share": "x"}]}),
+        (("models", "digits", "plan"), PLAN | {"treatments": 1}),
+        (("models", "digits", "plan"), PLAN | {"starts": "x"}),
+        (("models", "digits", "plan"), PLAN | {"a_a": 1}),
         (("models", "digits", "versions", "1.0", "file"), "../digits-1.0.mar"),
         (("models", "digits", "versions", "1.0", "file"), ".."),
         (("models", "digits", "versions", "1.0", "file"), "\ud800"),
@@ -98,13 +107,16 @@ def test_every_change_is_a_new_generation_and_leaves_the_old_one_alone() -> None
 
     one = empty.register("digits", "1.0", Version("a.mar", "a.mar", 1, 1))
     two = one.register("digits", "2.0", Version("b.mar", "b.mar", 3, 3))
-    split = two.split(TrafficPlan("digits", "1.0", "2.0", 0.5, "s"))
+    plan = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "s")
+    split = two.split(plan)
 
     assert [each.generation for each in (empty, one, two, split)] == [0, 1, 2, 3]
     assert (empty.models, list(one.models["digits"].versions)) == ({}, ["1.0"])
     assert (two.models["digits"].default, two.workers) == ("1.0", 3)
     assert two.models["digits"].plan is None
-    assert split.unsplit("digits").models == two.models
+    unsplit = split.unsplit("digits").models["digits"]
+    assert (unsplit.plan, unsplit.versions) == (None, two.models["digits"].versions)
+    assert split.unsplit("digits").split(plan).models["digits"].plan == replace(plan, number=2)
     with pytest.raises(RequestError, match="arm of its traffic plan"):
         split.unregister("digits", "2.0")
     with pytest.raises(RequestError, match="arm of its traffic plan"):
@@ -159,6 +171,19 @@ def test_a_state_of_the_first_format_is_still_read(tmp_path: Path) -> None:
     loaded = state.load(state.path(home))
 
     assert loaded.models["digits"].versions["1.0"].kind == "onnx"
+
+
+def test_a_plan_of_the_second_format_is_still_in_force(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0")
+    values = json.loads(state.path(home).read_text())
+    former = {"model": "digits", "control": "1.0", "treatment": "1.0", "share": 0.3, "salt": "s", "unit_header": "x-user"}
+    values["models"]["digits"] |= {"plan": former}
+    del values["models"]["digits"]["plans"]
+    state.path(home).write_text(json.dumps(values | {"format": 2}))
+
+    loaded = state.load(state.path(home)).models["digits"].plan
+
+    assert loaded == TrafficPlan("digits", "1.0", (Treatment("1.0", 0.3),), "s", "header:x-user", a_a=True)
 
 
 def test_the_workers_of_a_handler_ask_for_no_serving_process() -> None:

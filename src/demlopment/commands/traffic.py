@@ -1,4 +1,4 @@
-"""`demlopment traffic`: split the traffic of a running endpoint between two versions."""
+"""`demlopment traffic`: split the traffic of a running endpoint between versions."""
 
 import json
 from typing import Annotated, Any
@@ -8,8 +8,9 @@ import typer
 
 from demlopment.commands.client import ask
 from demlopment.commands.saying import say
+from demlopment.errors import DataError
 
-app = typer.Typer(help="Split the traffic of a running endpoint between two versions.", no_args_is_help=True)
+app = typer.Typer(help="Split the traffic of a running endpoint between versions.", no_args_is_help=True)
 
 
 @app.command("show")
@@ -25,16 +26,30 @@ def show(context: typer.Context, model: Annotated[str, typer.Argument()] = "digi
 def split(
     context: typer.Context,
     control: Annotated[str, typer.Option(help="The version that most units keep.")],
-    treatment: Annotated[str, typer.Option(help="The version that a share of the units meets.")],
-    share: Annotated[float, typer.Option(min=0, max=1, help="That share, 0 to 1.")] = 0.5,
+    treatment: Annotated[list[str], typer.Option(help="VERSION=SHARE: a version and the share of the units that meets it.")],
     salt: Annotated[str, typer.Option(help="Another salt is another assignment; keep it to raise a share.")] = "1",
+    unit: Annotated[
+        str, typer.Option(help="What stays with its arm: header:NAME, cookie:NAME, field:NAME, client or request.")
+    ] = "header:x-unit-id",
+    starts: Annotated[str | None, typer.Option(help="Until then the control answers: 2027-01-31T12:00:00Z.")] = None,
+    ends: Annotated[str | None, typer.Option(help="From then on the control answers.")] = None,
+    a_a: Annotated[bool, typer.Option("--a-a", help="Let the arms be the same network, to try the split itself.")] = False,
     model: Annotated[str, typer.Option()] = "digits",
 ) -> None:
-    """Split a model's traffic between two registered versions; the same unit always meets the same one.
+    """Split a model's traffic between registered versions; the same unit always meets the same one.
 
-    Example: demlopment traffic split --control 3.0 --treatment 4.0 --share 0.1
+    Example: demlopment traffic split --control 3.0 --treatment 4.0=0.1
     """
-    _manage(context, "PUT", model, {"control": control, "treatment": treatment, "share": share, "salt": salt})
+    plan = {
+        "control": control,
+        "treatments": [_treatment(each) for each in treatment],
+        "salt": salt,
+        "unit": unit,
+        "starts": starts,
+        "ends": ends,
+        "a_a": a_a,
+    }
+    _manage(context, "PUT", model, plan)
 
 
 @app.command("end")
@@ -44,6 +59,14 @@ def end(context: typer.Context, model: Annotated[str, typer.Argument()] = "digit
     Example: demlopment traffic end digits
     """
     _manage(context, "DELETE", model)
+
+
+def _treatment(given: str) -> dict[str, Any]:
+    version, _, share = given.partition("=")
+    try:
+        return {"version": version, "share": float(share)}
+    except ValueError:
+        raise DataError(f"The treatment is {given!r}.", "Give VERSION=SHARE, such as 4.0=0.1.") from None
 
 
 def _manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None) -> None:

@@ -20,7 +20,7 @@ from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.rollout import Rollout, endpoint
 from demlopment.lifecycle.story import Story
 from demlopment.lifecycle.workshop import MODEL, Candidate, Workshop
-from demlopment.records import DriftReport, Reading, TrafficPlan
+from demlopment.records import DriftReport, Reading, TrafficPlan, Treatment
 from demlopment.settings import Settings, Training
 
 OPENING_ROWS = 150  # what the story's first champion has seen: enough to be useful, too little to be good
@@ -177,7 +177,7 @@ def serve_both(
     with telling.step("Serve both to simulated users") as step:
         workshop.bring_up(rollout, champion.archive)
         workshop.bring_up(rollout, challenger.archive)
-        plan = TrafficPlan(MODEL, champion.version, challenger.version, SHARE, salt=challenger.title)
+        plan = TrafficPlan(MODEL, champion.version, (Treatment(challenger.version, SHARE),), salt=challenger.title)
         rollout.split(plan)
         letters, change_at = simulate.letters(first.split.stream, first.classes, world)
         began = workshop.now()

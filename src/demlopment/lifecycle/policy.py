@@ -26,7 +26,7 @@ def of_skew(check: Check, title: str) -> Verdict:
 def of_experiment(reading: Reading, plan: TrafficPlan) -> Verdict:
     """What the experiment says of the treatment; the evidence holds the last point of its sequence, not all of them."""
     evidence = asdict(reading) | {"sequence": reading.sequence[-1:]}
-    subject, against = f"{plan.model} {plan.treatment}", f"{plan.model} {plan.control}"
+    subject, against = f"{plan.model} {reading.treatment.version}", f"{plan.model} {plan.control}"
     return Verdict("experiment", reading.decision, subject, against, reading.sentence, evidence)
 
 

@@ -17,7 +17,7 @@ import httpx2
 from demlopment.errors import NotReadyError
 from demlopment.home import Home
 from demlopment.records import TrafficPlan
-from demlopment.serving import credentials, running
+from demlopment.serving import credentials, plan_shown, running
 from demlopment.settings import Endpoint
 
 REMEDIES: dict[int, str] = {
@@ -59,8 +59,7 @@ class Rollout:
 
     def split(self, plan: TrafficPlan) -> None:
         """Requests that name no version are divided as `plan` says, until it is replaced or ended."""
-        values = asdict(plan)
-        self._expect("PUT", f"/models/{values.pop('model')}/traffic", json=values)
+        self._expect("PUT", f"/models/{plan.model}/traffic", json=plan_shown(plan))
 
     def hand_over(self, model: str, version: str) -> None:
         """End the split, send every request that names no version to `version`, and let the other versions go."""

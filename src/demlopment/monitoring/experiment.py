@@ -51,28 +51,28 @@ class Outcome:
     unit: str = ""  # whom the arm sticks to; "" where each request is a unit of its own
 
 
-def read(plan: TrafficPlan, outcomes: Sequence[Outcome], *, confidence: float = 0.95) -> Reading:
+def read(plan: TrafficPlan, outcomes: Sequence[Outcome], *, version: str | None = None, confidence: float = 0.95) -> Reading:
     """The experiment as it stands: accuracy of the treatment minus accuracy of the control, in the order of labels.
 
     Interval   always valid: it may be read after every label and acted on at once. It assumes that the plan's arms are
                drawn at random for each unit and that labels come back as often from one as from the other.
     Labels     the first one of each unit counts. A unit keeps its arm, so its later labels are no new draw, and counting
                them would miss far more often than stated (a few busy users: in nearly half of all experiments).
-    Split      units per arm against `plan.share`, always valid as well; below 0.001 it voids the reading.
+    Split      units per arm against their planned shares, always valid as well; below 0.001 it voids the reading.
     Decision   "promote" if the interval is wholly above 0, "keep" if wholly below, else "continue".
     Effect     the difference of both shares of right answers; 0 while one arm has no label.
-    Outcomes of versions that the plan does not name for their arm are passed over.
-    Raises     DataError if the plan leaves one arm without traffic.
+    Treatment  the one of that `version`, the plan's first if None; of several each is read against the control by itself.
+    Outcomes of versions that the plan does not name for their arm, and of its other treatments, are passed over.
+    Raises     DataError if the plan leaves one arm without traffic, or has no such treatment.
     """
-    if not 0 < plan.share < 1:
-        raise DataError(f"The plan gives the treatment a share of {plan.share}.", "An experiment needs traffic in both arms.")
-    named = {"control": plan.control, "treatment": plan.treatment}
+    treated, share = _treatment(plan, version)
+    named: dict[Arm, str] = {"control": plan.control, "treatment": treated}
     ordered = _first_labels(sorted((row for row in outcomes if row.version == named[row.arm]), key=lambda row: row.at))
     arms = {arm: _arm(version, [row for row in ordered if row.arm == arm]) for arm, version in named.items()}
     control, treatment = arms["control"], arms["treatment"]
-    sequence = _sequence([row for row in ordered if row.correct is not None], plan.share, confidence)
+    sequence = _sequence([row for row in ordered if row.correct is not None], share, confidence)
     low, high = sequence[-1][1:] if sequence else (-1.0, 1.0)
-    ratio_p = sample_ratio(_unit_arms(ordered), plan.share)
+    ratio_p = sample_ratio(_unit_arms(ordered), share)
     decision = _decision(low, high, ratio_p)
     return Reading(
         control=control,
@@ -82,7 +82,7 @@ def read(plan: TrafficPlan, outcomes: Sequence[Outcome], *, confidence: float = 
         sequence=sequence,
         sample_ratio_p=ratio_p,
         decision=decision,
-        sentence=_sentence(plan, control, treatment, Interval(low, high, confidence), ratio_p, decision),
+        sentence=_sentence(share, control, treatment, Interval(low, high, confidence), ratio_p, decision),
     )
 
 
@@ -116,6 +116,21 @@ def sample_ratio(treated: npt.NDArray[np.bool_], share: float) -> float:
     planned = hits * log(share) + (seen - hits) * log(1 - share)
     evidence = betaln(a + hits, b + seen - hits) - betaln(a, b) - planned
     return float(np.exp(-max(0.0, evidence.max(initial=0.0))))
+
+
+def _treatment(plan: TrafficPlan, version: str | None) -> tuple[str, float]:
+    """The treatment that is read, and its share of the units that met it or the control."""
+    shares = {each.version: each.share for each in plan.treatments}
+    treated = next(iter(shares)) if version is None else version
+    if treated not in shares:
+        raise DataError(f"The plan has no treatment {treated}.", f"Read one of {', '.join(shares)}.")
+    control = 1 - sum(shares.values())
+    if not (shares[treated] > 0 and control > 0):
+        raise DataError(
+            f"The plan gives the treatment a share of {shares[treated]:g} and the control {max(control, 0):g}.",
+            "An experiment needs traffic in both arms.",
+        )
+    return treated, shares[treated] / (shares[treated] + control)
 
 
 def _first_labels(ordered: Sequence[Outcome]) -> list[Outcome]:
@@ -187,12 +202,12 @@ def _decision(low: float, high: float, ratio_p: float) -> Decision:
 
 
 def _sentence(
-    plan: TrafficPlan, control: ArmReading, treatment: ArmReading, interval: Interval, ratio_p: float, decision: Decision
+    share: float, control: ArmReading, treatment: ArmReading, interval: Interval, ratio_p: float, decision: Decision
 ) -> str:
     if ratio_p < UNPLANNED:
         return (
             f"The reading is void: {treatment.requests} of {treatment.requests + control.requests} requests went to the "
-            f"treatment, where the plan says {plan.share:.0%} of the units (p = {ratio_p:.1g})."
+            f"treatment, where the plan says {share:.0%} of the units (p = {ratio_p:.1g})."
         )
     if not (control.labelled and treatment.labelled):
         return f"No conclusion yet: {control.labelled} labels for the control and {treatment.labelled} for the treatment."

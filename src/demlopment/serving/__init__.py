@@ -5,18 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from demlopment.serving.addresses import Addresses, running
+    from demlopment.serving.plans import plan_shown
     from demlopment.serving.recorded import join, read
     from demlopment.serving.supervisor import serve
     from demlopment.serving.tokens import credentials
     from demlopment.serving.traffic import assign
 
-__all__ = ["Addresses", "assign", "credentials", "join", "read", "running", "serve"]
+__all__ = ["Addresses", "assign", "credentials", "join", "plan_shown", "read", "running", "serve"]
 # Imported when first used: serving processes and workers import this package too, and have no use for most of it.
 HOMES = {
     "Addresses": "addresses",
     "assign": "traffic",
     "credentials": "tokens",
     "join": "recorded",
+    "plan_shown": "plans",
     "read": "recorded",
     "running": "addresses",
     "serve": "supervisor",

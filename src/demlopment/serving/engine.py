@@ -4,7 +4,7 @@ One thread and no spinning: several processes share the cores, and a spinning th
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +18,14 @@ from demlopment import archive, images
 from demlopment.archive import Answering, Card
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.records import Arm
-from demlopment.serving import traffic
+from demlopment.serving import units
 from demlopment.serving.state import Model, State, Version
+from demlopment.serving.traffic import Split
+from demlopment.serving.units import Asker
 
 Floats = npt.NDArray[np.float32]
 Key = tuple[str, str]  # model, version
+UNIT = units.reader(units.DEFAULT)  # of a model without a plan
 
 # ONNX Runtime's exceptions share no base of their own.
 ONNX_ERRORS = (
@@ -87,6 +90,8 @@ class Engine:
     _models: Mapping[str, Model] = field(default_factory=dict)
     _networks: Mapping[Key, Network] = field(default_factory=dict)
     _prepared: Mapping[Key, Network] = field(default_factory=dict)
+    _splits: Mapping[str, Split] = field(default_factory=dict)
+    now: Callable[[], float] = time.time  # seconds since 1970
 
     def prepare(self, state: State) -> dict[Key, str]:
         """Load the networks of `state` that are not loaded yet, changing no answer; returns why each failure failed."""
@@ -106,6 +111,7 @@ class Engine:
     def switch(self, state: State) -> None:
         """Answer by `state` from now on, with the networks that were prepared for it."""
         self._models, self._networks, self._prepared = state.models, self._prepared, {}
+        self._splits = {name: Split(model.plan) for name, model in state.models.items() if model.plan}
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -125,21 +131,24 @@ class Engine:
                 f"Model version: {version} does not exist for model: {name}", status=404, kind="ModelVersionNotFoundException"
             )
 
-    def route(self, name: str, version: str | None, headers: Mapping[bytes, bytes], request_id: str) -> Route:
+    def route(self, name: str, version: str | None, asker: Asker, request_id: str) -> Route:
         """Who answers. An explicit version wins; otherwise the plan decides by the request's unit; otherwise the default.
 
         Raises RequestError, 404 for what is not registered and 503 for what has no worker.
         """
         self.registered(name, version)
-        model = self._models[name]
-        plan = model.plan
-        header = plan.unit_header if plan else "x-unit-id"
-        unit = traffic.unit(headers.get(header.encode(), b""), request_id)
-        if plan and version is None:
-            arm = traffic.assign(unit, plan)
-            chosen = plan.treatment if arm == "treatment" else plan.control
-            return self._route((name, chosen), arm, unit, None)
-        return self._route((name, model.default if version is None else version), "direct", unit, version)
+        split = self._splits.get(name)
+        if split is None or version is not None:
+            unit = units.unit(UNIT(asker), request_id) if split is None else split.unit(asker, request_id)
+            return self._route((name, self._models[name].default if version is None else version), "direct", unit, version)
+        unit = split.unit(asker, request_id)
+        arm, chosen = split.chosen(unit, self.now())
+        return self._route((name, chosen), arm, unit, None)
+
+    def asks_for_fields(self, name: str) -> bool:
+        """Whether the unit of the model's plan may stand in a form."""
+        split = self._splits.get(name)
+        return split is not None and split.of_a_field
 
     def _route(self, key: Key, arm: Arm, unit: str, asked: str | None) -> Route:
         network = self._networks.get(key)

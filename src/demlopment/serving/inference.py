@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
 from demlopment.serving import forms, kserve, openapi, paths
 from demlopment.serving.batching import Batching
-from demlopment.serving.calls import Handlers
+from demlopment.serving.calls import Field, Handlers
 from demlopment.serving.engine import Engine, Network
 from demlopment.serving.foreign import Foreign
 from demlopment.serving.http import wire
@@ -21,6 +21,7 @@ from demlopment.serving.predictions import SMALL, Predictions
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
 from demlopment.serving.truth import Truth
+from demlopment.serving.units import Asker
 
 MISSPELT = "extenst" + "ion"  # TorchServe's own, in two parts for whoever checks our spelling
 TORCHSERVE = {"name": "Torchserve", "version": "0.12.0", MISSPELT: ["kserve", "kubeflow"]}
@@ -60,7 +61,7 @@ class Inference:
             # The body is read before anything is refused: closing on unread bytes would reset the connection under the answer.
             body = await wire.body(receive, self.launch.max_request_bytes, headers)
             self._admit(scope, headers)
-            request = Request(scope["method"], scope["query_string"], headers, body, request_id, receive)
+            request = Request(scope["method"], scope["query_string"], headers, body, request_id, receive, _address(scope))
             parts = wire.segments(scope["path"])
             target = paths.target(parts)
             answer = self._elsewhere(parts, request) if target is None else await self._model(request, target)
@@ -85,7 +86,8 @@ class Inference:
         request_id = wire.request_id(headers, strict=self._strict)
         try:
             self._admit(scope, headers)
-            route = self.engine.route(target.model, target.version, headers, request_id)
+            asker = Asker(headers, scope["query_string"], _address(scope))
+            route = self.engine.route(target.model, target.version, asker, request_id)
         except DemlopmentError:
             return False
         network = route.network
@@ -148,13 +150,20 @@ class Inference:
         if request.method == "OPTIONS":
             self.engine.registered(name, target.version)
             return wire.as_json(openapi.model_document(name, strict=self._strict))
-        route = self.engine.route(name, target.version, request.headers, request.id)
+        asker = Asker(request.headers, request.query, request.client, await self._fields(name, request))
+        route = self.engine.route(name, target.version, asker, request.id)
         self.tally.add("ts_inference_requests_total", name, route.asked)
         if route.network is not None:
             return await self._predictions.answer(request, target, route, route.network)
         if self._foreign is None:
             raise NotReadyError(f"Model {name} has a Python handler.", "Set endpoint.allow_handlers to run it.")
         return await self._foreign.answer(request, target, route)
+
+    async def _fields(self, name: str, request: Request) -> Sequence[Field]:
+        """Of the request's form, where the traffic plan may find its unit there."""
+        if self.engine.asks_for_fields(name) and forms.is_form(request.headers):
+            return await forms.fields(request.headers, request.body)
+        return ()
 
     async def _named(self, request: Request) -> str:
         """The model that the query or a form names; without a name, the only one there is."""
@@ -218,14 +227,14 @@ class Inference:
         return wire.as_json({"error": "Model versioning is not yet supported."}, 501)
 
     def _metadata(self, name: str, version: str | None) -> Answer:
-        network = self.engine.route(name, version, {}, "").network
+        network = self.engine.route(name, version, Asker({}), "").network
         served = [number for number, each in self.engine.models[name].versions.items() if each.served]
         return wire.as_json(kserve.model_metadata(name, sorted(served), None if network is None else network.classes))
 
     def _model_readiness(self, name: str, version: str | None) -> Answer:
         self.engine.registered(name, version)
         try:
-            self.engine.route(name, version, {}, "")
+            self.engine.route(name, version, Asker({}), "")
         except RequestError:
             return wire.as_json({"name": name, "ready": False}, 503)
         return wire.as_json({"name": name, "ready": True})
@@ -245,3 +254,9 @@ class Inference:
         if self.journal.failing:
             return NotReadyError("The journal cannot be written.", "Free some space on its disk.")
         return None
+
+
+def _address(scope: Scope) -> str:
+    """The client's, "" where it came through a socket file."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""

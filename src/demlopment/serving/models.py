@@ -6,13 +6,13 @@ What a change means is state.py's business, and how it reaches the serving proce
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demlopment import archive
 from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
-from demlopment.serving import registration, traffic
+from demlopment.serving import arms, plans, registration
 from demlopment.serving.description import PAGE, Queue, Worker, describe, page
 from demlopment.serving.fleet import Fleet
 from demlopment.serving.handlers.hall import Hall
@@ -120,15 +120,16 @@ class Models:
         return wire.as_json({"name": name, "ready": bool(self._workers(name, number))})
 
     async def split(self, name: str, values: Mapping[str, Any]) -> Answer:
-        plan = traffic.plan_from(name, values)
+        plan = plans.plan_from(name, values)
+        await asyncio.to_thread(arms.refuse_unlike, plan, self.registry.state.model(name).versions, self.store)
         await self.registry.change(lambda state: state.split(plan))
-        return wire.as_json(asdict(plan))
+        return self.plan(name)
 
     def plan(self, name: str) -> Answer:
         plan = self.registry.state.model(name).plan
         if plan is None:
             raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
-        return wire.as_json(asdict(plan))
+        return wire.as_json(plans.plan_shown(plan))
 
     async def unsplit(self, name: str) -> Answer:
         self.plan(name)

@@ -12,13 +12,22 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from demlopment import home
 from demlopment.errors import HomeError, RequestError
 from demlopment.home import Home
-from demlopment.records import TrafficPlan
+from demlopment.records import TrafficPlan, Treatment
 
 MAX_WORKERS = 256  # as the setting endpoint.processes; a typing error must not start a thousand processes
-FORMAT = 2  # of state.json; raised when an older release could not read it
-READABLE = (1, 2)
+FORMAT = 3  # of state.json; raised when an older release could not read it
+READABLE = (1, 2, 3)
 LARGEST = 2**31 - 1  # a number of TorchServe's
 
+
+# What a field of a state may hold, by its annotation.
+PLAIN: dict[Any, tuple[type, ...]] = {
+    str: (str,),
+    int: (int,),
+    bool: (bool,),
+    float: (int, float),
+    float | None: (int, float, type(None)),
+}
 
 # What TorchServe's files call the numbers of a version.
 NUMBERS = {
@@ -59,6 +68,7 @@ class Model:
     default: str
     versions: Mapping[str, Version]
     plan: TrafficPlan | None = None
+    plans: int = 0  # that it has had
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ class State:
         """Ask for workers; 0 stops serving that version."""
         number, version = self.version(name, number)
         model = self.model(name)
-        if not min_workers and model.plan and number in (model.plan.control, model.plan.treatment):
+        if not min_workers and model.plan and number in model.plan.versions:
             raise _is_arm(name, number)
         scaled = replace(version, min_workers=min_workers, max_workers=max_workers)
         return self._with(name, replace(model, versions={**model.versions, number: scaled}))
@@ -131,13 +141,13 @@ class State:
             raise RequestError(
                 f"Cannot remove default version for model {name}", status=403, kind="InvalidModelVersionException"
             )
-        if rest and model.plan and number in (model.plan.control, model.plan.treatment):
+        if rest and model.plan and number in model.plan.versions:
             raise _is_arm(name, number)
         return self._with(name, replace(model, versions=rest) if rest else None)
 
     def split(self, plan: TrafficPlan) -> "State":
-        """Put a traffic plan in force; both of its versions must be served."""
-        for number in (plan.control, plan.treatment):
+        """Put a traffic plan in force; all of its versions must be served."""
+        for number in plan.versions:
             _, version = self.version(plan.model, number)
             if not version.served:
                 raise RequestError(
@@ -146,7 +156,9 @@ class State:
                     status=409,
                     kind="ConflictStatusException",
                 )
-        return self._with(plan.model, replace(self.model(plan.model), plan=plan))
+        model = self.model(plan.model)
+        count = model.plans + 1
+        return self._with(plan.model, replace(model, plan=replace(plan, number=count), plans=count))
 
     def unsplit(self, name: str) -> "State":
         """End the experiment: the default version answers again."""
@@ -159,7 +171,7 @@ class State:
         return State(self.generation + 1, models)
 
 
-Part = TypeVar("Part", "State", Version, TrafficPlan)
+Part = TypeVar("Part", "State", Model, Version, Treatment, TrafficPlan)
 
 
 def path(place: Home) -> Path:
@@ -206,20 +218,33 @@ def _model(values: Mapping[str, Any]) -> Model:
             raise TypeError(f"the file of {number} is {version.file!r}")
         if not 0 <= version.min_workers <= MAX_WORKERS:
             raise TypeError(f"min_workers of {number} is {version.min_workers}")
-    plan = _checked(TrafficPlan(**values["plan"])) if values["plan"] else None
-    for number in (values["default"], *((plan.control, plan.treatment) if plan else ())):
+    plan = _plan(values["plan"]) if values["plan"] else None
+    for number in (values["default"], *(plan.versions if plan else ())):
         if number not in versions:
             raise KeyError(number)
-    return Model(values["default"], versions, plan)
+    return _checked(Model(values["default"], versions, plan, values.get("plans", 0)))
+
+
+def _plan(values: Mapping[str, Any]) -> TrafficPlan:
+    """Also one that a release before the third format put in force."""
+    if "treatment" in values:
+        values = {
+            "treatments": [{"version": values["treatment"], "share": values["share"]}],
+            "unit": f"header:{values['unit_header']}",
+            "a_a": True,  # nobody had asked
+            **{name: values[name] for name in ("model", "control", "salt")},
+        }
+    treatments = tuple(_checked(Treatment(**each)) for each in values["treatments"])
+    return _checked(TrafficPlan(**{**values, "treatments": treatments}))
 
 
 def _checked(built: Part) -> Part:
     """Raise TypeError for a plain field that does not hold what its annotation says: JSON can hold anything."""
     for each in fields(built):
         value, choices = getattr(built, each.name), get_args(each.type)
-        if each.type not in (str, int, float) and get_origin(each.type) is not Literal:
+        if each.type not in PLAIN and get_origin(each.type) is not Literal:
             continue
-        right = value in choices if choices else type(value) in ((int, float) if each.type is float else (each.type,))
+        right = type(value) in PLAIN[each.type] if each.type in PLAIN else value in choices
         if not right or (type(value) is int and abs(value) > LARGEST):
             raise TypeError(f"{each.name} is {value!r:.60}")
     return built

@@ -1,82 +1,103 @@
 """Choose the arm for a request. Knows nothing of models or HTTP; the same unit always gets the same answer."""
 
 import hashlib
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
 
-from demlopment.errors import RequestError
 from demlopment.records import Arm, TrafficPlan
+from demlopment.serving import units
+from demlopment.serving.units import Asker
 
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,64}")  # RFC 9110's token, in lower case as servers see it
-MAX_UNIT = 128  # bytes, as long as a request id: the journal holds it in every row
-PLAN_FIELDS = ("control", "treatment", "share", "salt", "unit_header")
-
-
-def unit(given: bytes, request_id: str) -> str:
-    """Who asks: what the plan's header says, or the request itself. A long one is journalled as its digest.
-
-    >>> unit(b"ada", "r"), unit(b"", "r"), len(unit(b"x" * 1000, "r"))
-    ('ada', 'r', 64)
-    """
-    if len(given) > MAX_UNIT:
-        return hashlib.sha256(given).hexdigest()
-    return given.decode("latin-1") or request_id
+MOST = 4  # treatments: as many as can grow, each from an end or from the middle, without taking a unit from another
 
 
-def assign(unit: str, plan: TrafficPlan) -> Arm:
-    """The arm for `unit`, the same on every machine and in every process. Raising `plan.share` moves units one way only.
+class Assigned(NamedTuple):
+    """Who answers a unit."""
 
-    >>> assign("ada", TrafficPlan("digits", "1.0", "2.0", share=1.0, salt="s"))
-    'treatment'
-    >>> assign("ada", TrafficPlan("digits", "1.0", "2.0", share=0.0, salt="s"))
+    arm: Arm
+    version: str
+
+
+class Span(NamedTuple):
+    """The points from `start` up to `end` meet a version."""
+
+    start: float
+    end: float
+    version: str
+
+
+class Split:
+    """A plan in force, ready to be asked."""
+
+    def __init__(self, plan: TrafficPlan) -> None:
+        self.plan = plan
+        self._spans = spans(plan)
+        self._given: Callable[[Asker], bytes] = units.reader(plan.unit)
+        self._control = Assigned("control", plan.control)
+        self._outside = Assigned("direct", plan.control)
+
+    @property
+    def of_a_field(self) -> bool:
+        """Whether the unit may stand in a form."""
+        return self.plan.unit.startswith("field:")
+
+    def unit(self, asker: Asker, request_id: str) -> str:
+        """Who asks."""
+        return units.unit(self._given(asker), request_id)
+
+    def chosen(self, unit: str, at: float) -> Assigned:
+        """Who answers at a time (seconds since 1970): before its start and from its end on the control, in no experiment."""
+        plan = self.plan
+        if (plan.starts is not None and at < plan.starts) or (plan.ends is not None and at >= plan.ends):
+            return self._outside
+        point = _point(unit, plan.salt)
+        for start, end, version in self._spans:
+            if start <= point < end:
+                return Assigned("treatment", version)
+        return self._control
+
+
+def assign(unit: str, plan: TrafficPlan) -> Assigned:
+    """The arm for `unit` while the plan is in force, the same on every machine and in every process.
+
+    Raising one share moves units one way only: from the control to that treatment.
+
+    >>> from demlopment.records import Treatment
+    >>> assign("ada", TrafficPlan("digits", "1.0", (Treatment("2.0", 1.0),), salt="s"))
+    Assigned(arm='treatment', version='2.0')
+    >>> assign("ada", TrafficPlan("digits", "1.0", (Treatment("2.0", 0.0),), salt="s")).arm
     'control'
     """
-    digest = hashlib.blake2b(f"{plan.salt}:{unit}".encode(), digest_size=6).digest()
-    point = int.from_bytes(digest, "big") / 2**48  # 48 bits fit a float exactly, so 1.0 is never reached
-    return "treatment" if point < plan.share else "control"
+    point = _point(unit, plan.salt)
+    found = next((span.version for span in spans(plan) if span.start <= point < span.end), None)
+    return Assigned("control", plan.control) if found is None else Assigned("treatment", found)
 
 
-def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
-    """The plan for `model` that a client's JSON object describes; control, treatment and share are needed.
+def spans(plan: TrafficPlan) -> tuple[Span, ...]:
+    """Where each treatment's units lie between 0 and 1.
 
-    Raises RequestError naming the field that is missing, unknown or out of range.
+    The first grows from 0 upwards, the second from 1 downwards, the third from the middle upwards, the fourth from the middle
+    downwards. So no share moves another's units, nor does a treatment that is added; with more than two it follows that
+    first and fourth have half of all units between them at most, and likewise second and third. More than that, with shares
+    as free, is impossible for any rule that knows the plan alone.
     """
-    unknown = sorted(set(values) - {"model", *PLAN_FIELDS})
-    if unknown:
-        raise RequestError(f"A traffic plan has no field {unknown[0]!r}.", f"Its fields are {', '.join(PLAN_FIELDS)}.")
-    if values.get("model", model) != model:
-        raise RequestError(f"The plan names the model {values['model']!r}, and the path names {model}.", "Send one of them.")
-    control, treatment = _text(values, "control"), _text(values, "treatment")
-    return TrafficPlan(
-        model=model,
-        control=control,
-        treatment=treatment,
-        share=_share(values.get("share")),
-        # Without a salt of its own an experiment still differs from the next one, which compares other versions.
-        salt=_text(values, "salt", default=f"{model}:{control}:{treatment}"),
-        unit_header=_header(_text(values, "unit_header", default=TrafficPlan.unit_header)),
-    )
+    shares = [each.share for each in plan.treatments]
+    ends = ((0.0, share) if place == 0 else _grown(place, share) for place, share in enumerate(shares))
+    return tuple(Span(*end, each.version) for end, each in zip(ends, plan.treatments, strict=True))
 
 
-def _text(values: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    value = values.get(name, default)
-    # Half of a surrogate pair is a text in JSON and nowhere else.
-    if not isinstance(value, str) or not 0 < len(value) <= 128 or any("\ud800" <= each <= "\udfff" for each in value):
-        raise RequestError(f"The plan's {name} is {value!r}.", "Send a text of 1 to 128 characters.")
-    return value
+def fits(plan: TrafficPlan) -> bool:
+    """Whether the treatments' units lie beside each other, to within rounding."""
+    ordered = sorted(span for span in spans(plan) if span.end > span.start)
+    inside = all(span.start >= -1e-9 and span.end <= 1 + 1e-9 for span in ordered)
+    return inside and all(one.end <= other.start + 1e-9 for one, other in pairwise(ordered))
 
 
-def _share(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise RequestError(
-            f"The plan's share is {value!r}.", "Send a number from 0 (nobody gets the treatment) to 1 (everybody)."
-        )
-    return float(value)
+def _grown(place: int, share: float) -> tuple[float, float]:
+    return {1: (1 - share, 1.0), 2: (0.5, 0.5 + share), 3: (0.5 - share, 0.5)}[place]
 
 
-def _header(name: str) -> str:
-    lowered = name.lower()
-    if not HEADER_NAME.fullmatch(lowered):
-        raise RequestError(f"The plan's unit_header is {name!r}.", "Send the name of an HTTP header, such as x-unit-id.")
-    return lowered
+def _point(unit: str, salt: str) -> float:
+    digest = hashlib.blake2b(f"{salt}:{unit}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48  # 48 bits fit a float exactly, so 1.0 is never reached

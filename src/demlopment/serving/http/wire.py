@@ -44,6 +44,7 @@ class Request:
     body: bytes
     id: str
     receive: Receive  # from now on it only says that the client has hung up
+    client: str = ""  # its address
 
 
 class Whole(Protocol):

@@ -14,12 +14,16 @@ TENSOR = {
 }
 
 WORD: Json = {"type": "string", "minLength": 1, "maxLength": 128}
+HTTP_NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"
+TREATMENT = record({"version": WORD, "share": {"type": "number", "minimum": 0, "maximum": 1}})
 PLAN = {
     "control": WORD,
-    "treatment": WORD,
-    "share": {"type": "number", "minimum": 0, "maximum": 1},
+    "treatments": array(TREATMENT, minItems=1, maxItems=4),
     "salt": WORD,
-    "unit_header": {"type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"},
+    "unit": {"type": "string", "pattern": f"^((header|cookie):{HTTP_NAME}|field:[ -~]{{1,64}}|client|request)$"},
+    "starts": {"type": "string", "format": "date-time", "nullable": True},
+    "ends": {"type": "string", "format": "date-time", "nullable": True},
+    "a_a": {**BOOLEAN, "description": "Whether the arms may be the same network"},
 }
 
 SCHEMAS: Json = {
@@ -144,6 +148,6 @@ SCHEMAS: Json = {
         optional=("customizedMetadata",),
         more=True,
     ),
-    "NewTrafficPlan": record(PLAN, optional=("salt", "unit_header")),
-    "TrafficPlan": record({"model": TEXT, **PLAN}),
+    "NewTrafficPlan": record(PLAN, optional=("salt", "unit", "starts", "ends", "a_a")),
+    "TrafficPlan": record({"model": TEXT, "number": COUNT, **PLAN}),
 }

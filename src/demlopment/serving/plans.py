@@ -1,0 +1,139 @@
+"""Traffic plans as clients send and see them. Knows JSON's values; chooses no arm."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from demlopment.errors import RequestError
+from demlopment.records import TrafficPlan, Treatment
+from demlopment.serving import traffic, units
+
+FIELDS = ("control", "treatments", "salt", "unit", "starts", "ends", "a_a")
+OF_A_TREATMENT = ("version", "share")
+
+
+def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
+    """The plan for `model` that a client's JSON object describes; control and treatments are needed.
+
+    Raises RequestError naming the field that is missing, unknown or out of range.
+    """
+    _refuse_unknown("A traffic plan", values, ("model", "number", *FIELDS))
+    if values.get("model", model) != model:
+        raise RequestError(f"The plan names the model {values['model']!r}, and the path names {model}.", "Send one of them.")
+    control, treatments = _text(values, "control"), _treatments(values.get("treatments"))
+    # Without a salt of its own an experiment still differs from the next one, which compares other versions.
+    salt = ":".join((model, control, *(each.version for each in treatments)))
+    plan = TrafficPlan(
+        model=model,
+        control=control,
+        treatments=treatments,
+        salt=_text(values, "salt", default=salt[:128]),
+        unit=units.checked(_text(values, "unit", default=units.DEFAULT)),
+        starts=_time(values, "starts"),
+        ends=_time(values, "ends"),
+        a_a=_flag(values, "a_a"),
+    )
+    _refuse_overfull(plan)
+    if plan.starts is not None and plan.ends is not None and plan.starts >= plan.ends:
+        raise _contradicted("The plan ends before it starts.", "Send an `ends` after `starts`.")
+    return plan
+
+
+def plan_shown(plan: TrafficPlan) -> dict[str, Any]:
+    """A plan as JSON, which `plan_from` reads again."""
+    return {
+        "model": plan.model,
+        "number": plan.number,
+        "control": plan.control,
+        "treatments": [{"version": each.version, "share": each.share} for each in plan.treatments],
+        "salt": plan.salt,
+        "unit": plan.unit,
+        "starts": _shown(plan.starts),
+        "ends": _shown(plan.ends),
+        "a_a": plan.a_a,
+    }
+
+
+def _treatments(values: object) -> tuple[Treatment, ...]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or not 0 < len(values) <= traffic.MOST:
+        raise RequestError(
+            f"The plan's treatments are {values!r:.60}.",
+            f'Send a list of 1 to {traffic.MOST} objects such as {{"version": "2.0", "share": 0.1}}.',
+        )
+    found = tuple(map(_treatment, values))
+    twice = sorted({each.version for each in found if [other.version for other in found].count(each.version) > 1})
+    if twice:
+        raise _contradicted(f"The plan's treatments name the version {twice[0]} twice.", "Name each once.")
+    return found
+
+
+def _treatment(values: object) -> Treatment:
+    if not isinstance(values, Mapping):
+        raise RequestError(f"A treatment of the plan is {values!r:.60}.", 'Send {"version": "2.0", "share": 0.1}.')
+    _refuse_unknown("A treatment", values, OF_A_TREATMENT)
+    return Treatment(_text(values, "version"), _share(values.get("share")))
+
+
+def _refuse_unknown(what: str, values: Mapping[str, Any], known: Sequence[str]) -> None:
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise RequestError(f"{what} has no field {unknown[0]!r}.", f"Its fields are {', '.join(known)}.")
+
+
+def _refuse_overfull(plan: TrafficPlan) -> None:
+    shares = [each.share for each in plan.treatments]
+    if sum(shares) > 1 + 1e-9:
+        raise _contradicted(
+            f"The plan's shares add up to {sum(shares):g}.", "Send shares of together at most 1: the control has the rest."
+        )
+    if not traffic.fits(plan):
+        raise _contradicted(
+            f"With {len(shares)} treatments the shares {', '.join(f'{share:g}' for share in shares)} take each other's units.",
+            "Let the first and the fourth have at most 0.5 together, and likewise the second and the third.",
+        )
+
+
+def _contradicted(problem: str, remedy: str) -> RequestError:
+    """Of fields that are each fine: 409, because no schema can tell that they do not go together."""
+    return RequestError(problem, remedy, status=409, kind="ConflictStatusException")
+
+
+def _text(values: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    value = values.get(name, default)
+    # Half of a surrogate pair is a text in JSON and nowhere else.
+    if not isinstance(value, str) or not 0 < len(value) <= 128 or any("\ud800" <= each <= "\udfff" for each in value):
+        raise RequestError(f"The plan's {name} is {value!r}.", "Send a text of 1 to 128 characters.")
+    return value
+
+
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise RequestError(
+            f"The plan's share is {value!r}.", "Send a number from 0 (nobody gets the treatment) to 1 (everybody)."
+        )
+    return float(value)
+
+
+def _flag(values: Mapping[str, Any], name: str) -> bool:
+    value = values.get(name, False)
+    if not isinstance(value, bool):
+        raise RequestError(f"The plan's {name} is {value!r}.", "Send true or false.")
+    return value
+
+
+def _time(values: Mapping[str, Any], name: str) -> float | None:
+    """Seconds since 1970."""
+    value = values.get(name)
+    if value is None:
+        return None
+    try:
+        read = datetime.fromisoformat(value)
+        if read.tzinfo is not None:
+            return read.timestamp()
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise RequestError(f"The plan's {name} is {value!r:.60}.", "Send a time with its zone, such as 2027-01-31T12:00:00Z.")
+
+
+def _shown(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
