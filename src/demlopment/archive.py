@@ -63,6 +63,12 @@ class Card:
     def title(self) -> str:
         return f"{self.name} {self.version}"
 
+    @property
+    def profile(self) -> str:
+        """Which of the networks it is, by its recipe; without a word of it the default one, which was there first."""
+        recipe = self.lineage.get("recipe")
+        return str(recipe.get("profile", "default")) if isinstance(recipe, Mapping) else "default"
+
 
 @dataclass(frozen=True, eq=False)
 class Archive:

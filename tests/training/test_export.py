@@ -9,9 +9,10 @@ from torch import nn
 from demlopment.errors import ArchiveError
 from demlopment.images import as_input
 from demlopment.records import Examples
+from demlopment.settings import LIMITS, Profile
 from demlopment.training import Fitted
 from demlopment.training import export as export_a_network
-from demlopment.training.network import Network, initialised
+from demlopment.training.network import WIDTHS, Network, initialised
 
 
 class Shifting(Network):
@@ -59,10 +60,12 @@ def test_the_file_is_small_valid_and_says_what_it_reads_and_answers(fitted: Fitt
     assert [value.name for value in graph.output] == ["logits", "embedding"]
 
 
+@pytest.mark.parametrize("profile", WIDTHS)
 @pytest.mark.parametrize("classes", [2, 47])
-def test_any_number_of_classes_can_be_exported(classes: int) -> None:
-    network = export_a_network(Fitted(initialised(classes, 1).eval(), 1.0, (), 0.0))
+def test_any_number_of_classes_can_be_exported_within_the_size_of_the_profile(classes: int, profile: Profile) -> None:
+    network = export_a_network(Fitted(initialised(classes, 1, profile).eval(), 1.0, (), 0.0))
 
+    assert len(network) <= 1000 * LIMITS[profile][0]
     assert run(network, np.zeros((1, 1, 28, 28), np.float32))[0].shape == (1, classes)
 
 

@@ -7,28 +7,32 @@ import torch.nn.functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 
 from demlopment.records import Examples
-from demlopment.training.network import WIDTH, as_tensor, initialised, multiply_adds, outputs
+from demlopment.settings import LIMITS, Profile
+from demlopment.training.network import WIDTHS, as_tensor, initialised, multiply_adds, outputs
 
 
+@pytest.mark.parametrize("profile", WIDTHS)
 @pytest.mark.parametrize("classes", [2, 10, 26, 47])
-def test_any_number_of_classes_and_images_gives_logits_and_embeddings_of_their_shapes(classes: int) -> None:
-    network = initialised(classes, seed=1)
+def test_any_number_of_classes_and_images_gives_logits_and_embeddings_of_their_shapes(classes: int, profile: Profile) -> None:
+    network = initialised(classes, seed=1, profile=profile)
 
     logits, embedding = network(torch.rand(3, 1, 28, 28))
 
     assert logits.shape == (3, classes)
-    assert embedding.shape == (3, WIDTH)
+    assert embedding.shape == (3, WIDTHS[profile][-1])
 
 
-def test_the_network_costs_at_most_one_and_a_half_million_multiply_adds_counted_as_torch_counts_them() -> None:
-    network = initialised(10, seed=1).eval()
+@pytest.mark.parametrize("profile", WIDTHS)
+def test_a_network_costs_no_more_multiply_adds_than_its_profile_may_counted_as_torch_counts_them(profile: Profile) -> None:
+    network = initialised(47, seed=1, profile=profile).eval()
     counter = FlopCounterMode(display=False)
 
     with counter:
         network(torch.zeros(1, 1, 28, 28))
 
     assert multiply_adds(network) == counter.get_total_flops() // 2  # torch counts the two operations apart
-    assert multiply_adds(network) <= 1_500_000
+    assert multiply_adds(network) <= 1e6 * LIMITS[profile][1]
+    assert LIMITS["default"] == (200, 1.5)
 
 
 def test_the_seed_decides_the_weights_and_the_process_keeps_its_own_random_state() -> None:

@@ -45,6 +45,7 @@ def test_the_ends_of_a_range_are_of_the_kind_that_the_setting_is() -> None:
         ({"batch_size": {"choices": [16, 16]}}, "has no range"),
         ({"batch_size": {"choices": [16, "16"]}}, "has no range"),
         ({"demo_epochs": {"low": 1, "high": 2}}, "does not vary training.demo_epochs"),
+        ({"profile": {"choices": ["default", "large"]}}, "does not vary training.profile"),
         ({"studies": {"choices": ["a", "b"]}}, "does not vary training.studies"),
         ({"batch_size": {"choices": [16, 1]}}, "training.batch_size cannot be 1"),
         ({"batch_size": {"low": 16.5, "high": 32.5}}, "training.batch_size cannot be 16.5"),

@@ -92,6 +92,8 @@ def test_a_network_of_other_layers_or_classes_is_refused_with_the_weight(champio
         weights(without(champion, "layer1.weight"), initialised(10, 1))
     with pytest.raises(ArchiveError, match=r"its logits\.weight is \(10, 64\), not \(26, 64\)\. Fit without"):
         weights(champion, initialised(26, 1))
+    with pytest.raises(ArchiveError, match=r"its layer1\.weight is \(16, 1, 5, 5\), not \(32, 1, 5, 5\)\. Fit without"):
+        weights(champion, initialised(10, 1, "large"))
 
 
 def test_what_is_no_network_is_refused_in_two_sentences() -> None:

@@ -38,7 +38,7 @@ def examine(
         *calibration_checks(scores, rules),
         *slice_checks(scores, slices(examples, classes), rules.least_slice),
         *(cases if rules.behaviour == "judge" else (replace(case, bound=None) for case in cases)),
-        *cost_checks(archive, rules.most_milliseconds, rules.most_kilobytes, rules.most_multiply_adds),
+        *cost_checks(archive, rules.most_milliseconds, *rules.limits(archive.card.profile)),
     )
 
 

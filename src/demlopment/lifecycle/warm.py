@@ -16,7 +16,8 @@ BEGUN = "begun_with"  # in a card's lineage, where the fit did not begin anew
 def beginning(recipe: Training, champion: Archive | None, classes: Sequence[str]) -> Archive | None:
     """The champion to begin with; None if the recipe begins anew or there is no champion.
 
-    Raises DataError for a champion of other classes, or of another order: its weights say nothing of these.
+    Raises DataError for a champion of other classes or of another order, whose weights say nothing of these, and for one
+    of another profile, whose weights are those of other layers.
     """
     if not recipe.warm_start or champion is None:
         return None
@@ -24,6 +25,12 @@ def beginning(recipe: Training, champion: Archive | None, classes: Sequence[str]
         raise DataError(
             f"The champion {champion.card.title} has the classes {', '.join(champion.card.classes)}, "
             f"and a fit to {', '.join(classes)} cannot begin with its weights.",
+            "Set training.warm_start to false for this fit.",
+        )
+    if champion.card.profile != recipe.profile:
+        raise DataError(
+            f"The champion {champion.card.title} is of the profile {champion.card.profile}, "
+            f"and a fit of the profile {recipe.profile} cannot begin with its weights.",
             "Set training.warm_start to false for this fit.",
         )
     return champion

@@ -26,7 +26,7 @@ class Course:
         self.recipe = recipe
         self.device = device
         self.begun = "" if begin is None else hashlib.sha256(begin).hexdigest()
-        self.network = initialised(classes, recipe.seed)
+        self.network = initialised(classes, recipe.seed, recipe.profile)
         if begin is not None:
             self.network.load_state_dict(weights(begin, self.network))
         self.network.to(device)

@@ -13,6 +13,7 @@ from demlopment.settings import PLACES, Training
 
 Value = bool | int | float | str
 FIXED = {
+    "profile",
     "epochs",
     "demo_epochs",
     "seed",
