@@ -436,3 +436,17 @@ def test_rows_that_came_back_are_replayed_like_any_other(few: RawRows) -> None:
     lake.replay(said({name_of(lake, "label outside 0 to 9"): "0"}))
 
     assert sorted(lake.now(pl.col("source") == "feedback", ("origin", "label")).rows()) == [("asked-1", "0"), ("asked-2", "0")]
+
+
+@pytest.mark.parametrize("count", [0, 783, 785])
+def test_forgetting_passes_over_a_row_that_has_another_number_of_pixels(few: RawRows, count: int) -> None:
+    bad = raw_frame([bytes(range(256)) * 4][:1], ["1"], source="bad", licence="CC0", origins="f" * 64)
+    lake = lake_on(MemoryStore())
+    lake.add(few)
+    lake.add(RawRows("bad", "", bad.with_columns(image=pl.col("image").bin.head(count))))
+    key = lake.now(pl.col("row") == 0, ("key",))["key"][0]
+
+    removed = lake.bad.forget("key", key, {key})
+
+    assert removed == 0
+    assert [row.reasons for row in lake.quarantine()] == [(f"image is {count} bytes, not 784",)]

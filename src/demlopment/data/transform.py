@@ -87,6 +87,8 @@ def prepared(raws: Sequence[bytes], kinds: pl.Series) -> list[bytes | str]:
 
 def _prepared(raw: bytes, kind: str) -> bytes | str:
     """The prepared pixels, or in words why there are none."""
+    if kind == GREY and len(raw) != PIXELS:
+        return f"image is {len(raw)} bytes, not {PIXELS}"
     try:
         picture = np.frombuffer(raw, np.uint8).reshape(images.SIDE, images.SIDE) if kind == GREY else raw
         pixels = images.prepare(picture).tobytes()
