@@ -15,6 +15,7 @@ from demlopment.cli import app
 from demlopment.data import Answers, Lake, RawRows, packaged_digits, returned
 from demlopment.data.corrections import Corrections
 from demlopment.data.garbage import sweep
+from demlopment.data.sources import spoiled
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import compact, everything
@@ -170,6 +171,25 @@ def test_after_forgetting_and_collecting_no_file_of_the_home_has_the_name_of_the
 
     assert {line.split("/")[1] for line in before} >= {"examples", "quarantine", "corrections", "ready"}
     assert saying(home.root, [name]) == []
+
+
+def test_a_source_is_named_by_no_pin_and_no_planted_row_either(few: RawRows, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.add(spoiled(RawRows("grandma", few.sha256, few.frame.with_columns(source=pl.lit("grandma")))))
+    lake.add(RawRows("other", "", few.frame.tail(10).with_columns(source=pl.lit("other"))))
+    lake.pin("alone", SALT, {"grandma"})
+    lake.pin("both", SALT, {"grandma", "other"})
+    lake.pin("other", SALT, {"other"})
+    before = {line.split("/")[1] for line in saying(tmp_path, ["grandma"])}
+
+    forget(Home(tmp_path), lake, "source", "grandma")
+    rest = [lake.load(lake.rest(name)).keys.tolist() for name in ("alone", "both", "other")]
+    sweep(tmp_path / "lake")
+
+    assert before == {"examples", "quarantine", "pins"}
+    assert saying(tmp_path, ["grandma"]) == []
+    assert rest == [lake.load(lake.rest(name)).keys.tolist() for name in ("alone", "both", "other")]
+    assert [len(keys) for keys in rest] == [0, 10, 10]
 
 
 def test_a_picture_of_two_writers_stays_with_the_other(whole: tuple[Home, str], few: RawRows) -> None:

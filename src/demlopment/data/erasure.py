@@ -44,6 +44,8 @@ class Erasure:
         alone, chosen = self._alone(value) if column == "writer" else [], self.meant(column, value)
         self._ready.clear()
         self._rebase(column, chosen)
+        if column == "source":
+            self._pins.forget(value)
         going = self._store.read(EXAMPLES, columns=("key", "source", "origin", "row"), where=chosen)
         self._remains.drop(going, column)
         self._forget_remarks(going, chosen)

@@ -45,6 +45,12 @@ class Pins:
         }
         self._store.insert(PINS, pl.DataFrame([columns]), by=("name",), note={"snapshot": snapshot.name})
 
+    def forget(self, source: str) -> None:
+        """Take the name of a source whose rows go out of the pins that are limited to it and to others."""
+        pins = [(pinned.name, sources) for pinned, sources in self.every() if sources and source in sources]
+        rest = [(name, json.dumps(sorted(sources - {source}))) for name, sources in pins]
+        self._store.amend(PINS, pl.DataFrame(rest, ("name", "sources"), orient="row"), by="name", note={})
+
 
 @dataclass(frozen=True)
 class Counted:

@@ -10,6 +10,7 @@ from demlopment.data import transform
 from demlopment.data.contract import KEPT, RAW, SEPARATOR
 from demlopment.data.corrections import Corrected
 from demlopment.data.sources import BATCH
+from demlopment.data.sources.spoiled import planted_in
 from demlopment.data.tables import TableStore
 
 QUARANTINE = "quarantine"
@@ -73,11 +74,15 @@ class Quarantine:
         return sum(self._store.remove(QUARANTINE, "name", each, note={}) for each in batches)
 
     def forget(self, column: str, value: str, digests: Collection[str]) -> int:
-        """Remove the rows with that value, and those whose picture has one of the digests, as it came or prepared."""
+        """Remove the rows with that value, and those whose picture has one of the digests, as it came or prepared.
+
+        Of a source also those that were planted in it, which are made of one of its pictures.
+        """
+        planted = pl.col("origin") == planted_in(value) if column == "source" else pl.lit(False)  # noqa: FBT003
         gone = [pl.Series("name", [], pl.String)]
         for some in self.slices():
             theirs = (pl.col(column) == value).fill_null(value=False) if column in HELD else pl.lit(False)  # noqa: FBT003
-            gone.append(some.filter(_showing(some, digests) | theirs)["name"])
+            gone.append(some.filter(_showing(some, digests) | theirs | planted)["name"])
         names = pl.concat(gone)
         self.corrected.drop(names.to_list())  # first: as long as the rows are here, it is known which they are
         return self.release(names)

@@ -49,6 +49,11 @@ def spoiled(source: Source) -> Spoiled:
     return Spoiled(source)
 
 
+def planted_in(source: str) -> str:
+    """Where planted rows say that they come from."""
+    return f"planted in {source}"
+
+
 def _first(batch: pl.DataFrame) -> tuple[bytes, str, str] | None:
     """Prepared pixels, label and licence of the first row that shows something."""
     rows = batch.filter(pl.all_horizontal(pl.col("image", "format", "label").is_not_null(), pl.col("fault").is_null()))
@@ -65,5 +70,5 @@ def _planted(pixels: bytes, label: str, licence: str, source: str) -> pl.DataFra
         ["12", None, label, label, label, "1" if label == "0" else "0"],
         source=PLANTED,
         licence=licence,
-        origins=f"planted in {source}",
+        origins=planted_in(source),
     )
