@@ -8,7 +8,7 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ import polars as pl
 from demlopment.data.contract import GREY, PIXELS, UNREAD
 from demlopment.data.sources.columns import FORMAT, Columns, columns, whole
 from demlopment.data.sources.lines import lines
-from demlopment.data.sources.pixels import as_pixels
+from demlopment.data.sources.pixels import Numbers, as_pixels, scale
 from demlopment.data.sources.port import BATCH, LEFT_OVER, UNSTATED, batched, digest, own_name, raw_frame
 from demlopment.data.sources.unpacked import Unpacked, unpacked
 from demlopment.errors import DataError
@@ -43,25 +43,37 @@ class Delimited:
     columns: Columns
     width: int  # columns of every line
     header: bool
+    scale: int = 1  # 255 for pixels from 0 to 1
     rows: None = None  # only reading all of them would tell
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """As Source. A line without a picture is a bad row; one with another number of columns breaks the file."""
+        first = 0
+        for batch in self._lines():
+            yield self._frame(batch, first)
+            first += len(batch)
+        if not first:
+            raise DataError(f"{self.path} holds no rows.", FORMAT)
+
+    def numbers(self) -> Iterator[Numbers]:
+        """The pixels as they stand there, likewise."""
+        return (self._pixels(_parsed(batch, self.width, self.columns)) for batch in self._lines())
+
+    def _lines(self) -> Iterator[list[bytes]]:
         with unpacked(self.path) as file:
-            rows, first = _rows(file, header=self.header), 0
-            for batch in batched(rows, lambda row: len(row[1])):
+            for batch in batched(_rows(file, header=self.header), lambda row: len(row[1])):
                 for number, line in batch:
                     _check_text(self.path, number, line)
                     _check_width(self.path, number, line, self.width)
-                yield self._frame([line for _, line in batch], first)
-                first += len(batch)
-        if not first:
-            raise DataError(f"{self.path} holds no rows.", FORMAT)
+                yield [line for _, line in batch]
+
+    def _pixels(self, table: pl.DataFrame) -> Numbers:
+        return table.select(map(str, self.columns.pixels)).to_numpy()
 
     def _frame(self, batch: Sequence[bytes], first: int) -> pl.DataFrame:
         at = self.columns
         table = _parsed(batch, self.width, at)
-        pixels, faults = as_pixels(table.select(map(str, at.pixels)).to_numpy())
+        pixels, faults = as_pixels(self._pixels(table), self.scale)
         stated = table[str(at.licence)].to_list() if at.licence is not None else [None] * len(batch)
         return raw_frame(
             [line[:LEFT_OVER] if fault else row.tobytes() for row, fault, line in zip(pixels, faults, batch, strict=True)],
@@ -99,7 +111,8 @@ def delimited(path: Path, labels: Side | None = None, *, name: str | None = None
     else:
         _check_width(path, 1, first, PIXELS + 1)
         found = _nameless(labels or side(path))
-    return Delimited(path, name or own_name(path.name.split(".")[0], sha256), sha256, licence, found, len(names), header)
+    rows = Delimited(path, name or own_name(path.name.split(".")[0], sha256), sha256, licence, found, len(names), header)
+    return replace(rows, scale=scale(rows.numbers()))
 
 
 def side(path: Path) -> Side:

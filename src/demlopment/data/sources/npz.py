@@ -16,7 +16,7 @@ from demlopment import images
 from demlopment.data.contract import FILE, GREY, PIXELS, UNREAD
 from demlopment.data.sources import port
 from demlopment.data.sources.arrays import FORMAT, Array, Header, Slices, headers, members, side_by_side
-from demlopment.data.sources.pixels import as_pixels
+from demlopment.data.sources.pixels import as_pixels, scale, scaled
 from demlopment.data.sources.port import LEFT_OVER, UNSTATED, digest, fitting, own_name, raw_frame, too_large
 from demlopment.errors import DataError
 
@@ -73,7 +73,7 @@ class Npz:
 
     def _read(self, array: Slices, part: Part, rows: int) -> Read:
         given = array.next(rows)
-        pixels, faults = as_pixels(_whole(given, part.scale))
+        pixels, faults = as_pixels(given, part.scale)
         shaped = pixels.reshape(len(pixels), *_picture_shape(pixels.shape))
         kind = GREY if shaped.shape[1:] == (images.SIDE, images.SIDE) else FILE
         pictures = [
@@ -173,10 +173,9 @@ def _scale(path: Path, pictures: Header) -> int:
     """255 where the pictures' floats reach from 0 to 1, else 1. Raises DataError unless they are whole then."""
     if pictures.kind.kind != "f" or _bytes(pictures) > port.LARGEST:
         return 255 if pictures.kind.kind == "b" else 1
-    peak = max((_peak(values) for values in _all(path, pictures)), default=0.0)
-    scale = 255 if peak <= 1 else 1
+    found = scale(_all(path, pictures))
     for values in _all(path, pictures):
-        pixels = _whole(values, scale)
+        pixels = scaled(values, found)
         with np.errstate(invalid="ignore"):
             partial = (pixels >= 0) & (pixels <= 255) & (pixels != np.rint(pixels))
         if partial.any():
@@ -185,22 +184,7 @@ def _scale(path: Path, pictures: Header) -> int:
                 f"{path}: {pictures.member} holds {value!s}, neither whole from 0 to 255 nor that divided by 255.",
                 "Save the pictures as they were, as uint8.",
             )
-    return scale
-
-
-def _peak(values: Array) -> float:
-    return float(np.max(values, initial=0, where=np.isfinite(values)))
-
-
-def _whole(values: Array, scale: int) -> Array:
-    """Fractions of 255 as the whole numbers that they were made of; what was none is left as it is, scaled."""
-    if scale == 1:
-        return values
-    scaled = values.astype(np.float64) * scale
-    with np.errstate(invalid="ignore"):
-        # A fraction is rounded once when it is made: by half a unit in its last place, which 255 makes larger.
-        near = np.abs(scaled - np.rint(scaled)) <= scale * (np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0)
-    return np.where(near, np.rint(scaled), scaled)
+    return found
 
 
 def _all(path: Path, header: Header) -> Iterator[Array]:

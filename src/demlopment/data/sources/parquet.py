@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from arro3.io import read_parquet
 
 from demlopment.data.contract import FILE, GREY, PIXELS, UNREAD
 from demlopment.data.sources.columns import Columns, columns, whole
-from demlopment.data.sources.pixels import as_pixels
+from demlopment.data.sources.pixels import Numbers, as_pixels, scale
 from demlopment.data.sources.port import LEFT_OVER, UNSTATED, batched, digest, fitting, own_name, raw_frame, unreadable
 from demlopment.data.sources.unpacked import AGAIN
 from demlopment.errors import DataError
@@ -40,6 +40,7 @@ class Parquet:
     licence: str
     columns: Columns
     rows: int
+    scale: int = 1  # 255 for pixels from 0 to 1
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """As Source. Of a row group the pages are in memory that are being read, however large it is."""
@@ -53,9 +54,9 @@ class Parquet:
     def _frame(self, table: pl.DataFrame, first: int) -> pl.DataFrame:
         at = self.columns
         if at.image is not None:
-            pictures, kinds, faults = _pictures(table.to_series(at.image))
+            pictures, kinds, faults = _pictures(table.to_series(at.image), self.scale)
         else:
-            pictures, kinds, faults = _rows_of(table[:, list(at.pixels)])
+            pictures, kinds, faults = _rows_of(table[:, list(at.pixels)], self.scale)
         stated = _texts(table, at.licence)
         return raw_frame(
             pictures,
@@ -92,7 +93,8 @@ def parquet(path: Path, *, name: str | None = None, licence: str = UNSTATED) -> 
     for place in found.pixels:
         if not (kinds[place].is_numeric() or kinds[place] == pl.Null):
             raise _unfit(path, schema.names()[place], kinds[place], "Give columns of numbers from 0 to 255.")
-    return Parquet(path, name or own_name(path.name.split(".")[0], sha256), sha256, licence, found, rows)
+    scaled = _scale(path, rows, found, kinds)
+    return Parquet(path, name or own_name(path.name.split(".")[0], sha256), sha256, licence, found, rows, scaled)
 
 
 def is_parquet(start: bytes) -> bool:
@@ -114,6 +116,29 @@ def _tables(path: Path, rows: int) -> Iterator[pl.DataFrame]:
         yield read
 
 
+def _scale(path: Path, rows: int, at: Columns, kinds: Sequence[pl.DataType]) -> int:
+    """As `pixels.scale`. Whole numbers are not read for that."""
+    places = at.pixels if at.image is None else (at.image,)
+    if not any(kind.is_float() or kind.is_decimal() for kind in (_innermost(kinds[place]) for place in places)):
+        return 1
+    return scale(_flattened(table[:, list(places)]) for table in _tables(path, rows))
+
+
+def _flattened(table: pl.DataFrame) -> Numbers:
+    """Every number of columns of numbers, or of one of lists of them."""
+    column = table.to_series()
+    while isinstance(column.dtype, pl.List | pl.Array):
+        column = column.explode()
+    return table.to_numpy() if table.width > 1 else column.to_numpy()
+
+
+def _innermost(kind: pl.DataType) -> pl.DataType:
+    """The type of what stands in lists, of lists or not."""
+    while isinstance(kind, pl.List | pl.Array):
+        kind = cast("pl.DataType", kind.inner)
+    return kind
+
+
 def _sizes(table: pl.DataFrame, image: int | None) -> list[int]:
     """Bytes of each row's picture; of numbers all rows are taken to have the same."""
     column = table.to_series(image or 0)
@@ -133,26 +158,26 @@ def _is_picture(kind: pl.DataType) -> bool:
     return kind == pl.Binary or kind.is_numeric()
 
 
-def _pictures(column: pl.Series) -> Read:
+def _pictures(column: pl.Series, scale: int) -> Read:
     """The column `image`, whichever way it holds pictures."""
     if isinstance(column.dtype, pl.Struct):
         column = column.struct.field("bytes")
     if column.dtype != pl.Binary:
-        return _listed(column)
+        return _listed(column, scale)
     pictures = column.to_list()
     kinds = [GREY if each and len(each) == PIXELS and not each.startswith(SIGNATURES) else FILE for each in pictures]
     return pictures, kinds, [None] * len(pictures)
 
 
-def _listed(column: pl.Series) -> Read:
+def _listed(column: pl.Series, scale: int) -> Read:
     """Lists of numbers, or lists of rows of numbers."""
     even = _evenly(column)
     if even is not None:
-        pixels, faults = as_pixels(even)
+        pixels, faults = as_pixels(even, scale)
         return _kept(pixels, faults, [column[place].to_list() if fault else () for place, fault in enumerate(faults)])
     lists = column.to_list()
     arrays = [_flat(each) for each in lists]
-    pixels, faults = as_pixels(np.stack([np.zeros(PIXELS) if each is None else each for each in arrays]))
+    pixels, faults = as_pixels(np.stack([np.zeros(PIXELS) if each is None else each for each in arrays]), scale)
     read = [
         None if given is None else NO_PICTURE if array is None else fault
         for given, array, fault in zip(lists, arrays, faults, strict=True)
@@ -188,9 +213,9 @@ def _kept(pixels: npt.NDArray[np.uint8], faults: Sequence[str | None], rows: Seq
     return pictures, [UNREAD if fault else GREY for fault in faults], faults
 
 
-def _rows_of(table: pl.DataFrame) -> Read:
+def _rows_of(table: pl.DataFrame, scale: int) -> Read:
     """Columns of pixels."""
-    pixels, faults = as_pixels(table.to_numpy())
+    pixels, faults = as_pixels(table.to_numpy(), scale)
     rows = [table.row(place) if fault else () for place, fault in enumerate(faults)]
     return _kept(pixels, faults, rows)
 
