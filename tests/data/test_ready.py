@@ -1,5 +1,6 @@
 """A snapshot that was loaded once is found again without its table, and only if it is whole."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from demlopment.data import ready as data_ready
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
 from demlopment.data.pins import EXAMPLES
-from demlopment.data.ready import FOLDER, Ready
+from demlopment.data.ready import FOLDER, PIECE, Bytes, Ready
 from demlopment.data.sources import RawRows, returned
 from demlopment.records import Examples
 from tests.fakes import MemoryStore
@@ -119,6 +121,43 @@ def test_a_file_that_is_not_whole_is_not_there_and_is_made_anew(
 
     assert same(first, again)
     assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "written",
+    [lambda file: file.write_bytes(bytes(file.stat().st_size)), lambda file: os.truncate(file, 1024)],
+    ids=["zeros", "cut"],
+)
+def test_what_was_loaded_stays_what_was_checked_whatever_is_done_to_the_file(
+    tmp_path: Path, written: Callable[[Path], object]
+) -> None:
+    ready, kept = Ready(tmp_path), some(2000)
+    ready.keep(kept, "a")
+    (file,) = (tmp_path / FOLDER).iterdir()
+
+    found = ready.find("a")
+    file.chmod(0o644)
+    written(file)
+
+    assert found is not None
+    assert same(found, kept)
+    assert ready.find("a") is None
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = Ready(tmp_path)
+    ready.keep(some(2000), "a")
+    (file,) = (tmp_path / FOLDER).iterdir()
+    file.chmod(0o644)
+
+    def cut(data: Bytes) -> object:
+        os.truncate(file, 2 * PIECE // 3)
+        return sums(data)
+
+    sums = data_ready._sums
+    monkeypatch.setattr(data_ready, "_sums", cut)
+
+    assert ready.find("a") is None
 
 
 @pytest.mark.parametrize("names", [["mnist-5k"], ["mnist-5k", "feedback", "Zürich"]])

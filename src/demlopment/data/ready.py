@@ -1,14 +1,17 @@
 """Snapshots as plain arrays beside the tables, so that loading one again reads no table. Knows nothing of tables and pins.
 
 A file here is a copy that may be removed at any time: the folder `ready` of a lake that is a folder, else of the home.
-One that is not whole, is of another release or was damaged is not there.
+One that is not whole, is of another release or was damaged is not there. It is read, not mapped: of a mapped file a process
+has whatever somebody writes into it later, and dies where it was cut short. So each process that loads it has its own bytes.
 """
 
 import contextlib
 import hashlib
 import json
 import mmap
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ BLOCK = 1024  # bytes that one number stands for
 # Odd factors: whatever happens to one word of a block changes its number, and more is missed once in 2 ** 64.
 FACTORS = np.random.default_rng(1).integers(0, 2**64, BLOCK // 8, np.uint64) | np.uint64(1)
 PIECE = 1024 * BLOCK  # bytes that are checked at once
+# Memory that the system hands over at once: a page at a time, as it is touched, it takes a third longer, huge ones as well.
+FRESH = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -41,15 +46,12 @@ class Ready:
         if self._root is None:
             return None
         try:
-            # Mapped, not read: memory that a process has not had yet costs more than the reading, and varies twofold. A
-            # copy is replaced or removed, never written to, so it stays what was checked.
             with self._file(self._root, meaning).open("rb") as file:
                 line = file.readline()
-                data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)[len(line) :]
-            header = json.loads(line)
-            header.pop("check")
-            pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
-            return _examples(header, data) if line == _line(header, map(_sums, pieces)) else None
+                header = json.loads(line)
+                header.pop("check")
+                data = np.frombuffer(mmap.mmap(-1, max(0, os.fstat(file.fileno()).st_size - len(line)), FRESH), np.uint8)
+                return _examples(header, data) if line == _line(header, map(_sums, _filled(data, file))) else None
         except (OSError, ValueError, LookupError, TypeError, AttributeError):  # there is none, or no header of ours
             return None
 
@@ -87,13 +89,25 @@ class Ready:
                     hold(file)
                     file.write(_line(header, [_sums(data)]))
                     file.write(data.data)
-                partial.chmod(0o444)  # whoever has mapped it would see what is written into it
+                partial.chmod(0o444)  # a copy is replaced or removed, never written to
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
 
     def _file(self, root: Path, meaning: Sequence[object]) -> Path:
         return root / FOLDER / hashlib.sha256(repr((FORMAT, *self._lake, *meaning)).encode()).hexdigest()
+
+
+def _filled(data: Bytes, file: BufferedIOBase) -> Iterator[Bytes]:
+    """Read the file's rest into `data` and give it a piece at a time, to be checked while the processor has it at hand.
+
+    Raises ValueError where the file ends earlier.
+    """
+    for start in range(0, len(data), PIECE):
+        piece = data[start : start + PIECE]
+        if file.readinto(piece.data) < len(piece):
+            raise ValueError("the copy was cut short while it was read")
+        yield piece
 
 
 def _numbered(names: npt.NDArray[np.str_]) -> tuple[list[str], npt.NDArray[np.uint32]]:
