@@ -11,13 +11,16 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
+from demlopment import images
 from demlopment.cli import app
-from demlopment.data import Lake, RawRows, packaged_digits, spoiled
+from demlopment.data import Lake, RawRows, opened, packaged_digits, spoiled
+from demlopment.data.delta import DeltaStore
 from demlopment.data.exhibits import exhibits, picture
 from demlopment.data.sources.port import raw_frame
 from demlopment.errors import DataError
 from demlopment.home import Home
 
+DIGIT = np.arange(784, dtype=np.uint32).reshape(28, 28).astype(np.uint8)
 HOSTILE = '<b>,"\n=1+1'
 BOMB = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (60_000).to_bytes(4, "big") * 2
 
@@ -65,6 +68,34 @@ def test_rows_are_counted_by_reason_and_named_if_asked(home: Home) -> None:
     assert some.stdout.startswith("3 rows in quarantine.\n")
     assert "row 0 of planted, label 12: label outside 0 to 9" in some.stdout
     assert len(some.stdout.splitlines()) == 1 + 3 + 2
+
+
+def test_a_row_of_a_folder_is_shown_with_the_name_of_its_file(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.png").write_bytes(images.encode_png(DIGIT))
+    (tmp_path / "mine" / "labels.csv").write_text("file,label\na.png,x\nnot/there.png,7\n")
+    Lake(home.lake).add(opened(tmp_path / "mine", name="mine"))
+
+    shown = quarantine(home, "--source", "mine", "--limit", "9").stdout
+    quarantine(home, "--source", "mine", "--export", tmp_path / "bad")
+
+    assert "  row 0 of mine (a.png), label x: label outside 0 to 9\n" in shown
+    assert "  row 1 of mine (not/there.png), label 7: image missing\n" in shown
+    assert sorted(row["place"] for row in listed(tmp_path / "bad")) == ["a.png", "not/there.png"]
+
+
+def test_a_quarantine_of_an_earlier_release_is_shown_and_grows(home: Home, tmp_path: Path) -> None:
+    held = DeltaStore(home.lake).read("quarantine").drop("place")
+    old = Home(tmp_path / "old")
+    old.root.mkdir()
+    DeltaStore(old.lake).insert("quarantine", held, by=("name",), note={})
+
+    before = quarantine(old, "--limit", "9"), quarantine(old, "--export", tmp_path / "bad")
+    Lake(old.lake).add(RawRows("b", "b", raw_frame([BOMB], ["7"], source="b", licence="", origins="b", places=["it"])))
+
+    assert [each.exit_code for each in before] == [0, 0]
+    assert quarantine(old).stdout.startswith("8 rows")
+    assert "row 0 of b (it), label 7" in quarantine(old, "--limit", "9").stdout
 
 
 def test_rows_that_were_written_out_and_put_right_become_examples(home: Home, tmp_path: Path) -> None:

@@ -426,6 +426,17 @@ def test_a_table_of_an_earlier_release_is_read_and_grows_and_is_then_refused_by_
     assert sorted(store.read("t")["key"]) == ["a", "b", "c"]
 
 
+def test_a_table_of_an_earlier_release_takes_rows_with_a_column_more_that_are_compared_with_its_own(tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "t", rows("a"), description=f"demlopment format {OLDEST}")
+    store = DeltaStore(tmp_path)
+
+    added = [store.insert("t", wider(name), by=("key",), note={}) for name in "abb"]
+
+    assert added == [0, 1, 0]
+    assert sorted(store.read("t")["key"]) == ["a", "b"]
+    assert store.read("t").columns == wider("b").columns
+
+
 def test_writers_that_widen_a_table_at_once_lose_no_row(tmp_path: Path) -> None:
     write_deltalake(tmp_path / "t", rows("a"), description=f"demlopment format {OLDEST}")
     start_together = threading.Barrier(4)

@@ -63,7 +63,8 @@ def _show(lake: "Lake", source: str | None, reason: str | None, limit: int) -> N
     say(f"{len(rows)} rows in quarantine.")
     show_counts(counted(rows["reasons"]))
     for row in rows.sort("source", "origin", "row", "name").head(limit).iter_rows(named=True):
-        say(visible(f"{row['name']}  row {row['row']} of {row['source']}, label {row['label']}: {row['reasons']}"))
+        where = f"row {row['row']} of {row['source']}" + (f" ({row['place']})" if row["place"] else "")
+        say(visible(f"{row['name']}  {where}, label {row['label']}: {row['reasons']}"))
 
 
 def _export(lake: "Lake", folder: Path, source: str | None, reason: str | None) -> None:

@@ -215,6 +215,9 @@ class DeltaStore:
         if not _exists(address):
             _create(address, frame)
         target = _opened(address)
+        if _absent(target, frame.columns):
+            _widen(address, frame)
+            return self._insert(table, frame, by, note)
         known = self._rows(target, table, by)
         fresh = frame.join(known, on=list(by), how="anti", maintain_order="left")
         if fresh.is_empty():

@@ -13,7 +13,7 @@ from demlopment.data.contract import GREY, SEPARATOR
 from demlopment.data.quarantine import ALL, Quarantine
 from demlopment.records import BadRow, Exhibit
 
-LISTED = ("name", "label", "writer", "source", "origin", "row", "reasons")
+LISTED = ("name", "label", "writer", "source", "origin", "row", "place", "reasons")
 LIST, PICTURES = "rows.csv", "pictures"
 SHOWN = ("name", "image", "format", "label", "source")
 MOST_REASONS, MOST_ROWS = 12, 3  # in the report: at most 36 pictures of 1 kB

@@ -7,14 +7,15 @@ from dataclasses import dataclass, fields
 import polars as pl
 
 from demlopment.data import transform
-from demlopment.data.contract import KEPT, RAW, SEPARATOR
+from demlopment.data.contract import JUDGED, RAW, SEPARATOR
 from demlopment.data.corrections import Corrected
 from demlopment.data.sources import BATCH
 from demlopment.data.sources.spoiled import planted_in
 from demlopment.data.tables import TableStore
 
 QUARANTINE = "quarantine"
-HELD = pl.Schema({**{name: RAW[name] for name in KEPT}, "reasons": pl.String(), "name": pl.String()})
+PLACE = pl.lit(None, pl.String).alias("place")  # of rows that have none, and of a table of an earlier release
+HELD = pl.Schema({**{name: RAW[name] for name in JUDGED}, "reasons": pl.String(), "name": pl.String()})
 ALL = pl.lit(True)  # noqa: FBT003  polars' way to say it
 
 
@@ -61,7 +62,7 @@ class Quarantine:
 
     def slices(self) -> Iterator[pl.DataFrame]:
         """Every bad row, a batch at a time."""
-        return self._store.slices(QUARANTINE, BATCH)
+        return map(_placed, self._store.slices(QUARANTINE, BATCH))
 
     def amend(self, rows: pl.DataFrame) -> None:
         """Give bad rows another `label` and other `reasons`, told by their `name`."""
@@ -92,12 +93,16 @@ def named(bad: pl.DataFrame) -> pl.DataFrame:
     """Bad rows, each named by where it stood and what it held, so that seeing it again adds nothing.
 
     One that has a `place` is named by that, whatever has come to stand before it; of one without a picture its origin is
-    the list it stood in, which grows too. The column `place` is gone then.
+    the list it stood in, which grows too.
     """
-    rows = bad if "place" in bad.columns else bad.with_columns(place=pl.lit(None, pl.String))
+    rows = _placed(bad)
     held = rows.select("source", "origin", "row", "label", "image", "place").iter_rows()
     names = pl.Series("name", [hashlib.sha256(repr(_meaning(*row)).encode()).hexdigest() for row in held], pl.String)
-    return rows.drop("place").with_columns(names)
+    return rows.with_columns(names)
+
+
+def _placed(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows if "place" in rows.columns else rows.with_columns(PLACE)
 
 
 def _meaning(

@@ -55,7 +55,7 @@ class Replay:
         self._begin()
         for held in self._quarantine.slices():
             # What its source could not read is read anew with the source, and a review is no picture at all.
-            rows = self._corrected(held.filter(pl.col("format").is_in([GREY, FILE])))
+            rows = self._corrected(held.drop("place").filter(pl.col("format").is_in([GREY, FILE])))
             self._bad = NONE_BAD
             yield rows.select(*KEPT, place=pl.lit(None, pl.String), fault=pl.lit(None, pl.String))
             self._settle(rows)

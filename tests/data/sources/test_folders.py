@@ -108,6 +108,8 @@ def test_a_csv_names_label_writer_and_licence_and_what_does_not_fit_it_has_a_rea
     assert frame["origin"][2] == hashlib.sha256(table.encode()).hexdigest()
     assert (added.rows, added.added, added.rejected) == (6, 2, 4)
     assert added.quarantined == {"image missing": 3, "label missing": 2}
+    held = store.read("quarantine").sort("row")
+    assert held["place"].to_list() == [f"{below}none.png", None, None, f"{below}left.png"]
 
 
 def test_labels_csv_is_taken_before_others_and_several_others_are_asked_about(tmp_path: Path) -> None:
