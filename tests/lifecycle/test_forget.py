@@ -20,6 +20,7 @@ from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import compact, everything
 from demlopment.lifecycle.forget import forget
+from demlopment.lifecycle.lineage import descent
 from demlopment.lifecycle.returns import production
 from demlopment.records import Feedback
 from demlopment.serving.journal import Journal
@@ -190,6 +191,22 @@ def test_a_source_is_named_by_no_pin_and_no_planted_row_either(few: RawRows, tmp
     assert saying(tmp_path, ["grandma"]) == []
     assert rest == [lake.load(lake.rest(name)).keys.tolist() for name in ("alone", "both", "other")]
     assert [len(keys) for keys in rest] == [0, 10, 10]
+
+
+@pytest.mark.parametrize("column", ["key", "writer", "source"])
+def test_lineage_tells_of_the_rows_that_would_be_forgotten(
+    whole: tuple[Home, str], column: Literal["key", "writer", "source"]
+) -> None:
+    home, key = whole
+    value = {"key": key, "writer": "ann", "source": "feedback"}[column]
+    lake = Lake(home.lake)
+
+    told = descent(home, lake, column, value)
+    done = forget(home, lake, column, value)
+
+    assert told.rows == done.examples
+    assert len(told.predictions) == done.predictions
+    assert set(told.snapshots) >= set(done.snapshots)  # which have not lost a picture that another source has too
 
 
 def test_a_picture_of_two_writers_stays_with_the_other(whole: tuple[Home, str], few: RawRows) -> None:

@@ -96,8 +96,8 @@ def ancestry(home: Home, lake: Lake, tracker: Tracker | None, request_id: str) -
 
 
 def descent(home: Home, lake: Lake, column: Literal["source", "writer", "key"], value: str) -> Descent:
-    """Whom the rows of a source, of a writer or with a key touched. Raises DataError if the lake holds no such row."""
-    wanted = pl.col(column) == value
+    """Whom the rows touched that `forget` would remove. Raises DataError if the lake holds no such row."""
+    wanted = lake.meant(column, value)
     rows = lake.now(wanted, (*COLUMNS, RUN))
     held = {name: lake.entries(lake.rest(name), COLUMNS).filter(wanted) for name in lake.snapshots()}
     snapshots = {name: frame["key"].n_unique() for name, frame in held.items() if not frame.is_empty()}
