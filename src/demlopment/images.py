@@ -116,8 +116,10 @@ def _decode(data: bytes) -> npt.NDArray[np.generic]:
         raise ImageError(f"The image is a JPEG of more than {MAX_SCANS} scans. Save it again, or as PNG.")
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # OpenCV's own pixel limit, or a header that contradicts itself
-        decoded = None
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):  # what the header says of a BMP, JPEG or WebP: nothing was unpacked
+            raise ImageError(f"The image is too large: {MAX_PIXELS} pixels is the limit. Crop it to one character.") from error
+        decoded = None  # a header that contradicts itself
     if decoded is None:
         raise ImageError(
             f"The image cannot be decoded: {len(data)} bytes that start with {data[:8]!r}. "

@@ -180,20 +180,23 @@ def test_every_format_size_and_polarity_becomes_the_same_character(tmp_path: Pat
 
 
 def huge(ending: str) -> bytes:
-    """A small picture whose header says 40,000 x 40,000."""
-    data = bytearray(cv2.imencode(ending, np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    """A small picture whose header says 40,000 x 40,000, or the 16,000 x 16,000 that a WebP may have."""
+    data = bytearray(cv2.imencode(ending, np.zeros((8, 8, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes())
     if ending == ".png":
         data[16:24] = struct.pack(">II", 40_000, 40_000)
         data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     elif ending == ".bmp":
         data[18:26] = struct.pack("<ii", 40_000, 40_000)
+    elif ending == ".webp":
+        place = data.index(b"\x9d\x01\x2a") + 3
+        data[place : place + 4] = struct.pack("<HH", 16_000, 16_000)
     else:
         place = data.index(b"\xff\xc0") + 5
         data[place : place + 4] = struct.pack(">HH", 40_000, 40_000)
     return bytes(data)
 
 
-@pytest.mark.parametrize("ending", [".png", ".bmp", ".jpg"])
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".jpg", ".webp"])
 def test_a_picture_of_a_billion_pixels_is_in_quarantine_and_was_never_unpacked(tmp_path: Path, ending: str) -> None:
     path = laid(tmp_path / "mine", {f"1/a{ending}": huge(ending), "1/b.png": png(drawn())})
     before = peak_mb()
@@ -201,6 +204,7 @@ def test_a_picture_of_a_billion_pixels_is_in_quarantine_and_was_never_unpacked(t
     added = empty_lake().add(pictures(path))
 
     assert (added.added, added.rejected) == (1, 1)
+    assert added.quarantined == {"image is too large": 1}
     assert peak_mb() - before < 500
 
 
