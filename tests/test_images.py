@@ -2,6 +2,8 @@
 
 import gzip
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from importlib.util import find_spec
@@ -175,6 +177,42 @@ def test_a_progressive_jpeg_is_read() -> None:
     assert done
     assert jpeg.tobytes().count(b"\xff\xda") > 1
     np.testing.assert_allclose(prepared.astype(int), images.prepare(page), atol=8)
+
+
+NOTED = """
+import random, sys
+from demlopment import images
+
+random.seed(1)
+refused = 0
+for good in map(bytes.fromhex, sys.argv[1:]):
+    for number in range(300):
+        cut, place = random.randrange(len(good)), random.randrange(len(good))
+        bad = good[:cut] if number % 2 or good[:2] == b"\\xff\\xd8" else good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+        try:
+            images.prepare(bad)
+        except images.ImageError:
+            refused += 1
+print(refused)
+"""
+
+
+def test_of_a_damaged_picture_nothing_is_said_but_an_image_error() -> None:
+    page = np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)
+    files = [cv2.imencode(ending, page)[1].tobytes().hex() for ending in (".png", ".jpg", ".bmp", ".webp")]
+
+    done = subprocess.run([sys.executable, "-c", NOTED, *files], check=True, capture_output=True, text=True)
+
+    assert done.stderr == ""
+    assert int(done.stdout) > 700  # a WebP and a BMP have no checksum
+
+
+def test_a_jpeg_that_is_cut_within_its_picture_is_none() -> None:
+    jpeg = cv2.imencode(".jpg", np.random.default_rng(1).integers(0, 256, (60, 60), np.uint8))[1].tobytes()
+
+    with pytest.raises(images.ImageError, match="cannot be decoded"):
+        images.prepare(jpeg[:-200])
+    assert np.array_equal(images.prepare(jpeg + b"what a phone adds"), images.prepare(jpeg))
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -7,11 +7,13 @@ mass in 28 x 28 (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwrit
 
 import os
 import struct
+import zlib
 from collections.abc import Sequence
 
 MAX_PIXELS = 16_000_000  # a 4000 x 4000 scan of one character is already absurd
 # OpenCV reads this once, when it is loaded: formats whose size it alone can tell are refused before they are unpacked.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a picture is said in an ImageError
 
 import cv2  # noqa: E402 - after the limit, as the next two
 import numpy as np  # noqa: E402
@@ -28,6 +30,9 @@ MAX_SCANS = 64  # a progressive JPEG has about ten; each takes as long as the wh
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 JPEG_SCAN = b"\xff\xda"  # what a picture's data cannot hold: 0xff is followed by 0 there
+
+JPEG_END = b"\xff\xd9"
+PNG_END = b"IEND"
 
 PLACES = np.arange(SIDE, dtype=np.float32)
 # Of a flat picture: its mass, and that times the distance from the left and from the top. Sums of whole numbers below
@@ -115,7 +120,7 @@ def _decode(data: bytes) -> npt.NDArray[np.generic]:
     if data.startswith(JPEG_SIGNATURE) and data.count(JPEG_SCAN) > MAX_SCANS:
         raise ImageError(f"The image is a JPEG of more than {MAX_SCANS} scans. Save it again, or as PNG.")
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_whole(data) else None
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):  # what the header says of a BMP, JPEG or WebP: nothing was unpacked
             raise ImageError(f"The image is too large: {MAX_PIXELS} pixels is the limit. Crop it to one character.") from error
@@ -126,6 +131,28 @@ def _decode(data: bytes) -> npt.NDArray[np.generic]:
             "Send the bytes of one PNG, JPEG, BMP or WebP picture."
         )
     return decoded
+
+
+def _is_whole(data: bytes) -> bool:
+    """False for a PNG that is cut short or has a wrong checksum, and for a JPEG that ends within its picture.
+
+    The libraries would say so on our stderr, whatever we ask, and of the JPEG's rest make grey.
+    """
+    if data.startswith(JPEG_SIGNATURE):
+        scan = data.find(JPEG_SCAN)
+        return scan < 0 or data.find(JPEG_END, scan) > 0
+    if not data.startswith(PNG_SIGNATURE):
+        return True
+    view, start = memoryview(data), len(PNG_SIGNATURE)
+    while start + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        end = start + 8 + length
+        if data[end : end + 4] != zlib.crc32(view[start + 4 : end]).to_bytes(4, "big"):
+            return False
+        if kind == PNG_END:
+            return True
+        start = end + 4
+    return False
 
 
 def _refuse_oversized(height: int, width: int) -> None:
