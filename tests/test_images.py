@@ -188,7 +188,8 @@ refused = 0
 for good in map(bytes.fromhex, sys.argv[1:]):
     for number in range(300):
         cut, place = random.randrange(len(good)), random.randrange(len(good))
-        bad = good[:cut] if number % 2 or good[:2] == b"\\xff\\xd8" else good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+        changed = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+        bad = good[:cut] if number % 2 or good[:2] == b"\\xff\\xd8" else changed
         try:
             images.prepare(bad)
         except images.ImageError:
@@ -205,6 +206,16 @@ def test_of_a_damaged_picture_nothing_is_said_but_an_image_error() -> None:
 
     assert done.stderr == ""
     assert int(done.stdout) > 700  # a WebP and a BMP have no checksum
+
+
+@pytest.mark.parametrize("ending", [".tiff", ".gif", ".ppm"])
+def test_only_the_four_formats_that_are_promised_are_read(ending: str) -> None:
+    page = np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)
+    done, encoded = cv2.imencode(ending, page)
+    assert done
+
+    with pytest.raises(images.ImageError, match=r"cannot be decoded.*Send the bytes of one PNG, JPEG, BMP or WebP picture"):
+        images.prepare(encoded.tobytes())
 
 
 def test_a_jpeg_that_is_cut_within_its_picture_is_none() -> None:

@@ -91,6 +91,15 @@ def unchanged(pictures: Grey) -> npt.NDArray[np.bool_]:
     return np.asarray(fits, np.bool_)
 
 
+def is_picture(start: bytes) -> bool:
+    """Whether bytes that start so are a PNG, JPEG, BMP or WebP.
+
+    >>> is_picture(b"BM8"), is_picture(b"GIF89a"), is_picture(b"file,label")
+    (True, False, False)
+    """
+    return start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE, b"BM")) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+
+
 def stacked(prepared: Sequence[Grey]) -> Grey:
     """Prepared images (28, 28) as one batch (n, 28, 28), read only; np.stack takes four times as long for a few of them."""
     return np.frombuffer(b"".join(image.data for image in prepared), np.uint8).reshape(-1, SIDE, SIDE)
@@ -134,15 +143,15 @@ def _decode(data: bytes) -> npt.NDArray[np.generic]:
 
 
 def _is_whole(data: bytes) -> bool:
-    """False for a PNG that is cut short or has a wrong checksum, and for a JPEG that ends within its picture.
+    """False for what is no PNG, JPEG, BMP or WebP, a PNG that is cut short or has a wrong checksum, and a JPEG without end.
 
-    The libraries would say so on our stderr, whatever we ask, and of the JPEG's rest make grey.
+    OpenCV would try a dozen formats more, its libraries speak of the damage on our stderr, and of a JPEG's rest make grey.
     """
     if data.startswith(JPEG_SIGNATURE):
         scan = data.find(JPEG_SCAN)
         return scan < 0 or data.find(JPEG_END, scan) > 0
     if not data.startswith(PNG_SIGNATURE):
-        return True
+        return is_picture(data)
     view, start = memoryview(data), len(PNG_SIGNATURE)
     while start + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, start)

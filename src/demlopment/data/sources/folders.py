@@ -91,7 +91,7 @@ def pictures(path: Path, *, name: str | None = None, licence: str = UNSTATED) ->
             found = content(tree, file)
             digest.update(_line(file, found))
             files += 1
-            shown = shown or is_picture(found.data)
+            shown = shown or images.is_picture(found.data)
             near.see(file)
         if not shown:
             said = f"{files} files, and none of them is a picture" if files else "no files"
@@ -103,16 +103,6 @@ def pictures(path: Path, *, name: str | None = None, licence: str = UNSTATED) ->
     sha256 = digest.hexdigest()
     stem = path.resolve().name.split(".")[0]
     return Pictures(path, name or own_name(stem, sha256), sha256, licence, None if labels else files, labels)
-
-
-def is_picture(start: bytes) -> bool:
-    """Whether a file that starts so is a PNG, JPEG, BMP or WebP.
-
-    >>> is_picture(b"BM8"), is_picture(b"file,label")
-    (True, False)
-    """
-    webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    return webp or start.startswith((images.PNG_SIGNATURE, images.JPEG_SIGNATURE, b"BM"))
 
 
 class _Near:

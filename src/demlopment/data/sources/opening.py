@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from demlopment.data.sources.delimited import Side, delimited
-from demlopment.data.sources.folders import is_picture, pictures
+from demlopment.data.sources.folders import pictures
 from demlopment.data.sources.idx import idx, is_idx
 from demlopment.data.sources.npz import is_npz, npz
 from demlopment.data.sources.official import NAMES
@@ -19,6 +19,7 @@ from demlopment.data.sources.strokes import is_json, strokes
 from demlopment.data.sources.unpacked import unpacked
 from demlopment.data.sources.zips import is_zip
 from demlopment.errors import DataError
+from demlopment.images import is_picture
 
 RESERVED = {FEEDBACK, PLANTED, PACKAGED, *NAMES}  # names that say more of a row than where it lay
 LONGEST = 100  # characters of a name, which every row carries
