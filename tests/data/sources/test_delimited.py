@@ -61,6 +61,20 @@ def test_a_line_of_names_says_what_is_what(
     assert batch["origin"].unique().to_list() == [hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
+@pytest.mark.parametrize("divider", [";", "\t"])
+@pytest.mark.parametrize("names", [["label", *NUMBERED], None], ids=["names", "no names"])
+def test_semicolons_and_tabs_divide_where_no_comma_does(tmp_path: Path, names: list[str] | None, divider: str) -> None:
+    table: list[list[object]] = [[f"{number}", *row] for number, row in enumerate(flat(12))]
+    with_commas = written(tmp_path / "train.csv", names, table)
+    other = tmp_path / "other.csv"
+    other.write_text(with_commas.read_text().replace(",", divider))
+
+    (wanted,), (batch,) = (opened(path, name="mine").batches() for path in (with_commas, other))
+
+    assert batch.drop("origin").equals(wanted.drop("origin"))
+    assert len(batch) == 12
+
+
 def test_numbered_pixels_stand_where_their_number_says(tmp_path: Path) -> None:
     order = np.random.default_rng(5).permutation(784)
     names = [NUMBERED[place] for place in order]

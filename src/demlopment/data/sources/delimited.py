@@ -1,4 +1,6 @@
-"""Pictures as lines of comma-separated pixels with a label, packed or plain, read a batch at a time. Judges no row.
+"""Pictures as lines of pixels with a label, packed or plain, read a batch at a time. Judges no row.
+
+Commas divide a line, or where the first has none, semicolons or tabs.
 
 A first line that names the columns says where the label stands. Without one it stands first (MNIST and EMNIST as CSV)
 or last (mnist_5k.csv.gz), and only what the lines hold tells which.
@@ -43,6 +45,7 @@ class Delimited:
     columns: Columns
     width: int  # columns of every line
     header: bool
+    divider: bytes = b","
     scale: int = 1  # 255 for pixels from 0 to 1
     rows: None = None  # only reading all of them would tell
 
@@ -57,22 +60,39 @@ class Delimited:
 
     def numbers(self) -> Iterator[Numbers]:
         """The pixels as they stand there, likewise."""
-        return (self._pixels(_parsed(batch, self.width, self.columns)) for batch in self._lines())
+        return (self._pixels(self._parsed(batch)) for batch in self._lines())
 
     def _lines(self) -> Iterator[list[bytes]]:
         with unpacked(self.path) as file:
             for batch in batched(_rows(file, header=self.header), lambda row: len(row[1])):
                 for number, line in batch:
                     _check_text(self.path, number, line)
-                    _check_width(self.path, number, line, self.width)
+                    _check_width(self.path, number, line, self.width, self.divider)
                 yield [line for _, line in batch]
 
     def _pixels(self, table: pl.DataFrame) -> Numbers:
         return table.select(map(str, self.columns.pixels)).to_numpy()
 
+    def _parsed(self, batch: Sequence[bytes]) -> pl.DataFrame:
+        """The lines as a table, columns named by their position; a pixel that is no number is null."""
+        pixels = set(self.columns.pixels)
+
+        def read(kind: type[pl.DataType]) -> pl.DataFrame:
+            schema = {str(place): kind if place in pixels else pl.String for place in range(self.width)}
+            divider = self.divider.decode()
+            return pl.read_csv(
+                text, has_header=False, schema=schema, ignore_errors=True, encoding="utf8-lossy", separator=divider
+            )
+
+        text = b"\n".join(batch)
+        table = read(pl.Int16)
+        if any(table.select(map(str, self.columns.pixels)).null_count().row(0)):
+            table = read(pl.Float32)  # pandas writes 255.0 where one value of the column is missing
+        return table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+
     def _frame(self, batch: Sequence[bytes], first: int) -> pl.DataFrame:
         at = self.columns
-        table = _parsed(batch, self.width, at)
+        table = self._parsed(batch)
         pixels, faults = as_pixels(self._pixels(table), self.scale)
         stated = table[str(at.licence)].to_list() if at.licence is not None else [None] * len(batch)
         return raw_frame(
@@ -102,26 +122,29 @@ def delimited(path: Path, labels: Side | None = None, *, name: str | None = None
         raise DataError(f"{path} is a text in UTF-16, not in UTF-8.", CONVERT.format(encoding="UTF-16"))
     with unpacked(path) as file:
         first = next(lines(file, LONGEST), b"")
-    if b"," in first:  # otherwise it is no table, whatever it is written in
+    divider = _divider(first)
+    if divider in first:  # otherwise it is no table, whatever it is written in
         _check_text(path, 1, first)
-    header = _has_header(first)
-    names = _fields(path, 1, first)
+    header = _has_header(first, divider)
+    names = _fields(path, 1, first, divider)
     if header:
         found = columns(names, path)
     else:
-        _check_width(path, 1, first, PIXELS + 1)
-        found = _nameless(labels or side(path))
-    rows = Delimited(path, name or own_name(path.name.split(".")[0], sha256), sha256, licence, found, len(names), header)
+        _check_width(path, 1, first, PIXELS + 1, divider)
+        found = _nameless(labels or side(path, divider))
+    called = name or own_name(path.name.split(".")[0], sha256)
+    rows = Delimited(path, called, sha256, licence, found, len(names), header, divider)
     return replace(rows, scale=scale(rows.numbers()))
 
 
-def side(path: Path) -> Side:
+def side(path: Path, divider: bytes = b",") -> Side:
     """Where the label stands in a file without names. Raises DataError where its first rows leave that open.
 
     A picture's first and last pixel are paper in every row, and labels are small numbers that differ, or are no paper.
     """
     with unpacked(path) as file:
-        ends = [(line.partition(b",")[0], line.rpartition(b",")[2]) for _, line in islice(_rows(file, header=False), BATCH)]
+        lines = islice(_rows(file, header=False), BATCH)
+        ends = [(line.partition(divider)[0], line.rpartition(divider)[2]) for _, line in lines]
     first, last = ({each.strip() for each in column} for column in zip(*ends, strict=True)) if ends else (set(), set())
     if _all_paper(first) and _all_labels(last):
         return "last"
@@ -133,13 +156,18 @@ def side(path: Path) -> Side:
     )
 
 
-def _has_header(line: bytes) -> bool:
+def _divider(line: bytes) -> bytes:
+    """What divides the first line: the most frequent where no comma does."""
+    return b"," if b"," in line else max(b";", b"\t", b",", key=line.count)
+
+
+def _has_header(line: bytes, divider: bytes) -> bool:
     """Whether the first line has names: text in several columns, not all of it numbers."""
     try:
-        readable = line.decode().isprintable()
+        readable = line.replace(divider, b",").decode().isprintable()
     except UnicodeDecodeError:
         return False
-    return readable and b"," in line and any(field and not NUMBER.fullmatch(field) for field in line.split(b","))
+    return readable and divider in line and any(field and not NUMBER.fullmatch(field) for field in line.split(divider))
 
 
 def _all_paper(column: set[bytes]) -> bool:
@@ -162,10 +190,10 @@ def _rows(file: Unpacked, *, header: bool) -> Iterator[Numbered]:
     return ((number, line) for number, line in numbered if line and not (header and number == 1))
 
 
-def _fields(path: Path, number: int, line: bytes) -> list[str]:
+def _fields(path: Path, number: int, line: bytes, divider: bytes) -> list[str]:
     """The cells of a line. Raises DataError for a quote that is not closed, which would take the next lines into its cell."""
     try:
-        return next(csv.reader([line.decode(errors="replace")], strict=True), [])
+        return next(csv.reader([line.decode(errors="replace")], strict=True, delimiter=divider.decode()), [])
     except csv.Error as error:
         raise DataError(
             f"{path}, line {number}: a quote or the end of a line stands where none can.",
@@ -183,25 +211,10 @@ def _check_text(path: Path, number: int, line: bytes) -> None:
         ) from error
 
 
-def _check_width(path: Path, number: int, line: bytes, width: int) -> None:
+def _check_width(path: Path, number: int, line: bytes, width: int, divider: bytes) -> None:
     """Raise DataError unless a line has so many columns."""
     if len(line) > LONGEST:
         raise DataError(f"{path}, line {number}: more than {LONGEST} bytes.", FORMAT)
-    found = line.count(b",") + 1 if b'"' not in line else len(_fields(path, number, line))
+    found = line.count(divider) + 1 if b'"' not in line else len(_fields(path, number, line, divider))
     if found != width:
         raise DataError(f"{path}, line {number}: {found} columns, not {width}.", "Mend the line, or copy the file again.")
-
-
-def _parsed(batch: Sequence[bytes], width: int, at: Columns) -> pl.DataFrame:
-    """The lines as a table, columns named by their position; a pixel that is no number is null."""
-    pixels = set(at.pixels)
-
-    def read(kind: type[pl.DataType]) -> pl.DataFrame:
-        schema = {str(place): kind if place in pixels else pl.String for place in range(width)}
-        return pl.read_csv(text, has_header=False, schema=schema, ignore_errors=True, encoding="utf8-lossy")
-
-    text = b"\n".join(batch)
-    table = read(pl.Int16)
-    if any(table.select(map(str, at.pixels)).null_count().row(0)):
-        table = read(pl.Float32)  # pandas writes 255.0 where one value of the column is missing
-    return table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
