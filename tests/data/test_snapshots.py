@@ -10,7 +10,10 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from demlopment.cli import app
+from demlopment.data.delta import FORMAT, NUMBERED, OLDEST
 from demlopment.data.lake import Lake
 from demlopment.data.quarantine import ALL
 from demlopment.data.snapshots import checkout, contents, difference
@@ -157,3 +160,35 @@ def test_the_commands_tell_it_in_lines(few: RawRows, tmp_path: Path) -> None:
     assert "commit       c0ffee" in shown.stdout
     assert compared.stdout.splitlines()[:2] == ["1 rows added, 0 removed, 0 relabelled.", "class  1  10 -> 11"]
     assert_two_sentences(unknown, "one, two")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data snapshots",
+        "data show all",
+        "data diff all all",
+        "data checkout all --to out",
+        "data audit",
+        "data gc --dry-run",
+        "data forget --source mnist-5k --yes",
+        "lineage --source mnist-5k",
+    ],
+)
+def test_every_command_says_the_same_of_examples_that_a_newer_release_wrote(
+    few: RawRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake = Lake(tmp_path / "lake")
+    lake.add(few)
+    lake.pin("all", SALT)
+    log = tmp_path / "lake" / "examples" / "_delta_log" / f"{0:020}.json"
+    log.write_text(log.read_text().replace(f"{NUMBERED}{FORMAT}", f"{NUMBERED}{FORMAT + 1}"))
+
+    said = CliRunner().invoke(app, ["--home", str(tmp_path), *command.split()])
+
+    assert isinstance(said.exception, DataError)
+    assert said.exception.problem == (
+        f"The table {tmp_path}/lake/examples has the format {FORMAT + 1}, and this release reads {OLDEST} to {FORMAT}."
+    )
+    assert said.exception.remedy == "Use a newer release."

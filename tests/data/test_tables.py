@@ -411,6 +411,17 @@ def test_a_table_of_another_release_is_refused_and_left_as_it_was(
     assert DeltaTable(tmp_path / "t").version() == 0
 
 
+def test_a_table_of_a_newer_delta_is_said_to_be_that(tmp_path: Path) -> None:
+    DeltaStore(tmp_path).insert("t", rows("a"), by=("key",), note={})
+    log = tmp_path / "t" / "_delta_log" / f"{0:020}.json"
+    log.write_text(log.read_text().replace('"minReaderVersion":1', '"minReaderVersion":99'))
+
+    with pytest.raises(DataError, match=r"is of a newer release: .*99") as refused:
+        DeltaStore(tmp_path).read("t")
+
+    assert refused.value.remedy == "Use a newer release."
+
+
 def test_a_table_of_an_earlier_release_is_read_and_grows_and_is_then_refused_by_that_release(tmp_path: Path) -> None:
     write_deltalake(tmp_path / "t", rows("a"), description=f"demlopment format {OLDEST}")
     store = DeltaStore(tmp_path)

@@ -39,6 +39,8 @@ EXTENDED = "extended"  # the transaction of every commit that adds rows by what 
 T = TypeVar("T")
 ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
 
+NEWER = re.compile(r"[Uu]nsupported (?:minimum )?(?:reader|writer|table)")  # version or feature of Delta's own
+
 
 class Passing:
     """Frames on their way into a table, one at a time; what they raise is kept, because Delta makes it words of its own."""
@@ -331,6 +333,10 @@ def _explained(address: str) -> Iterator[None]:
         refused = bucket.refusal(address, text) if bucket.is_remote(address) else None
         if refused is not None:
             raise refused from error
+        if NEWER.search(text):
+            raise DataError(
+                f"The table {address} is of a newer release: {_first_line(text)}.", "Use a newer release."
+            ) from error
         code = ERRNO.search(text)
         remedy = REMEDIES.get(int(code[1] or code[2])) if code else None
         if remedy is not None:

@@ -119,7 +119,8 @@ class Lake:
         return pinned
 
     def snapshots(self) -> dict[str, Snapshot]:
-        """Every pinned snapshot by its name."""
+        """Every pinned snapshot by its name. Raises DataError if the rows that they pin are of another release."""
+        self._store.version(EXAMPLES)
         return {snapshot.name: snapshot for snapshot, _ in self._pins.every()}
 
     def named(self, name: str) -> Snapshot:
