@@ -127,6 +127,27 @@ def test_a_number_of_thousands_of_digits_spoils_its_record_alone(tmp_path: Path,
     assert batch["fault"].to_list() == [None, "label is neither text nor a whole number", "a coordinate is beyond 1e+09", None]
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(
+    "twice",
+    [
+        '{"label": "7", "label": "1", "strokes": [[[0, 0], [9, 9]]]}',
+        '{"label": "7", "strokes": [], "strokes": [[[0, 0], [9, 9]]]}',
+        '{"label": "7", "strokes": [[{"x": 1, "y": 2, "x": 9}, {"x": 3, "y": 4}]]}',
+    ],
+    ids=["label", "strokes", "x"],
+)
+def test_a_record_that_says_a_thing_twice_is_a_bad_row(tmp_path: Path, twice: str, listed: bool) -> None:  # noqa: FBT001  pytest passes by name
+    good = json.dumps({"label": "7", "strokes": HOOK})
+    lines = [good, twice, good]
+    (tmp_path / "pen").write_text(f"[{', '.join(lines)}]" if listed else "\n".join(lines))
+
+    (batch,) = strokes(tmp_path / "pen").batches()
+
+    assert batch["fault"].to_list() == [None, "a name stands twice in an object", None]
+    assert batch["image"][1] == twice.encode()
+
+
 @pytest.mark.parametrize("line", ["{", "[" * 100_000, "7", '"x"', "nonsense", '{"label": "7"', "\x00", "1" * 5000])
 def test_a_line_that_is_no_record_is_a_bad_row_as_it_stood(tmp_path: Path, line: str) -> None:
     good = json.dumps({"label": "7", "strokes": HOOK})

@@ -33,12 +33,17 @@ NO_JSON, TOO_DEEP, TOO_LONG = (
     "the line is nested too deeply",
     f"the record is longer than {LONGEST} bytes",
 )
+TWICE = "a name stands twice in an object"
 COORDINATES = (2, 3)  # x and y, perhaps a time
 MOST_DIGITS = 300  # of a whole number; Python refuses to read 4,301, and a float holds 308
 
 
 class StrokeError(ValueError):
     """Why a record cannot be drawn, without its values."""
+
+
+class Twofold(dict[str, Any]):
+    """An object in which a name stood twice."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def _row(record: Record) -> Row:
         return text[:LEFT_OVER], None, None, str(said)
     if not isinstance(said, dict):
         return text[:LEFT_OVER], None, None, "the record is no object"
-    faults = []
+    faults = [TWICE] if isinstance(said, Twofold) else []
     label, writer = said.get("label", said.get("word")), said.get("writer")
     for what, value in (("label", label), ("writer", writer)):
         if not isinstance(value, str | int | None) or isinstance(value, bool):
@@ -161,6 +166,8 @@ def _transposed(stroke: Sequence[Sequence[Any]]) -> list[tuple[Any, Any]]:
 
 
 def _pair(point: Any) -> tuple[Any, Any]:
+    if isinstance(point, Twofold):
+        raise StrokeError(TWICE)
     if isinstance(point, dict) and "x" in point and "y" in point:
         return point["x"], point["y"]
     if isinstance(point, list) and len(point) in COORDINATES:
@@ -188,7 +195,7 @@ def _lined(file: Unpacked) -> Iterator[Record]:
             yield broken[1], StrokeError(TOO_LONG if len(broken[1]) > LONGEST else NO_JSON)
         broken = None
         try:
-            said = json.loads(line, parse_int=_whole)
+            said = json.loads(line, parse_int=_whole, object_pairs_hook=_object)
         except RecursionError:
             yield line, StrokeError(TOO_DEEP)
         except ValueError:
@@ -201,7 +208,8 @@ def _lined(file: Unpacked) -> Iterator[Record]:
 
 def _listed(file: Unpacked) -> Iterator[Record]:
     """The records of one list, which is never in memory as a whole."""
-    decode, scan = codecs.getincrementaldecoder("utf-8")("replace").decode, json.JSONDecoder(parse_int=_whole).raw_decode
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    scan = json.JSONDecoder(parse_int=_whole, object_pairs_hook=_object).raw_decode
     text = decode(file.upto(PIECE)).lstrip("\ufeff \t\r\n").removeprefix("[")
     number, ended = 1, False
     while True:
@@ -222,6 +230,12 @@ def _listed(file: Unpacked) -> Iterator[Record]:
         text, number = text[end:], number + 1
     if text[1:].strip() or file.upto(1).strip():
         raise DataError(f"{file.path} goes on after the end of its list, record {number - 1}.", FORMAT)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, which marks that a name stands in it twice: which of the two is meant nobody knows."""
+    said = dict(pairs)
+    return said if len(said) == len(pairs) else Twofold(said)
 
 
 def _whole(digits: str) -> int | float:
