@@ -1,16 +1,19 @@
 """What a candidate was taught: each fault of the rows is seen by one check, and fair rows by none."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from demlopment import images
 from demlopment.archive import Archive, Card
-from demlopment.lifecycle.schooling import apart, believed, every_check, prepared
+from demlopment.lifecycle.schooling import LEFT, MOVED, apart, as_left, believed, every_check, left, prepared
 from demlopment.records import Examples, Split
 from demlopment.settings import Evaluation
 from demlopment.training import Fitted, export
+from demlopment.training.network import as_tensor
 from tests.digits import digits, fitted, one_thread, train, unseen, validation
 
 __all__ = ["digits", "fitted", "one_thread", "train", "unseen", "validation"]
@@ -24,14 +27,16 @@ def parts(train: Examples, validation: Examples, unseen: Examples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(fitted: Fitted) -> Archive:
-    return Archive(Card("digits", "1.0", CLASSES, images.VERSION, fitted.temperature, {}, {}), export(fitted), {}, b"")
+    return Archive(
+        Card("digits", "1.0", CLASSES, images.VERSION, fitted.temperature, {}, left(fitted.curve)), export(fitted), {}, b""
+    )
 
 
 def test_fair_rows_keep_every_bound(model: Archive, parts: Split, train: Examples) -> None:
     taught = [check for check in every_check(model, train, parts, CLASSES, Evaluation(), 0.9) if check.group == "training"]
 
-    assert [check.met for check in taught] == [True, True, True]
-    assert [check.rows for check in taught] == [2300, 2300, 1300]
+    assert [check.met for check in taught] == [True, True, True, True]
+    assert [check.rows for check in taught] == [2300, 2300, 300, 1300]
 
 
 def test_what_was_learned_from_is_what_is_looked_at(model: Archive, parts: Split, unseen: Examples) -> None:
@@ -72,3 +77,42 @@ def test_labels_that_were_swapped_are_doubted(model: Archive, parts: Split) -> N
     assert not check.met
     assert 0.03 < check.value < 0.05, "50 of 1,300"
     assert " for " in check.note
+
+
+def test_a_network_that_was_changed_after_the_fit_by_however_little_is_seen(
+    model: Archive, fitted: Fitted, parts: Split, unseen: Examples
+) -> None:
+    fair = as_left(model, parts.validation, CLASSES)
+    network = copy.deepcopy(fitted.network)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+            layer.momentum = 0.01
+    network.train()
+    with torch.no_grad():
+        network(as_tensor(unseen.images))
+    changed = as_left(replace(model, network=export(replace(fitted, network=network.eval()))), parts.validation, CLASSES)
+
+    assert fair.met
+    assert fair.value < MOVED / 10
+    assert not changed.met
+    assert changed.value > 10 * MOVED
+
+
+def test_a_card_that_does_not_say_what_the_fit_measured_keeps_no_bound(model: Archive, parts: Split) -> None:
+    silent = replace(model, card=replace(model.card, lineage={}))
+    check = as_left(silent, parts.validation, CLASSES)
+
+    assert not check.met
+    assert check.note == "its card does not say"
+
+
+def test_another_device_is_allowed_its_own_products(model: Archive, parts: Split) -> None:
+    elsewhere = {LEFT: model.card.lineage[LEFT] + 5e-4, "recipe": {"device": "cuda"}}
+    here = elsewhere | {"recipe": {"device": "cpu"}}
+
+    met = [
+        as_left(replace(model, card=replace(model.card, lineage=each)), parts.validation, CLASSES).met
+        for each in (elsewhere, here)
+    ]
+
+    assert met == [True, False]

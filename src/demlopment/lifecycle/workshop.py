@@ -23,7 +23,7 @@ from demlopment.lifecycle.history import History
 from demlopment.lifecycle.modelcard import Judged, model_card
 from demlopment.lifecycle.portrait import portrait
 from demlopment.lifecycle.rollout import Rollout
-from demlopment.lifecycle.schooling import every_check
+from demlopment.lifecycle.schooling import every_check, left
 from demlopment.lifecycle.skew import asked, skew
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
@@ -194,7 +194,7 @@ class Workshop:
                 "log_loss": scores.log_loss,
                 "calibration_error": scores.calibration_error,
             },
-            lineage=lineage,
+            lineage={**lineage, **left(fitted.curve)},
         )
         # The reference is made of rows the network was not fitted on: on its training rows it looks surer than it is.
         seen = training.evaluate(fit.title, fitted, validation)
