@@ -139,9 +139,9 @@ class Evaluation(Room):
     behaviour: Literal["judge", "tell"] = "judge"  # whether a missed case or corruption refuses, or is only told
     least_slice: Share = 0.5  # accuracy in each class, source and look that has 30 rows
     most_calibration_error: Share = 0.1  # of 0 to 1: what a model says beside how often it is right
-    # What its log probabilities should be multiplied by: the intervals of sound networks begin at 0.58 and more on 750
-    # rows, and a model that is four times too sure reads 0.25 and less (docs/evaluation.md).
-    least_calibration_slope: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.4
+    # What its log probabilities should be multiplied by. Half is what a model that is twice too sure has, which is so let pass
+    # with a chance of 0.025; the intervals of sound networks begin at 0.77 and more on 750 rows (docs/evaluation.md).
+    least_calibration_slope: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     most_doubted_labels: Share = 0.015  # sound networks doubt 0.006 and less, with 2 % of the labels swapped 0.017
     most_milliseconds: Annotated[float, Field(gt=0)] = 5.0  # for one picture, in the middle; ours took 0.03 on a shared core
     most_kilobytes: Annotated[float, Field(gt=0)] | None = None  # of the network as ONNX; None is what its profile may cost

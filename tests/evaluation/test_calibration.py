@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
 from demlopment.errors import DataError
-from demlopment.evaluation.calibration import Prices, brier, money, reliability, selection, slope
+from demlopment.evaluation.calibration import Prices, brier, money, refitted, reliability, rows_needed, selection, slope
 from demlopment.scores import calibration_error
 
 
@@ -179,3 +179,44 @@ def test_a_slope_is_known_only_as_far_as_rows_tell() -> None:
     assert slope(np.repeat(sure, 9, axis=0), np.ones(9, int))[0] < 0.01, "always wrong"
     with pytest.raises(DataError, match="no rows"):
         slope(sure[:0], np.zeros(0, int))
+
+
+def sharpened(probabilities: npt.NDArray[np.float32], times: float) -> npt.NDArray[np.float32]:
+    """As if the temperature had been divided: the same answers, and surer."""
+    powers = probabilities.astype(np.float64) ** times
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def test_a_slope_below_the_bound_is_let_pass_no_oftener_than_its_interval_says() -> None:
+    passed, runs = {1.0: 0, 2.0: 0}, 200
+    for seed in range(runs):
+        probabilities, labels = drawn(seed, 400, ease=1.0)
+        for times in passed:
+            passed[times] += slope(sharpened(probabilities, times), labels)[1].low >= 0.5
+
+    assert binomtest(passed[2.0], runs, 0.025, alternative="greater").pvalue > 0.001, "twice too sure is a slope of 0.5"
+    assert passed[1.0] > 0.99 * runs
+
+
+@given(seed=st.integers(0, 1000), times=st.floats(0.2, 5))
+def test_what_was_fitted_to_the_rows_has_a_slope_of_one_and_what_is_surer_has_less(seed: int, times: float) -> None:
+    probabilities, labels = drawn(seed, 500, ease=0.5)
+    fitted = sharpened(probabilities, refitted(probabilities, labels))
+
+    assert refitted(fitted, labels) == pytest.approx(1, abs=1e-3)
+    assert refitted(sharpened(fitted, times), labels) == pytest.approx(1 / times, rel=1e-2)
+
+
+def test_as_many_rows_as_are_named_tell_a_slope_that_stays() -> None:
+    probabilities, labels = drawn(4, 40, ease=1.0)
+    probabilities = sharpened(probabilities, 1.4)
+    value, interval = slope(probabilities, labels)
+    needed = rows_needed(value, interval, 0.5, 40)
+    assert needed is not None
+
+    few, enough = (
+        slope(np.tile(probabilities, (times, 1)), np.tile(labels, times))[1].low for times in (needed // 80, 2 * needed // 40)
+    )
+
+    assert interval.low < few < 0.5 < enough
+    assert rows_needed(0.4, interval, 0.5, 40) is None, "more rows would not help"

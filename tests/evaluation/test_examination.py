@@ -1,5 +1,6 @@
 """A fair model keeps every bound, and each broken one is refused by the check that is meant for it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -74,6 +75,15 @@ def test_a_model_that_is_too_sure_is_seen_by_its_slope_although_its_calibration_
 
     assert not named["calibration slope"].met
     assert named["expected calibration error"].met
+
+
+def test_a_slope_that_too_few_rows_leave_open_is_not_met_and_says_how_many_would_tell(fitted: Fitted, unseen: Examples) -> None:
+    surer, few = packed(fitted, temperature=fitted.temperature / 1.5), unseen.where(np.arange(100))
+
+    (check,) = [each for each in examine(surer, few, CLASSES, RULES, 0.5) if each.name == "calibration slope"]
+
+    assert not check.met
+    assert re.search(r"too few rows to tell, and about \d{3} would be enough if it stays so", check.note)
 
 
 def test_a_network_that_costs_too_much_is_seen(fitted: Fitted, unseen: Examples) -> None:

@@ -9,10 +9,11 @@ import torch
 
 from demlopment import images
 from demlopment.archive import Archive, Card
-from demlopment.lifecycle.schooling import LEFT, MOVED, apart, as_left, believed, every_check, left, prepared
-from demlopment.records import Examples, Split
+from demlopment.lifecycle.schooling import LEFT, MOVED, apart, as_left, believed, calibrated, every_check, left, prepared
+from demlopment.records import Check, Examples, Split
 from demlopment.settings import Evaluation
 from demlopment.training import Fitted, export
+from demlopment.training.fit import _temperature
 from demlopment.training.network import as_tensor
 from tests.digits import digits, fitted, one_thread, train, unseen, validation
 
@@ -35,8 +36,8 @@ def model(fitted: Fitted) -> Archive:
 def test_fair_rows_keep_every_bound(model: Archive, parts: Split, train: Examples) -> None:
     taught = [check for check in every_check(model, train, parts, CLASSES, Evaluation(), 0.9) if check.group == "training"]
 
-    assert [check.met for check in taught] == [True, True, True, True]
-    assert [check.rows for check in taught] == [2300, 2300, 300, 1300]
+    assert [check.met for check in taught] == [True, True, True, True, True]
+    assert [check.rows for check in taught] == [2300, 2300, 300, 300, 1300]
 
 
 def test_what_was_learned_from_is_what_is_looked_at(model: Archive, parts: Split, unseen: Examples) -> None:
@@ -116,3 +117,19 @@ def test_another_device_is_allowed_its_own_products(model: Archive, parts: Split
     ]
 
     assert met == [True, False]
+
+
+@pytest.mark.parametrize("rows", [20, 300])
+def test_a_temperature_of_other_rows_is_seen_on_any_number_of_rows(
+    fitted: Fitted, parts: Split, model: Archive, rows: int
+) -> None:
+    few = parts.validation.where(np.arange(rows))
+    fair = _temperature(fitted.network, few)
+
+    def slope(temperature: float) -> Check:
+        return calibrated(replace(model, card=replace(model.card, temperature=temperature)), few, CLASSES)
+
+    assert slope(fair).met
+    assert slope(fair).value > 0.999
+    assert not slope(fair / 1.1).met
+    assert slope(fair * 1.1).met, "who is too unsure is not refused"

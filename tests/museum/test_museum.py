@@ -29,7 +29,9 @@ from demlopment.lifecycle.rollout import endpoint
 from demlopment.lifecycle.workshop import Candidate
 from demlopment.records import Examples, Split, Verdict
 from demlopment.serving import state
+from demlopment.settings import Training
 from demlopment.training import Fitted
+from demlopment.training.fit import _temperature
 from demlopment.training.network import as_tensor
 from tests.museum.conftest import SETTINGS, Defect, Museum
 
@@ -163,6 +165,17 @@ def adapted_to_the_test_part(patch: pytest.MonkeyPatch) -> None:
     fit_that(lambda fitted: adapted(fitted, seen[-1].test))(patch)
 
 
+def calibrated_on_the_training_part(patch: pytest.MonkeyPatch) -> None:
+    """The network has seen these rows, is right on nearly all of them, and so may be surer than elsewhere."""
+    fair = training.fit
+
+    def fitted(train: Examples, validation: Examples, classes: int, recipe: Training, **options: Any) -> Fitted:
+        found = fair(train, validation, classes, recipe, **options)
+        return replace(found, temperature=_temperature(found.network, train))
+
+    patch.setattr(training, "fit", fitted)
+
+
 def with_the_test_part(collected: Collected) -> Examples:
     return joined(collected.split.train, collected.split.test)
 
@@ -177,7 +190,8 @@ REFUSED_BY_THE_GATE: dict[str, tuple[Defect, Callable[[Collected], Examples] | N
         split_that(lambda parts: parts, before=swapped_labels), None, "labels that it doubts",
     ),
     "a stale class map": (stale_classes, None, "class 7"),
-    "over-confident": (fit_that(lambda fitted: replace(fitted, temperature=fitted.temperature / 6)), None, "calibration slope"),
+    "over-confident": (fit_that(lambda fitted: replace(fitted, temperature=fitted.temperature / 3)), None, "calibration slope"),
+    "a temperature of the rows that taught": (calibrated_on_the_training_part, None, "slope on the rows of its temperature"),
     "a NaN for blank paper": (network_that(nan_without_ink), None, "refusal: blank paper"),
     "a slow model": (network_that(slow), None, "time of 1 at once"),
 }  # fmt: skip

@@ -103,20 +103,33 @@ def slope(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval
     """
     if not len(labels):
         raise DataError("There are no rows to tell how sure a model may be.", "Ingest more examples, or split anew.")
-    powers = np.log(probabilities.astype(np.float64).clip(FAINTEST))  # (n, classes)
-    powers, told, weights = _with_half_a_row(powers, labels)
-
-    def pull(logarithm: float) -> float:
-        return float(weights @ _scores(powers, told, exp(logarithm)))
-
-    ends = tuple(map(log, SLOPES))
-    best = exp(brentq(pull, *ends) if pull(ends[0]) > 0 > pull(ends[1]) else ends[pull(ends[0]) > 0])
+    powers, told, weights = _with_half_a_row(_powers(probabilities), labels)
+    best = _likeliest(powers, told, weights)
     shares, scores = softmax(best * powers, axis=1), _scores(powers, told, best)
     spread = weights @ ((shares * powers**2).sum(axis=1) - (shares * powers).sum(axis=1) ** 2)
     if spread <= 0:  # equal probabilities stay equal, whatever they are multiplied by
         return best, Interval(*SLOPES)
     half = 1.96 * float(np.sqrt(weights @ scores**2) / spread)
     return best, Interval(best - half, best + half)
+
+
+def refitted(probabilities: Probabilities, labels: Labels) -> float:
+    """The slope on the very rows that a temperature was fitted to, which is 1 if that was done: no row is added.
+
+    One at the end of what is looked at where nothing speaks against being surer.
+    """
+    return _likeliest(_powers(probabilities), labels, np.ones(len(labels)))
+
+
+def rows_needed(value: float, interval: Interval, least: float, rows: int) -> int | None:
+    """How many rows would have the whole interval above `least` if the value stays; None where it is not above itself.
+
+    An interval is as wide as one over the root of its rows.
+
+    >>> rows_needed(0.8, Interval(0.4, 1.2), least=0.5, rows=90)
+    160
+    """
+    return ceil(rows * ((value - interval.low) / (value - least)) ** 2) if value > least else None
 
 
 def reliability(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> tuple[Bin, ...]:
@@ -188,6 +201,20 @@ def money(probabilities: Probabilities, labels: Labels, prices: Prices, seed: in
         float(accepted.mean()),
         1000 * prices.review,
     )
+
+
+def _powers(probabilities: Probabilities) -> Powers:
+    return np.asarray(np.log(probabilities.astype(np.float64).clip(FAINTEST)), np.float64)  # (n, classes)
+
+
+def _likeliest(powers: Powers, labels: Labels, weights: Powers) -> float:
+    """The slope within `SLOPES` that makes the labels likeliest."""
+
+    def pull(logarithm: float) -> float:
+        return float(weights @ _scores(powers, labels, exp(logarithm)))
+
+    ends = tuple(map(log, SLOPES))
+    return exp(brentq(pull, *ends) if pull(ends[0]) > 0 > pull(ends[1]) else ends[pull(ends[0]) > 0])
 
 
 def _with_half_a_row(powers: Powers, labels: Labels) -> tuple[Powers, Labels, Powers]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from demlopment import settings
 from demlopment.archive import Archive
 from demlopment.evaluation.behaviour import behaviour
-from demlopment.evaluation.calibration import Prices, brier, money, selection, slope
+from demlopment.evaluation.calibration import Prices, brier, money, rows_needed, selection, slope
 from demlopment.evaluation.cost import cost_checks
 from demlopment.evaluation.held_out import columns, evaluate_archive, ordered
 from demlopment.evaluation.robustness import robustness
@@ -76,17 +76,23 @@ def calibration_checks(scores: Scores, rules: settings.Evaluation) -> tuple[Chec
     error = _bootstrap(rows, lambda drawn: calibration_error(answers[drawn], labels[drawn]))
     distance = _bootstrap(rows, lambda drawn: brier(answers[drawn], labels[drawn]))
     bound = rules.most_calibration_error
-    sureness, spread = slope(answers, labels)
-    least = rules.least_calibration_slope
     return (
         Check("calibration", "expected calibration error", scores.calibration_error, error, bound, least=False, rows=rows),
-        Check(
-            "calibration", "calibration slope", sureness, spread, least, least=True, rows=rows, note="1 is right, less too sure"
-        ),
+        _slope(scores, rules.least_calibration_slope),
         Check("calibration", "Brier score", brier(answers, labels), distance, None, least=False, rows=rows),
         Check("calibration", named, chosen.share, chosen.accepted, None, least=True, rows=rows, note=proof),
         Check("calibration", "cost of 1,000 fields", cost.per_thousand, cost.interval, None, False, rows, note=spent),  # noqa: FBT003
     )
+
+
+def _slope(scores: Scores, least: float) -> Check:
+    rows = len(scores.labels)
+    value, interval = slope(scores.probabilities, scores.labels)
+    note = "1 is right, less too sure"
+    needed = rows_needed(value, interval, least, rows)
+    if needed is not None and needed > rows:
+        note += f"; too few rows to tell, and about {needed} would be enough if it stays so"
+    return Check("calibration", "calibration slope", value, interval, least, least=True, rows=rows, note=note)
 
 
 def macro_f1(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> float:
