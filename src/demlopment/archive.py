@@ -20,13 +20,15 @@ from typing import Any
 
 from demlopment import home, images
 from demlopment.errors import ArchiveError
+from demlopment.recall import Answers
 
-MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, SUMS = (
+MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, ANSWERS, SUMS = (
     "MAR-INF/MANIFEST.json",
     "model.onnx",
     "card.json",
     "reference.json",
     "sample.png",
+    "answers.json",  # archives of earlier releases have none
     "SHA256SUMS",
 )
 CODE = ("handler.py", "images.py")  # for TorchServe, which runs Python; our endpoint never executes them
@@ -78,6 +80,7 @@ class Archive:
     network: bytes  # ONNX: input (n, 1, 28, 28) float32 -> "logits" (n, classes), "embedding" (n, width)
     reference: Mapping[str, Any]  # what monitoring compares with
     sample: bytes  # one PNG that the model reads well, for a first request
+    answers: Answers = ()  # what it answered when it was judged (recall.py); none where nobody wrote them down
 
 
 def write(folder: Path, archive: Archive) -> Path:
@@ -112,11 +115,13 @@ def read(path: Path) -> Archive:
     missing = [name for name in (*sums, MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE) if name not in members]
     if missing:
         raise ArchiveError(f"{path} has no {missing[0]}.", "The file was altered or never finished: write it again.")
+    card = _card(path, members[CARD])
     return Archive(
-        card=_card(path, members[CARD]),
+        card=card,
         network=members[NETWORK],
         reference=_json(path, REFERENCE, members[REFERENCE]),
         sample=members[SAMPLE],
+        answers=_answers(path, members[ANSWERS], card) if ANSWERS in members else (),
     )
 
 
@@ -139,6 +144,8 @@ def _members(archive: Archive) -> dict[str, bytes]:
         REFERENCE: _dump(archive.reference),
         SAMPLE: archive.sample,
     }
+    if archive.answers:
+        members[ANSWERS] = _dump({"answers": archive.answers})
     for name in CODE:
         members[name] = resources.files("demlopment").joinpath(name).read_bytes()
     lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
@@ -258,6 +265,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
+def _is_share(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]  # only numbers come so far
+
+
 def _answering(path: Path, values: Any, classes: int) -> Answering:
     known = {each.name for each in fields(Answering)}
     if not isinstance(values, dict) or set(values) - known:
@@ -267,12 +278,22 @@ def _answering(path: Path, values: Any, classes: int) -> Answering:
     fit = {
         "calibrated": isinstance(answering.calibrated, bool),
         "top_k": top_k is None or (type(top_k) is int and 1 <= top_k <= classes),
-        "threshold": type(threshold) in (int, float) and 0 <= threshold <= 1,
+        "threshold": _is_share(threshold),
     }
     wrong = [each for each, right in fit.items() if not right]
     if wrong:
         raise ArchiveError(f"{path}: {CARD} has the answer.{wrong[0]} {values[wrong[0]]!r}.", "Write the archive again.")
     return answering
+
+
+def _answers(path: Path, data: bytes, card: Card) -> Answers:
+    values = _json(path, ANSWERS, data).get("answers")
+    whole = isinstance(values, list) and all(
+        isinstance(each, dict) and set(each) == set(card.classes) and all(map(_is_share, each.values())) for each in values
+    )
+    if values is None or not whole:
+        raise ArchiveError(f"{path}: {ANSWERS} is no list of a probability for each class.", "Write the archive again.")
+    return tuple(values)
 
 
 def _json(path: Path, name: str, data: bytes) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from demlopment.data import split
 from demlopment.errors import DataError, NotReadyError
 from demlopment.lifecycle import collect, workshop
 from demlopment.lifecycle.collect import Collected
+from demlopment.lifecycle.compact import journal
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.reproduce import TOLERANCE, reproduced
 from demlopment.lifecycle.rollout import endpoint
 from demlopment.lifecycle.workshop import Candidate
 from demlopment.records import Examples, Split, Verdict
-from demlopment.serving import state
+from demlopment.serving import recorded, state
 from demlopment.settings import Training
 from demlopment.training import Fitted
 from demlopment.training.fit import _temperature
@@ -273,22 +274,54 @@ def test_a_model_that_was_changed_after_its_fit_cannot_be_made_again(museum: Mus
 
 
 @pytest.mark.parametrize("defect", ["", "inverted pixels", "stale classes"])
+@pytest.mark.parametrize("release", ["this", "earlier"])
 def test_nobody_is_sent_to_an_endpoint_that_answers_otherwise_than_was_judged(
-    defect: str, museum: Museum, honest: tuple[Candidate, Verdict], monkeypatch: pytest.MonkeyPatch
+    defect: str,
+    release: str,
+    museum: Museum,
+    honest: tuple[Candidate, Verdict],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    candidate, _ = honest
+    model, version = honest[0].packed, {"this": "98.0", "earlier": "97.0"}[release]
+    answers = model.answers if release == "this" else ()  # then nobody wrote down what was answered
+    path = archive.write(museum.home.models, replace(model, card=replace(model.card, version=version), answers=answers))
     monkeypatch.setenv("PYTHONPATH", str(BROKEN), prepend=os.pathsep)
     monkeypatch.setenv("TESTS_DEFECT", defect)
     state.path(museum.home).unlink(missing_ok=True)  # what another exhibit had loaded
 
     with endpoint(museum.home, SETTINGS.endpoint) as rollout:
         if not defect:
-            museum.workshop.bring_up(rollout, candidate.archive)
-            assert rollout.ask("digits", candidate.version, candidate.packed.sample)
+            museum.workshop.bring_up(rollout, path)
+            assert rollout.ask("digits", version, model.sample)
             return
-        with pytest.raises(NotReadyError, match=r"does not answer as digits .* did when it was judged"):
-            museum.workshop.bring_up(rollout, candidate.archive)
+        with pytest.raises(NotReadyError, match=r"does not answer (here )?as (digits 97.0|it) did when it was judged"):
+            museum.workshop.bring_up(rollout, path)
         with pytest.raises(NotReadyError, match="404"):
-            rollout.ask("digits", candidate.version, candidate.packed.sample)
+            rollout.ask("digits", version, model.sample)
     verdict = History(museum.home.history).entries()[-1].verdict
-    assert (verdict.kind, verdict.decision, verdict.subject) == ("serving", "refuse", candidate.title)
+    assert (verdict.kind, verdict.decision, verdict.subject) == ("serving", "refuse", f"digits {version}")
+
+
+@pytest.mark.parametrize("defect", ["inverted pixels", "stale classes"])
+def test_an_endpoint_that_starts_again_and_would_answer_otherwise_serves_nothing(
+    defect: str, museum: Museum, honest: tuple[Candidate, Verdict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate, _ = honest
+    monkeypatch.setenv("PYTHONPATH", str(BROKEN), prepend=os.pathsep)
+    state.path(museum.home).unlink(missing_ok=True)
+    with endpoint(museum.home, SETTINGS.endpoint) as rollout:
+        museum.workshop.bring_up(rollout, candidate.archive)
+        before = answered(museum)
+
+    monkeypatch.setenv("TESTS_DEFECT", defect)
+    with endpoint(museum.home, SETTINGS.endpoint) as rollout, pytest.raises(NotReadyError, match="503"):
+        rollout.ask("digits", candidate.version, candidate.packed.sample)
+
+    log = (museum.home.endpoint / "endpoint.log").read_text()
+    assert f"{candidate.title} is registered and cannot be served: " in log
+    assert "does not answer here as it did when it was judged" in log
+    assert answered(museum) == before, "asking itself is no request"
+
+
+def answered(museum: Museum) -> int:
+    return len(recorded.found_in(journal(museum.home)).predictions)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from demlopment.errors import DemlopmentError
+from demlopment.recall import UNLIKE
 from demlopment.records import Check, DriftReport, Reading, Snapshot, TrafficPlan, Verdict
 
 
@@ -21,6 +23,11 @@ def of_skew(check: Check, title: str) -> Verdict:
     )
     evidence = {"check": check.name, "apart": check.value, "most": check.bound, "note": check.note}
     return Verdict("serving", "refuse", title, "", reason, evidence)
+
+
+def of_refused_load(error: DemlopmentError, title: str) -> Verdict:
+    """That the endpoint itself does not serve a version, because it would not answer as the model that was judged."""
+    return Verdict("serving", "refuse", title, "", error.problem, {"check": UNLIKE})
 
 
 def of_experiment(reading: Reading, plan: TrafficPlan) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from demlopment import archive, evaluation, images, training
+from demlopment import archive, evaluation, images, recall, training
 from demlopment.archive import Archive, Card
 from demlopment.data import Lake
 from demlopment.data.snapshots import licensed
@@ -146,7 +146,12 @@ class Workshop:
         """
         model = archive.read(path)
         name, version = model.card.name, model.card.version
-        new = rollout.bring_up(path)
+        try:
+            new = rollout.bring_up(path)
+        except NotReadyError as refused:
+            if recall.UNLIKE in str(refused):  # the endpoint itself has seen it
+                self.record(policy.of_refused_load(refused, model.card.title))
+            raise
         check = skew(model, [rollout.ask(name, version, picture) for picture in asked(model)])
         if not check.met:
             verdict = self.record(policy.of_skew(check, model.card.title))
@@ -200,7 +205,10 @@ class Workshop:
         seen = training.evaluate(fit.title, fitted, validation)
         reference = profile(validation.images, seen.probabilities, training.embed(fitted, validation))
         surest = int(scores.probabilities.max(axis=1).argmax())
-        return Archive(card, training.export(fitted), reference, images.encode_png(collected.split.test.images[surest]))
+        sample = images.encode_png(collected.split.test.images[surest])
+        packed = Archive(card, training.export(fitted), reference, sample)
+        answers = recall.answers(evaluation.reader(packed)(recall.pictures(sample)), card.classes)
+        return replace(packed, answers=answers)
 
     def _describe(self, candidate: Candidate, checks: tuple[Check, ...], verdict: Verdict) -> None:
         collected = candidate.collected

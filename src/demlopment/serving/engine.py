@@ -14,8 +14,8 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
-from demlopment import archive, images
-from demlopment.archive import Answering, Card
+from demlopment import archive, images, recall
+from demlopment.archive import Answering, Archive
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.records import Arm
 from demlopment.serving import units
@@ -183,7 +183,7 @@ def load(store: Path, key: Key, version: Version) -> Network:
         session = onnxruntime.InferenceSession(content.network, options, providers=["CPUExecutionProvider"])
     except ONNX_ERRORS as error:
         raise ArchiveError(f"{path}: its network cannot be loaded ({_first_line(error)}).", "Export it again.") from error
-    _try_out(path, session, content.card, content.sample)
+    _try_out(path, session, content)
     load_ms = (time.perf_counter() - started) * 1000
     card = content.card
     temperature = card.temperature if card.answer.calibrated else 1.0
@@ -197,21 +197,34 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(shifted / np.add.reduce(shifted, axis=1, keepdims=True), np.float32)
 
 
-def _try_out(path: Path, session: onnxruntime.InferenceSession, card: Card, sample: bytes) -> None:
-    """The first run is the slow one, and it shows a network that does not fit its card while nobody waits for it."""
+def _try_out(path: Path, session: onnxruntime.InferenceSession, content: Archive) -> None:
+    """The first run is the slow one, and it shows a network that does not fit its card while nobody waits for it.
+
+    Where the archive has what was answered to its pictures when it was judged, it has to be answered here too.
+    """
+    classes = content.card.classes
     try:
-        prepared = images.prepare(sample)
-        logits, embedding = session.run(["logits", "embedding"], {"image": images.as_input(np.stack((prepared, prepared)))})
+        pictures = recall.pictures(content.sample)
+        logits, embedding = session.run(["logits", "embedding"], {"image": images.as_input(pictures)})
     except (images.ImageError, ValueError, *ONNX_ERRORS) as error:
         raise ArchiveError(f"{path}: its network does not run ({_first_line(error)}).", "Export it again.") from error
     if not (isinstance(logits, np.ndarray) and isinstance(embedding, np.ndarray)):
         raise ArchiveError(f"{path}: its network does not answer with arrays.", "Export it again.")
-    fits = logits.shape == (2, len(card.classes)) and embedding.ndim == 2 and len(embedding) == 2
+    fits = logits.shape == (2, len(classes)) and embedding.ndim == 2 and len(embedding) == 2
     if not fits or logits.dtype != np.float32 or embedding.dtype != np.float32 or not np.isfinite(logits).all():
         raise ArchiveError(
             f"{path}: its network answers two pictures with logits {logits.shape} {logits.dtype} and an embedding "
-            f"{embedding.shape} {embedding.dtype}, and the card names {len(card.classes)} classes.",
+            f"{embedding.shape} {embedding.dtype}, and the card names {len(classes)} classes.",
             "Export it again.",
+        )
+    scaled = np.asarray(logits / np.float32(content.card.temperature), np.float32)
+    said = recall.answers(softmax(scaled), classes)
+    value, where = max(map(recall.apart, said, content.answers), default=(0.0, ""))
+    if not value <= recall.TOLERANCE:
+        raise ArchiveError(
+            f"{path} {recall.UNLIKE}: the logarithms of its probabilities are {value:.3g} apart ({where}), "
+            f"and {recall.TOLERANCE:g} is allowed.",
+            "Serve it with the code that trained it.",
         )
 
 
