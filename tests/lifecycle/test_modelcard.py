@@ -203,3 +203,57 @@ def test_a_name_that_would_steer_markdown_stays_a_name(home: Home) -> None:
     page = markdown(card)
 
     assert "| a\\|b \\# c \\<script\\> \\`d\\` \\[e\\](f) |" in page
+
+
+def of_ann(home: Home, tmp_path: Path) -> tuple[Home, dict[str, Any]]:
+    """A home with one card that names a writer and a source wherever a card can, and a copy among the artefacts."""
+    other, card = Home(tmp_path / "var"), cards.read(home, "1.0")
+    (row,) = [each for each in card["results"] if each["name"] == "source mnist-5k"]
+    card["data"]["snapshot"] = "both"
+    card["data"]["sources"].append({"source": "file:ann", "licence": "none", "rows": 40})
+    named = ["writer ann", "writer ann-marie", "source file:ann", "source file:ann against digits 0.0"]
+    card["results"] += [{**row, "name": name} for name in named]
+    card["results"][0]["note"] = "same writer: writer ann in train and test; same pixels: 002488d86348 in both"
+    card["limits"] += ["It is worst in writer ann: 0.5 of 40 rows are right.", "Too few rows: source file:ann."]
+    card["decision"] |= {"missed": ["writer ann"], "reason": "It misses the bound of source file:ann."}
+    cards.write(other, card)
+    copies = Home(other.root / "elsewhere")
+    for path in cards.write(copies, card):
+        (other.artifacts / "1" / "run").mkdir(parents=True, exist_ok=True)
+        path.rename(other.artifacts / "1" / "run" / path.name)
+    return other, card
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words", "kept"),
+    [
+        ("writer", "ann", ["writer ann "], ["writer ann-marie", "source file:ann"]),
+        ("source", "file:ann", ["file:ann"], ["writer ann", "writer ann-marie", "mnist-5k"]),
+        ("key", "002488d86348" + "0" * 52, ["002488d86348"], ["writer ann", "source file:ann"]),
+    ],
+)
+def test_a_card_names_nobody_who_was_forgotten_and_says_that_rows_were(
+    column: Any, value: str, words: list[str], kept: list[str], home: Home, tmp_path: Path
+) -> None:
+    other, before = of_ann(home, tmp_path)
+    files = [path for path in other.root.rglob("digits-1.0.*") if path.suffix in {".json", ".md"}]
+
+    elsewhere, here = (cards.forget(other, column, value, gone) for gone in ({"another": 3}, {"both": 40}))
+    once, again = cards.read(other, "1.0"), cards.forget(other, column, value, {"both": 40})
+
+    assert (len(files), elsewhere, here, again) == (4, 0, 1, 0)
+    for path in files:
+        page = path.read_text().replace("\\", "")
+        assert not [word for word in words if word in page]
+        assert all(word in page for word in kept)
+    assert once["data"]["forgotten"] == 40
+    assert "| rows forgotten since | 40 |" in (other.cards / "digits-1.0.md").read_text()
+    assert once["data"]["rows"] == before["data"]["rows"], "what it learned from is what it learned from"
+    assert {each["name"] for each in once["results"]} >= {"source mnist-5k", "accuracy"}
+
+
+def test_a_card_that_nobody_can_read_keeps_nobody_from_being_forgotten(home: Home, tmp_path: Path) -> None:
+    other, _ = of_ann(home, tmp_path)
+    (other.cards / "digits-2.0.json").write_text("{")
+
+    assert cards.forget(other, "writer", "ann", {"both": 40}) == 1

@@ -126,6 +126,8 @@ def forget(
         say(f"{done.waiting} files of the journal are still written: stop the endpoint and forget again.")
     for name in done.snapshots:
         say(f"snapshot {name} has lost rows, and can only be had with `demlopment data checkout --rest`.")
+    if done.cards:
+        say(f"{done.cards} model cards say that rows were forgotten, and do not name what they were.")
     for path in done.models:
         say(f"model {path} learned from such a snapshot, or began with a model that did: train anew, then delete it.")
     say("Run `demlopment data gc` now: until then older files of the lake hold what was removed.")

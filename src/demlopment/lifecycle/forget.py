@@ -1,4 +1,4 @@
-"""Remove rows everywhere they live, and say who learned from them. Composes the lake, the journal and the model store.
+"""Remove rows everywhere they live, and say who learned from them. Composes the lake, the journal, the cards and the models.
 
 Killed anywhere, it is simply run again: the examples go last, and until then they say what else there is to forget.
 """
@@ -12,6 +12,7 @@ import polars as pl
 from demlopment.data import Answers, Lake
 from demlopment.data.sources import FEEDBACK
 from demlopment.home import Home
+from demlopment.lifecycle import cards
 from demlopment.lifecycle.compact import journal
 from demlopment.lifecycle.lineage import learners, seen
 from demlopment.serving import recorded, segments
@@ -28,6 +29,7 @@ class Forgotten:
     predictions: int
     waiting: int  # files of the journal that are still written and were left: forget again when they are closed
     snapshots: tuple[str, ...]  # which have lost rows, now or before
+    cards: int  # of models that learned from one, which named it and no longer do
     models: tuple[str, ...]  # archives that learned from such a snapshot, or began with one that did: to be retrained
 
 
@@ -52,9 +54,11 @@ def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], v
         predictions, waiting = _forget_answers(home, "predictions", asked)
         quarantined = lake.bad.forget(column, value, gone | set(rows["original"]))
         examples = lake.forget(column, value)
-    lost = tuple(name for name, pinned in lake.snapshots().items() if lake.rest(name) != pinned)
+        rests = {name: (pinned, lake.rest(name)) for name, pinned in lake.snapshots().items()}
+        lost = {name: pinned.rows - rest.rows for name, (pinned, rest) in rests.items() if rest != pinned}
+        said = cards.forget(home, column, value, lost)
     models = tuple(str(path) for path, _ in learners(home, lost))
-    return Forgotten(examples, quarantined, predictions, waiting, lost, models)
+    return Forgotten(examples, quarantined, predictions, waiting, tuple(lost), said, models)
 
 
 def _forget_answers(home: Home, table: Literal["predictions", "feedback"], asked: Collection[str]) -> tuple[int, int]:

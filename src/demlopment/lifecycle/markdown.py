@@ -41,7 +41,10 @@ def _data(data: Mapping[str, Any]) -> list[str]:
     return [
         *_table(
             ("what", "value"),
-            [(name.replace("_", " "), data[name]) for name in ("snapshot", "digest", "salt", "learned_from")],
+            [
+                *((name.replace("_", " "), data[name]) for name in ("snapshot", "digest", "salt", "learned_from")),
+                ("rows forgotten since", data.get("forgotten", 0)),  # cards of earlier releases do not say
+            ],
         ),
         "",
         *_table(("source", "licence", "rows"), [(each["source"], each["licence"], each["rows"]) for each in data["sources"]]),

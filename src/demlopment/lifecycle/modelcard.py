@@ -61,6 +61,7 @@ def model_card(judged: Judged) -> dict[str, Any]:
             "digest": lineage["digest"],
             "salt": lineage["salt"],
             "learned_from": lineage["examples"],
+            "forgotten": 0,  # rows of the snapshot, since
             "sources": [asdict(each) for each in judged.sources],
             "rows": {part: len(getattr(judged.parts, part)) for part in PARTS},
             "rows_per_class": {
