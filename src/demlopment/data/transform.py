@@ -26,9 +26,11 @@ def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame
     given = good["image"].to_list()
     made = prepared(given, good["format"])
     reasons = pl.Series("reasons", [each if isinstance(each, str) else None for each in made], pl.String)
-    unread = good.with_columns(reasons).filter(reasons.is_not_null())
     pictures = [each for each in made if isinstance(each, bytes)]
-    read = good.filter(reasons.is_null())
+    if len(pictures) == len(made):  # nearly always; and pictures may be large, which each of the frames would have again
+        unread, read = pl.DataFrame(schema={**good.schema, "reasons": pl.String()}), good
+    else:
+        unread, read = good.with_columns(reasons).filter(reasons.is_not_null()), good.filter(reasons.is_null())
     raws = [raw for raw, each in zip(given, made, strict=True) if isinstance(each, bytes)]
     originals = [hashlib.sha256(raw).hexdigest() for raw in raws]
     keys = [
@@ -46,6 +48,8 @@ def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame
 
 def explained(bad: pl.DataFrame) -> pl.DataFrame:
     """Rows that break the contract, with what is wrong with their pictures among their `reasons` too."""
+    if bad.is_empty():
+        return bad
     whole = (pl.col("format") == GREY) & (pl.col("image").bin.size() == PIXELS)
     looked = bad.select(((pl.col("format") == FILE) & pl.col("image").is_not_null() | whole).fill_null(value=False)).to_series()
     some = bad.filter(looked)

@@ -5,6 +5,8 @@ import os
 import shutil
 import stat
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from demlopment.cli import ENVIRONMENT
 from demlopment.data.lake import Lake
 from demlopment.data.quarantine import ALL
 from demlopment.data.sources import opened, port, zips
@@ -212,6 +215,36 @@ def peak_mb() -> int:
     """The most memory that this process has had."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1000
+
+
+INGESTED = """
+import sys
+from pathlib import Path
+from demlopment.commands.data import one_arena
+from demlopment.data import Lake, opened
+
+one_arena()
+added = Lake(Path(sys.argv[1])).add(opened(Path(sys.argv[2])))
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(added.added, int(peak.split()[1]) // 1000)
+"""
+
+
+def test_pictures_of_15_mb_take_less_than_500_mb(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for name in ("1/a.png", "1/b.png", "1/c.png"):
+        (tmp_path / "mine" / name).parent.mkdir(exist_ok=True, parents=True)
+        noise = rng.integers(0, 256, (2230, 2230, 3), np.uint8)
+        (tmp_path / "mine" / name).write_bytes(cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
+
+    done = subprocess.run(
+        [sys.executable, "-c", INGESTED, tmp_path / "lake", tmp_path / "mine"],
+        check=True, capture_output=True, text=True, env=ENVIRONMENT | dict(os.environ),
+    )  # fmt: skip
+    added, peak_mb = map(int, done.stdout.split())
+
+    assert added == 3
+    assert peak_mb < 500
 
 
 def test_a_file_that_is_too_large_is_in_quarantine_with_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

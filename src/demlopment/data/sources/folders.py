@@ -50,8 +50,10 @@ class Pictures:
         with _tree(self.path) as tree:
             found = _labelled(tree, self.table, self.path) if self.table else self._filed(tree)
             for rows in batched(found, lambda row: len(row.file.data) if row.file else 0):
-                yield self._frame(rows, first)
-                first += len(rows)
+                frame, count = self._frame(rows, first), len(rows)
+                rows.clear()  # the frame has their pictures, and while it is judged they are needed no more
+                yield frame
+                first += count
 
     def _filed(self, tree: Tree) -> Iterator[Row]:
         """Every file, labelled by the folder that it lies in."""
