@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import accuracy, command_line, data, endpoint, handlers, monitoring, precision, soak
+from benchmarks import accuracy, command_line, data, endpoint, handlers, monitoring, precision, shadow, soak
 
 parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks")
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, accuracy (20 minutes), data (10), endpoint (8), precision (5), handlers (6), soak; "
-    "all but it if none",
+    help="command_line, monitoring, accuracy (20 minutes), data (10), endpoint (8), precision (5), handlers (6), shadow (2), "
+    "soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "precision": lambda: precision.run(mnist),
     "endpoint": lambda: endpoint.run(options.rounds, options.seconds),
     "handlers": lambda: handlers.run(options.rounds, options.seconds),
+    "shadow": lambda: shadow.run(options.rounds, options.seconds),
     "soak": lambda: soak.run(options.minutes),
 }
 unknown = sorted(set(options.names) - set(BENCHMARKS))

@@ -67,7 +67,7 @@ def ours(material: Material, batch: int, folder: Path, **more: str) -> Iterator[
     """With journal, metrics and a two-arm split; `more` are settings of the endpoint."""
     home = shutil.copytree(material.home, folder / "home")
     with endpoint(home, folder, MAX_BATCH=str(batch), **more) as ports:
-        plan = json.dumps({"control": CHAMPION, "treatments": [{"version": CHALLENGER, "share": 0.5}], "a_a": True}).encode()
+        plan = json.dumps({"control": CHAMPION, "treatments": [{"version": CHALLENGER, "share": 0.5}]}).encode()
         ask(f"{ports.management}/models/{MODEL}/traffic", plan, method="PUT")
         target = Target(f"{ports.inference}/predictions/{MODEL}", material.picture, "image/png")
         yield Running(target, ports.ready_seconds, ports.process.pid, ports.management, ports.metrics)

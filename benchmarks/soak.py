@@ -85,7 +85,7 @@ def _mixed(running: Running, nonsense: Path, seconds: float) -> int:
             requests += put_on(target, connections, turn).requests_per_second * turn
         registered(running, NEWCOMER)
         unregistered(running, NEWCOMER)
-        plan = f'{{"control": "{CHAMPION}", "treatments": [{{"version": "{CHALLENGER}", "share": 0.5}}], "a_a": true}}'
+        plan = f'{{"control": "{CHAMPION}", "treatments": [{{"version": "{CHALLENGER}", "share": 0.5}}]}}'
         ask(f"{running.management}/models/{MODEL}/traffic", plan.encode(), method="PUT")
         for page in (f"{running.management}/models", f"{running.management}/models/{MODEL}/all", f"{running.metrics}/metrics"):
             ask(page, method="GET")

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 Part = Literal["train", "validation", "test", "stream"]
-Arm = Literal["control", "treatment", "direct"]  # direct: no plan chose it, so it is in no experiment
+# direct: no plan chose it, so it is in no experiment; shadow: no client was told
+Arm = Literal["control", "treatment", "direct", "shadow"]
 Decision = Literal["promote", "refuse", "keep", "continue", "retrain", "hold"]
 TrialState = Literal["running", "complete", "pruned", "failed"]
 
@@ -164,12 +165,13 @@ class TrafficPlan:
     starts: float | None = None  # seconds since 1970; before it, and from `ends` on, the control answers everybody
     ends: float | None = None
     a_a: bool = False  # whether the arms may be the same network
+    shadows: tuple[str, ...] = ()  # versions that are asked as well, once the client has its answer
     number: int = 0  # of this plan among those that its model has had, from 1; 0 before it is in force
 
     @property
     def versions(self) -> tuple[str, ...]:
         """Of all arms."""
-        return (self.control, *(each.version for each in self.treatments))
+        return (self.control, *(each.version for each in self.treatments), *self.shadows)
 
 
 class Prediction(NamedTuple):

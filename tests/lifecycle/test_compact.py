@@ -307,6 +307,25 @@ def test_monitoring_reads_the_journal_and_the_lake_as_one(tmp_path: Path) -> Non
     assert not journalled(home, "another", since=0).predictions
 
 
+def test_what_shadows_said_is_kept_apart_in_the_journal_and_in_the_lake(tmp_path: Path) -> None:
+    home, answers = Home(tmp_path), Answers(tmp_path / "lake")
+    journal = Journal(home.endpoint / "journal", name="x")
+    said = prediction("a")._replace(arm="shadow", version="2.0", image=None)
+    journal.record([prediction("a"), prediction("b")], [Feedback("a", 2, "3")])
+    journal.record([said])
+    journal.close()
+
+    before = journalled(home, "digits", since=0)
+    moved = compact(home, answers, RULES, now=lambda: time.time() + 31 * DAY_SECONDS)
+    after = journalled(home, "digits", since=0)
+
+    for traffic in (before, after):
+        assert [(row.request_id, row.arm) for row in traffic.predictions] == [("a", "direct"), ("b", "direct")]
+        assert [(row.request_id, row.arm, row.version) for row in traffic.shadows] == [("a", "shadow", "2.0")]
+        assert traffic.truth == {"a": "3"}, "an id that a shadow repeats is still known"
+    assert (moved.predictions, segments.every(home.endpoint / "journal")) == (3, [])
+
+
 def test_only_labelled_pictures_that_were_kept_come_back_into_the_lake(tmp_path: Path) -> None:
     home, rng = Home(tmp_path), np.random.default_rng(1)
     pictures = rng.integers(0, 256, (3, 28, 28)).astype(np.uint8)

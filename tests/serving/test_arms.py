@@ -49,6 +49,14 @@ def test_arms_that_are_one_model_are_an_a_a_test_or_refused(
     assert refused.value.status == 409
 
 
+def test_a_shadow_is_a_network_beside_networks(tmp_path: Path, versions: dict[str, Version]) -> None:
+    refuse_unlike(replace(plan("1.0"), shadows=("2.0",)), versions, tmp_path)
+    with pytest.raises(RequestError, match=r"Version 5\.0 of model digits is Python code"):
+        refuse_unlike(replace(plan("1.0", "5.0"), shadows=("2.0",)), versions, tmp_path)
+    with pytest.raises(RequestError, match=r"2\.0 and 3\.0 of model digits are the same model"):
+        refuse_unlike(replace(plan("1.0", "2.0"), shadows=("3.0",)), versions, tmp_path)
+
+
 def test_arms_of_other_classes_are_never_compared(tmp_path: Path, versions: dict[str, Version]) -> None:
     with pytest.raises(RequestError, match="have the classes 0,1,2,3,4,5,6,7,8,9 and a,b,c,d,e,f,g,h,i,j"):
         refuse_unlike(plan("1.0", "2.0", "4.0", a_a=True), versions, tmp_path)

@@ -283,6 +283,7 @@ def test_a_plan_may_only_name_versions_that_are_served_and_keeps_them(endpoint: 
         "starts": None,
         "ends": None,
         "a_a": False,
+        "shadows": [],
     }
     assert in_use[0] == 409
     assert "traffic" in in_use[1]

@@ -21,8 +21,11 @@ versions = st.builds(Version, files, names, st.integers(0, 9), st.integers(0, 9)
 def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     number = st.sampled_from(sorted(known))
     treatments = st.lists(st.builds(Treatment, number, st.floats(0, 1)), max_size=3).map(tuple)
+    shadows = st.lists(number, max_size=2).map(tuple)
     times = st.none() | st.floats(0, 1e10)
-    plans = st.builds(TrafficPlan, names, number, treatments, names, names, times, times, st.booleans(), st.integers(0, 9))
+    plans = st.builds(
+        TrafficPlan, names, number, treatments, names, names, times, times, st.booleans(), shadows, st.integers(0, 9)
+    )
     return st.builds(Model, number, st.just(known), st.none() | plans, st.integers(0, 9))
 
 
@@ -74,6 +77,8 @@ def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
         (("models", "digits", "plan"), PLAN | {"treatments": [{"version": "9", "share": 0.5}]}),
         (("models", "digits", "plan"), PLAN | {"treatments": [{"version": "1.0", "share": "x"}]}),
         (("models", "digits", "plan"), PLAN | {"treatments": 1}),
+        (("models", "digits", "plan"), PLAN | {"shadows": ["9"]}),
+        (("models", "digits", "plan"), PLAN | {"shadows": [1]}),
         (("models", "digits", "plan"), PLAN | {"starts": "x"}),
         (("models", "digits", "plan"), PLAN | {"a_a": 1}),
         (("models", "digits", "versions", "1.0", "file"), "../digits-1.0.mar"),

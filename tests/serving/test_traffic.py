@@ -141,10 +141,13 @@ def test_outside_of_its_time_the_control_answers_and_nobody_is_in_the_experiment
         ({"treatments": [{"version": 2, "share": 0.5}]}, "version"),
         ({"treatments": [{"version": "2.0", "share": 0.5, "weight": 1}]}, "A treatment has no field 'weight'"),
         ({"treatments": ["2.0"]}, "A treatment of the plan is '2.0'"),
-        ({"treatments": []}, "1 to 4"),
+        ({"treatments": []}, "compares nothing"),
+        ({"shadows": "3.0"}, "shadows are '3.0'"),
+        ({"shadows": [3]}, "shadow is 3"),
+        ({"shadows": [f"{number}.0" for number in range(3, 8)]}, "at most 4 versions"),
         ({"treatments": None}, "treatments are None"),
         ({"treatments": "2.0"}, "treatments are '2.0'"),
-        ({"treatments": [{"version": f"{number}.0", "share": 0.1} for number in range(2, 7)]}, "1 to 4"),
+        ({"treatments": [{"version": f"{number}.0", "share": 0.1} for number in range(2, 7)]}, "at most 4 objects"),
         ({"treatments": [{"version": "2.0", "share": 0.1}, {"version": "2.0", "share": 0.2}]}, "version 2.0 twice"),
         ({"treatments": [{"version": "2.0", "share": 0.6}, {"version": "3.0", "share": 0.5}]}, "add up to 1.1"),
         (
@@ -185,13 +188,14 @@ times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), tim
     starts=times,
     ends=times,
     a_a=st.booleans(),
+    shadows=st.lists(st.sampled_from(["7.0", "8.0"]), unique=True).map(tuple),
 )
 def test_a_plan_that_was_shown_is_read_again(
-    of: list[float], unit: str, starts: float | None, ends: float | None, *, a_a: bool
+    of: list[float], unit: str, starts: float | None, ends: float | None, shadows: tuple[str, ...], *, a_a: bool
 ) -> None:
     if starts is not None and ends is not None and starts >= ends:
         starts = None
-    sent = TrafficPlan("digits", "1.0", plan(*of).treatments, "s", unit, starts, ends, a_a)
+    sent = TrafficPlan("digits", "1.0", plan(*of).treatments, "s", unit, starts, ends, a_a, shadows)
 
     assert plan_from("digits", plan_shown(sent)) == sent
 

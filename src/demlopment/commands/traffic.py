@@ -26,7 +26,10 @@ def show(context: typer.Context, model: Annotated[str, typer.Argument()] = "digi
 def split(
     context: typer.Context,
     control: Annotated[str, typer.Option(help="The version that most units keep.")],
-    treatment: Annotated[list[str], typer.Option(help="VERSION=SHARE: a version and the share of the units that meets it.")],
+    treatment: Annotated[
+        list[str] | None, typer.Option(help="VERSION=SHARE: a version and the share of the units that meets it.")
+    ] = None,
+    shadow: Annotated[list[str] | None, typer.Option(help="A version that is asked as well, and that nobody hears.")] = None,
     salt: Annotated[str, typer.Option(help="Another salt is another assignment; keep it to raise a share.")] = "1",
     unit: Annotated[
         str, typer.Option(help="What stays with its arm: header:NAME, cookie:NAME, field:NAME, client or request.")
@@ -42,7 +45,8 @@ def split(
     """
     plan = {
         "control": control,
-        "treatments": [_treatment(each) for each in treatment],
+        "treatments": [_treatment(each) for each in treatment or ()],
+        "shadows": shadow or [],
         "salt": salt,
         "unit": unit,
         "starts": starts,

@@ -10,9 +10,10 @@ import polars as pl
 from demlopment.data.delta import DeltaStore
 from demlopment.data.tables import TableStore
 from demlopment.images import SIDE
-from demlopment.records import Feedback, Gap, Prediction
+from demlopment.records import Arm, Feedback, Gap, Prediction
 
 PREDICTIONS, FEEDBACK, GAPS = "predictions", "feedback", "gaps"
+SHADOW: Arm = "shadow"
 PLACE = {"segment": pl.String, "row": pl.Int64}  # where a row stood in the journal
 COLUMNS: dict[str, dict[str, Any]] = {
     PREDICTIONS: {
@@ -54,8 +55,13 @@ class Answers:
         return self._store.batches(PREDICTIONS, segments)
 
     def predictions(self, since: float, without: Collection[str] = ()) -> list[Prediction]:
-        """Recorded at or after `since` (seconds since 1970) in any but some segments, as they stood in the journal."""
-        chosen = self._chosen(PREDICTIONS, pl.col("at") >= since, without)
+        """Told to clients at or after `since` (seconds since 1970) in any but some segments, as they stood in the journal."""
+        chosen = self._chosen(PREDICTIONS, (pl.col("at") >= since) & (pl.col("arm") != SHADOW), without)
+        return [_prediction(**row) for row in chosen.iter_rows(named=True)]
+
+    def shadows(self, since: float, without: Collection[str] = ()) -> list[Prediction]:
+        """Those that no client was told, likewise."""
+        chosen = self._chosen(PREDICTIONS, (pl.col("at") >= since) & (pl.col("arm") == SHADOW), without)
         return [_prediction(**row) for row in chosen.iter_rows(named=True)]
 
     def feedback(self, since: float, without: Collection[str] = ()) -> list[Feedback]:
@@ -67,12 +73,12 @@ class Answers:
         return [Gap(*row) for row in self._chosen(GAPS, pl.col("end") >= since, without).iter_rows()]
 
     def of_request(self, request_id: str, without: Collection[str] = ()) -> list[Prediction]:
-        """Whatever was answered under that id, likewise: clients may choose one twice."""
+        """Whatever was answered under that id, also by shadows, likewise: clients may choose one twice."""
         chosen = self._chosen(PREDICTIONS, pl.col("request_id") == request_id, without)
         return [_prediction(**row) for row in chosen.iter_rows(named=True)]
 
     def seen(self, without: Collection[str] = ()) -> list[tuple[str, str, str, str]]:
-        """Model, version, digest and request id of every prediction, likewise."""
+        """Model, version, digest and request id of every prediction, also of shadows, likewise."""
         chosen = self._chosen(PREDICTIONS, pl.lit(True), without)  # noqa: FBT003  polars' way to say "all"
         return chosen.select("model", "version", "digest", "request_id").rows()
 

@@ -68,7 +68,10 @@ def compact(
         removed = len(set(found) - set(segments.every(folder)))
     if damaged:
         raise damaged[0]
-    predictions, labels = sum(len(each.predictions) for each in moved), sum(len(each.feedback) for each in moved)
+    predictions, labels = (
+        sum(len(each.predictions) + len(each.shadows) for each in moved),
+        sum(len(each.feedback) for each in moved),
+    )
     return Compacted(len(moved), predictions, labels, removed, waiting)
 
 
@@ -81,6 +84,7 @@ def everything(home: Home, answers: Answers, since: float = 0.0) -> Recorded:
         answers.feedback(since, written.segments),
         answers.gaps(since, written.segments),
         frozenset(),
+        answers.shadows(since, written.segments),
     )
     return recorded.together([moved, written])
 
@@ -92,7 +96,7 @@ def journal(home: Home) -> Path:
 
 def _move(path: Path, entries: Recorded, answers: Answers, step: Callable[[str], None]) -> None:
     step(f"{path.stem} is complete")
-    answers.add(path.stem, entries.predictions, entries.feedback, entries.gaps)
+    answers.add(path.stem, [*entries.predictions, *entries.shadows], entries.feedback, entries.gaps)
     step(f"{path.stem} is in the lake")
     segments.mark_stored(path, stored=True)
     step(f"{path.stem} is marked")

@@ -81,7 +81,7 @@ class Descent:
 
 
 def ancestry(home: Home, lake: Lake, tracker: Tracker | None, request_id: str) -> tuple[Ancestry, ...]:
-    """Where the answers to that request came from; more than one where a client used an id again.
+    """Where the answers to that request came from; more than one where shadows answered too, or a client used an id again.
 
     Raises DataError if nothing was answered under that id.
     """
@@ -117,7 +117,7 @@ def descent(home: Home, lake: Lake, column: Literal["source", "writer", "key"], 
         lake.reviews.of(keys),
         snapshots,
         models,
-        tuple(asked for _, _, digest, asked in answers if digest in keys),
+        tuple(dict.fromkeys(asked for _, _, digest, asked in answers if digest in keys)),
     )
 
 
@@ -183,14 +183,14 @@ def _touched(
 def _answered(home: Home, request_id: str) -> list[Prediction]:
     # The files first, as everywhere: one that goes meanwhile is already in the lake.
     written = recorded.found_in(journal(home))
-    ours = [each for each in written.predictions if each.request_id == request_id]
+    ours = [each for each in (*written.predictions, *written.shadows) if each.request_id == request_id]
     return ours + Answers(home.lake).of_request(request_id, written.segments)
 
 
 def seen(home: Home) -> list[tuple[str, str, str, str]]:
     """Model, version, digest of the picture and request id of every answer in the journal and the lake."""
     written = recorded.found_in(journal(home))
-    ours = [(each.model, each.version, each.digest, each.request_id) for each in written.predictions]
+    ours = [(each.model, each.version, each.digest, each.request_id) for each in (*written.predictions, *written.shadows)]
     return Answers(home.lake).seen(written.segments) + ours
 
 

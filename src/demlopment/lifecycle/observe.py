@@ -22,13 +22,15 @@ class Traffic:
     predictions: Sequence[Prediction]
     feedback: Sequence[Feedback]
     truth: Mapping[str, str]  # request id -> label, the last one said
+    shadows: Sequence[Prediction] = ()  # what other versions would have answered to the same requests
 
 
 def journalled(home: Home, model: str, since: float) -> Traffic:
     """What the journal, and the lake that took over its older files, hold of one model since a time (seconds since 1970)."""
     recorded = everything(home, Answers(home.lake), since)
     ours = [prediction for prediction in recorded.predictions if prediction.model == model]
-    return Traffic(ours, recorded.feedback, serving.join(ours, recorded.feedback).labels)
+    shadows = [prediction for prediction in recorded.shadows if prediction.model == model]
+    return Traffic(ours, recorded.feedback, serving.join(ours, recorded.feedback).labels, shadows)
 
 
 def reading(plan: TrafficPlan, traffic: Traffic) -> Reading:

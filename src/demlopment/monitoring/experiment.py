@@ -121,9 +121,10 @@ def sample_ratio(treated: npt.NDArray[np.bool_], share: float) -> float:
 def _treatment(plan: TrafficPlan, version: str | None) -> tuple[str, float]:
     """The treatment that is read, and its share of the units that met it or the control."""
     shares = {each.version: each.share for each in plan.treatments}
-    treated = next(iter(shares)) if version is None else version
+    treated = next(iter(shares), "") if version is None else version
     if treated not in shares:
-        raise DataError(f"The plan has no treatment {treated}.", f"Read one of {', '.join(shares)}.")
+        known = f"Read one of {', '.join(shares)}." if shares else "Give one a share of the traffic."
+        raise DataError(f"The plan has no treatment {treated}".rstrip() + ".", known)
     control = 1 - sum(shares.values())
     if not (shares[treated] > 0 and control > 0):
         raise DataError(

@@ -28,6 +28,12 @@ def refuse_unlike(plan: TrafficPlan, versions: Mapping[str, Version], store: Pat
     control = arms.get(plan.control)
     if control is None:
         return
+    coded = [number for number in arms if versions[number].kind == "handler"]
+    if plan.shadows and coded:
+        raise _conflict(
+            f"Version {coded[0]} of model {plan.model} is Python code, and the plan has shadows.",
+            "Shadows are networks, and see what networks were asked: leave them out, or compare versions of ours.",
+        )
     for number, arm in list(arms.items())[1:]:
         if None not in (arm.classes, control.classes) and arm.classes != control.classes:
             raise _conflict(

@@ -19,6 +19,7 @@ from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
 from demlopment.serving.engine import Key, Network, Route
 from demlopment.serving.journal import Journal
+from demlopment.serving.shadows import Shadows
 from demlopment.serving.tally import Tally
 
 Told = Callable[[Prediction | DemlopmentError], None]
@@ -75,8 +76,12 @@ class Batching:
     tally: Tally
     max_batch: int
     now: Callable[[], float] = time.time
+    shadows: Shadows = field(init=False)
     _waiting: list[Waiting] = field(default_factory=list)
     _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture
+
+    def __post_init__(self) -> None:
+        self.shadows = Shadows(self.journal, self.tally, self.now)
 
     async def predict(self, route: Route, request_id: str, picture: bytes | images.Grey) -> Prediction:
         """The journalled answer of a network for one picture: encoded bytes, or an array as images.prepare makes it.
@@ -160,6 +165,8 @@ class Batching:
         for one in answered:
             for each, prediction in zip(one.batch, one.predictions, strict=True):
                 each.tell(prediction)
+                if each.route.shadows:
+                    self.shadows.ask(each.route.shadows, prediction)
             self._count(one.network, one.batch, one.times)
 
     def _predictions(

@@ -73,6 +73,7 @@ class Route(NamedTuple):
     unit: str
     asked: str  # the version as the request named it, or "default": TorchServe's metrics tell them apart
     handler: Key | None = None  # the version whose code answers, where no network does
+    shadows: tuple[Network, ...] = ()  # are asked as well, once the client has its answer
 
     @property
     def key(self) -> Key:
@@ -91,6 +92,7 @@ class Engine:
     _networks: Mapping[Key, Network] = field(default_factory=dict)
     _prepared: Mapping[Key, Network] = field(default_factory=dict)
     _splits: Mapping[str, Split] = field(default_factory=dict)
+    _shadows: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     now: Callable[[], float] = time.time  # seconds since 1970
 
     def prepare(self, state: State) -> dict[Key, str]:
@@ -111,7 +113,12 @@ class Engine:
     def switch(self, state: State) -> None:
         """Answer by `state` from now on, with the networks that were prepared for it."""
         self._models, self._networks, self._prepared = state.models, self._prepared, {}
-        self._splits = {name: Split(model.plan) for name, model in state.models.items() if model.plan}
+        plans = {name: model.plan for name, model in state.models.items() if model.plan}
+        self._splits = {name: Split(plan) for name, plan in plans.items()}
+        self._shadows = {
+            name: tuple(self._networks[name, each] for each in plan.shadows if (name, each) in self._networks)
+            for name, plan in plans.items()
+        }
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -143,17 +150,18 @@ class Engine:
             return self._route((name, self._models[name].default if version is None else version), "direct", unit, version)
         unit = split.unit(asker, request_id)
         arm, chosen = split.chosen(unit, self.now())
-        return self._route((name, chosen), arm, unit, None)
+        shadows = () if arm == "direct" else self._shadows.get(name, ())
+        return self._route((name, chosen), arm, unit, None, shadows)
 
     def asks_for_fields(self, name: str) -> bool:
         """Whether the unit of the model's plan may stand in a form."""
         split = self._splits.get(name)
         return split is not None and split.of_a_field
 
-    def _route(self, key: Key, arm: Arm, unit: str, asked: str | None) -> Route:
+    def _route(self, key: Key, arm: Arm, unit: str, asked: str | None, shadows: tuple[Network, ...] = ()) -> Route:
         network = self._networks.get(key)
         if network is not None:
-            return Route(network, arm, unit, asked or "default")
+            return Route(network, arm, unit, asked or "default", shadows=shadows)
         version = self._models[key[0]].versions[key[1]]
         if version.kind == "handler" and version.served:
             return Route(None, arm, unit, asked or "default", key)

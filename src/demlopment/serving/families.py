@@ -58,6 +58,18 @@ FAMILIES: tuple[Family, ...] = (
         "Pictures whose answer was explained by a network",
         ("model_name", "model_version"),
     ),
+    Family(
+        "demlopment_shadows_dropped_total",
+        "counter",
+        "Pictures that a shadow was not asked about, because too many waited or the journal could not be written",
+        ("model_name", "model_version"),
+    ),
+    Family(
+        "demlopment_shadows_failed_total",
+        "counter",
+        "Pictures on which a shadow failed",
+        ("model_name", "model_version"),
+    ),
     Family("demlopment_feedback_total", "counter", "Labels that came back", ()),
     Family("demlopment_journal_refused_total", "counter", "Answers refused because the journal could not be written", ()),
     Family(

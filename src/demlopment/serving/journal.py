@@ -71,11 +71,13 @@ class Journal:
         """Whether the last write was refused."""
         return self.trouble is not None
 
-    def record(self, predictions: Sequence[Prediction] = (), feedback: Sequence[Feedback] = ()) -> bool:
+    def record(
+        self, predictions: Sequence[Prediction] = (), feedback: Sequence[Feedback] = (), *, unasked: bool = False
+    ) -> bool:
         """Write all of it in one entry, or none; whether it was written.
 
         Raises NotReadyError if the disk is full or failing. A journal that serves says no instead, where all that is
-        lost are predictions, and remembers how many.
+        lost are predictions, and remembers how many, unless nobody had `unasked` for them.
         """
         try:
             self._look()
@@ -84,7 +86,7 @@ class Journal:
             self.trouble = refused
             if not self.serves or feedback:
                 raise
-            if predictions:
+            if predictions and not unasked:
                 self._miss(predictions)
             return False
         self.trouble = None

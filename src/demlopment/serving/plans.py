@@ -8,19 +8,20 @@ from demlopment.errors import RequestError
 from demlopment.records import TrafficPlan, Treatment
 from demlopment.serving import traffic, units
 
-FIELDS = ("control", "treatments", "salt", "unit", "starts", "ends", "a_a")
+FIELDS = ("control", "treatments", "shadows", "salt", "unit", "starts", "ends", "a_a")
+MOST_SHADOWS = 4  # each answers everything once more
 OF_A_TREATMENT = ("version", "share")
 
 
 def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
-    """The plan for `model` that a client's JSON object describes; control and treatments are needed.
+    """The plan for `model` that a client's JSON object describes; control is needed, and a treatment or a shadow.
 
     Raises RequestError naming the field that is missing, unknown or out of range.
     """
     _refuse_unknown("A traffic plan", values, ("model", "number", *FIELDS))
     if values.get("model", model) != model:
         raise RequestError(f"The plan names the model {values['model']!r}, and the path names {model}.", "Send one of them.")
-    control, treatments = _text(values, "control"), _treatments(values.get("treatments"))
+    control, treatments = _text(values, "control"), _treatments(values.get("treatments", ()))
     # Without a salt of its own an experiment still differs from the next one, which compares other versions.
     salt = ":".join((model, control, *(each.version for each in treatments)))
     plan = TrafficPlan(
@@ -32,7 +33,10 @@ def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
         starts=_time(values, "starts"),
         ends=_time(values, "ends"),
         a_a=_flag(values, "a_a"),
+        shadows=_shadows(values.get("shadows", ())),
     )
+    if len(plan.versions) == 1:
+        raise _contradicted("The plan compares nothing.", "Send treatments or shadows.")
     _refuse_overfull(plan)
     if plan.starts is not None and plan.ends is not None and plan.starts >= plan.ends:
         raise _contradicted("The plan ends before it starts.", "Send an `ends` after `starts`.")
@@ -46,6 +50,7 @@ def plan_shown(plan: TrafficPlan) -> dict[str, Any]:
         "number": plan.number,
         "control": plan.control,
         "treatments": [{"version": each.version, "share": each.share} for each in plan.treatments],
+        "shadows": list(plan.shadows),
         "salt": plan.salt,
         "unit": plan.unit,
         "starts": _shown(plan.starts),
@@ -55,16 +60,22 @@ def plan_shown(plan: TrafficPlan) -> dict[str, Any]:
 
 
 def _treatments(values: object) -> tuple[Treatment, ...]:
-    if not isinstance(values, Sequence) or isinstance(values, str) or not 0 < len(values) <= traffic.MOST:
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) > traffic.MOST:
         raise RequestError(
             f"The plan's treatments are {values!r:.60}.",
-            f'Send a list of 1 to {traffic.MOST} objects such as {{"version": "2.0", "share": 0.1}}.',
+            f'Send a list of at most {traffic.MOST} objects such as {{"version": "2.0", "share": 0.1}}.',
         )
     found = tuple(map(_treatment, values))
     twice = sorted({each.version for each in found if [other.version for other in found].count(each.version) > 1})
     if twice:
         raise _contradicted(f"The plan's treatments name the version {twice[0]} twice.", "Name each once.")
     return found
+
+
+def _shadows(values: object) -> tuple[str, ...]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) > MOST_SHADOWS:
+        raise RequestError(f"The plan's shadows are {values!r:.60}.", f"Send a list of at most {MOST_SHADOWS} versions.")
+    return tuple(_text({"shadow": each}, "shadow") for each in values)
 
 
 def _treatment(values: object) -> Treatment:

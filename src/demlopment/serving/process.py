@@ -83,6 +83,7 @@ class Process:
         if not self.inference.closing:
             self.inference.closing = True
             await self.server.drain()
+            self.inference.batching.shadows.finish()
         return await self.collect(arguments) | {"last": True}
 
 

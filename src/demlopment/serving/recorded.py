@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +21,10 @@ class Recorded:
     feedback: list[Feedback]
     gaps: list[Gap]
     segments: frozenset[str]  # by name; of each of them everything is here
+    shadows: list[Prediction] = field(default_factory=list)  # of what no client was told
 
     def __bool__(self) -> bool:
-        return bool(self.predictions or self.feedback or self.gaps)
+        return bool(self.predictions or self.feedback or self.gaps or self.shadows)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Joined:
 
 
 def read(folder: Path, since: float = 0.0) -> tuple[list[Prediction], list[Feedback]]:
-    """Everything in the journal's files recorded at or after `since` (seconds since 1970), in order of time.
+    """Everything in the journal's files that clients said or were told at or after `since` (seconds since 1970), by time.
 
     Reads files that are being written and what a killed process left. Raises DataError naming a file that is damaged.
     """
@@ -56,7 +57,9 @@ def read_segment(path: Path, since: float = 0.0) -> Recorded:
     """What one segment holds. Raises DataError if it is damaged, FileNotFoundError if it is gone."""
     found = Recorded([], [], [], frozenset([path.stem]))
     for entry in _entries(path):
-        found.predictions.extend(each for each in entry.predictions if each.at >= since)
+        for each in entry.predictions:
+            if each.at >= since:
+                (found.shadows if each.arm == "shadow" else found.predictions).append(each)
         found.feedback.extend(each for each in entry.feedback if each.at >= since)
         found.gaps.extend(each for each in entry.gaps if each.end >= since)
     return found
@@ -86,9 +89,11 @@ def together(parts: Sequence[Recorded]) -> Recorded:
     whole = Recorded([], [], [], frozenset[str]().union(*(part.segments for part in parts)))
     for part in parts:
         whole.predictions.extend(part.predictions)
+        whole.shadows.extend(part.shadows)
         whole.feedback.extend(part.feedback)
         whole.gaps.extend(part.gaps)
     whole.predictions.sort(key=lambda each: each.at)
+    whole.shadows.sort(key=lambda each: each.at)
     whole.feedback.sort(key=lambda each: each.at)
     whole.gaps.sort(key=lambda each: each.start)
     return whole

@@ -235,7 +235,10 @@ def _plan(values: Mapping[str, Any]) -> TrafficPlan:
             **{name: values[name] for name in ("model", "control", "salt")},
         }
     treatments = tuple(_checked(Treatment(**each)) for each in values["treatments"])
-    return _checked(TrafficPlan(**{**values, "treatments": treatments}))
+    shadows = tuple(values.get("shadows", ()))
+    if not all(isinstance(each, str) for each in shadows):
+        raise TypeError(f"shadows are {shadows!r:.60}")
+    return _checked(TrafficPlan(**{**values, "treatments": treatments, "shadows": shadows}))
 
 
 def _checked(built: Part) -> Part:

@@ -18,7 +18,8 @@ HTTP_NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"
 TREATMENT = record({"version": WORD, "share": {"type": "number", "minimum": 0, "maximum": 1}})
 PLAN = {
     "control": WORD,
-    "treatments": array(TREATMENT, minItems=1, maxItems=4),
+    "treatments": array(TREATMENT, maxItems=4),
+    "shadows": array(WORD, maxItems=4),
     "salt": WORD,
     "unit": {"type": "string", "pattern": f"^((header|cookie):{HTTP_NAME}|field:[ -~]{{1,64}}|client|request)$"},
     "starts": {"type": "string", "format": "date-time", "nullable": True},
@@ -148,6 +149,6 @@ SCHEMAS: Json = {
         optional=("customizedMetadata",),
         more=True,
     ),
-    "NewTrafficPlan": record(PLAN, optional=("salt", "unit", "starts", "ends", "a_a")),
+    "NewTrafficPlan": record(PLAN, optional=("treatments", "shadows", "salt", "unit", "starts", "ends", "a_a")),
     "TrafficPlan": record({"model": TEXT, "number": COUNT, **PLAN}),
 }

@@ -1,0 +1,111 @@
+"""Ask versions that nobody hears: of what clients have been answered, a copy. Knows networks and the journal; knows no HTTP.
+
+A shadow is asked when its request has its answer, in small batches that have a stated share of the process's time at most;
+what they do not come to is dropped and counted. Nothing that happens here reaches a client.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from demlopment import images
+from demlopment.errors import NotReadyError
+from demlopment.records import Prediction
+from demlopment.serving.engine import Key, Network
+from demlopment.serving.journal import Journal
+from demlopment.serving.tally import Tally
+
+MOST = 1024  # pictures that wait, 1 kB each
+BATCH = 16  # pictures at once: a request that comes meanwhile waits half a millisecond for them
+PAUSE = 0.005  # s, so that what comes together is asked together
+SHARE = 1 / 10  # of the time of the process, at most: a busy one keeps the rest for those who wait
+DROPPED, FAILED = "demlopment_shadows_dropped_total", "demlopment_shadows_failed_total"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Shadows:
+    """What the shadows of one serving process have still to answer."""
+
+    journal: Journal
+    tally: Tally
+    now: Callable[[], float] = time.time
+    _waiting: deque[tuple[Network, Prediction]] = field(default_factory=deque)
+    _planned: bool = False
+    _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture
+
+    def ask(self, networks: Sequence[Network], told: Prediction) -> None:
+        """Have each of them answer, later, the picture that a client has been told about."""
+        for network in networks:
+            if len(self._waiting) >= MOST or self.journal.failing:
+                self.tally.add(DROPPED, *network.key)
+            else:
+                self._waiting.append((network, told))
+        if self._waiting and not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_later(PAUSE, self._turn)
+
+    def finish(self) -> None:
+        """Answer everything at once: the process is being stopped, and no client waits."""
+        while self._waiting:
+            self._answer()
+
+    def _turn(self) -> None:
+        began = time.perf_counter()
+        if self._waiting:
+            self._answer()
+        self._planned = bool(self._waiting)
+        if self._planned:
+            rest = (time.perf_counter() - began) * (1 / SHARE - 1)
+            asyncio.get_running_loop().call_later(max(rest, PAUSE if len(self._waiting) < BATCH else 0), self._turn)
+
+    def _answer(self) -> None:
+        """Of those that wait, the first ones of one network."""
+        network, batch, others = self._waiting[0][0], list[Prediction](), list[tuple[Network, Prediction]]()
+        while self._waiting and len(batch) < BATCH and len(others) < MOST:
+            asked, told = self._waiting.popleft()
+            if asked is network:
+                batch.append(told)
+            else:
+                others.append((asked, told))
+        self._waiting.extendleft(reversed(others))
+        try:
+            found = self._predictions(network, batch)
+            recorded = self.journal.record(found, unasked=True)
+        except NotReadyError:
+            recorded = False
+        except Exception:
+            self.tally.add(FAILED, *network.key, amount=len(batch))
+            if network.key not in self._failed:  # once: a network that always fails would fill a disk
+                self._failed.add(network.key)
+                log.exception("%s %s failed as a shadow; it is said once", *network.key)
+            return
+        if recorded:
+            self.tally.add("demlopment_predictions_total", *network.key, "shadow", amount=len(batch))
+        else:
+            self.tally.add(DROPPED, *network.key, amount=len(batch))
+
+    def _predictions(self, network: Network, batch: Sequence[Prediction]) -> list[Prediction]:
+        started = time.perf_counter()
+        pictures = [told.image for told in batch if told.image is not None]
+        probabilities, embeddings = network.run(images.stacked(pictures))
+        at, milliseconds = self.now(), (time.perf_counter() - started) * 1000
+        return [
+            told._replace(
+                at=at,
+                version=network.version,
+                arm="shadow",
+                image=None,  # the answer that the client had has it
+                label=network.classes[int(np.argmax(row))],
+                probabilities=row,
+                embedding=embedding,
+                latency_ms=milliseconds,
+            )
+            for told, row, embedding in zip(batch, probabilities, embeddings, strict=True)
+        ]
