@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from demlopment import archive, images
 from demlopment.archive import Answering, Archive, Card
 from demlopment.errors import ArchiveError
+from demlopment.legibility import Limits
 
 CARD = Card("digits", "1.0", tuple("0123456789"), images.VERSION, 1.5, {"accuracy": 0.9}, {"digest": "abc"})
 PARTS = Archive(CARD, b"a network", {"rows": 3}, images.encode_png(np.eye(28, dtype=np.uint8) * 255))
@@ -183,6 +184,7 @@ def test_a_card_that_asks_for_nothing_is_written_as_before_there_was_anything_to
         Answering(top_k=3),
         Answering(threshold=0.9),
         Answering(calibrated=False, top_k=1, threshold=1),
+        Answering(legible=Limits(0.1, 0.5, 0.2)),
     ],
 )
 def test_how_a_model_wants_to_be_quoted_is_read_again(tmp_path: Path, answer: Answering) -> None:
@@ -206,6 +208,9 @@ def test_how_a_model_wants_to_be_quoted_is_read_again(tmp_path: Path, answer: An
         ({"threshold": float("nan")}, r"answer\.threshold nan"),
         ({"threshold": "high"}, r"answer\.threshold 'high'"),
         ({"calibrated": 1}, r"answer\.calibrated 1"),
+        ({"legible": 1}, r"answer\.legible 1"),
+        ({"legible": {"moon": 0.1}}, r"answer\.legible {'moon': 0.1}"),
+        ({"legible": {"least_ink": -1}}, r"answer\.legible {'least_ink': -1}"),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_refused(tmp_path: Path, answer: Any, said: str) -> None:

@@ -18,9 +18,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from demlopment import home, images
 from demlopment.errors import ArchiveError
+from demlopment.legibility import ANYTHING, Limits, legible
 from demlopment.recall import Answers
+from demlopment.records import Prediction
 
 MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, ANSWERS, SUMS = (
     "MAR-INF/MANIFEST.json",
@@ -46,6 +50,12 @@ class Answering:
     calibrated: bool = True  # divide the logits by the temperature
     top_k: int | None = None  # show the probabilities of that many classes, the likeliest first; None is all, in order
     threshold: float = 0.0  # an answer of less confidence (0 to 1) is given, and marked as not accepted
+    legible: Limits = field(default_factory=Limits)  # likewise an answer about a picture that does not keep these
+
+    def accepts(self, prediction: Prediction) -> bool:
+        """Whether an answer needs no human."""
+        shown = prediction.image is None or bool(legible(prediction.image[np.newaxis], self.legible)[0])
+        return shown and float(prediction.probabilities.max()) >= self.threshold
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Card:
     temperature: float  # logits are divided by it before the softmax
     scores: Mapping[str, Any]  # accuracy, interval, log loss, calibration error on the test part
     lineage: Mapping[str, Any]  # snapshot name, version and digest, split salt, recipe, rows, commit, environment
-    answer: Answering = field(default_factory=Answering)  # not written where it is this one: most cards have none
+    answer: Answering = field(default_factory=Answering)  # not written where it is this one
 
     @property
     def title(self) -> str:
@@ -239,8 +249,10 @@ def _card(path: Path, data: bytes) -> Card:
 
 def _card_values(card: Card) -> dict[str, Any]:
     values = asdict(card)
+    if card.answer.legible == ANYTHING:
+        del values["answer"]["legible"]  # so that archives from before there was one are written again with the same bytes
     if card.answer == Answering():
-        del values["answer"]  # so that archives from before there was one are written again with the same bytes
+        del values["answer"]  # likewise
     return values
 
 
@@ -273,12 +285,18 @@ def _answering(path: Path, values: Any, classes: int) -> Answering:
     known = {each.name for each in fields(Answering)}
     if not isinstance(values, dict) or set(values) - known:
         raise ArchiveError(f"{path}: {CARD} has the answer {values!r}.", f"Its fields are {', '.join(sorted(known))}.")
-    answering = Answering(**values)
+    try:
+        answering = Answering(**{**values, "legible": Limits(**values.get("legible", {}))})
+    except TypeError as strange:
+        raise ArchiveError(
+            f"{path}: {CARD} has the answer.legible {values['legible']!r}.", "Write the archive again."
+        ) from strange
     top_k, threshold = answering.top_k, answering.threshold
     fit = {
         "calibrated": isinstance(answering.calibrated, bool),
         "top_k": top_k is None or (type(top_k) is int and 1 <= top_k <= classes),
         "threshold": _is_share(threshold),
+        "legible": all(map(_is_share, asdict(answering.legible).values())),
     }
     wrong = [each for each, right in fit.items() if not right]
     if wrong:

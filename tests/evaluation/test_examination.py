@@ -10,19 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment import images, settings
-from demlopment.archive import Archive, Card
+from demlopment.archive import Answering, Archive, Card
 from demlopment.errors import DataError
 from demlopment.evaluation import examine
 from demlopment.evaluation.examination import macro_f1
+from demlopment.legibility import Limits
 from demlopment.records import Check, Examples
 from demlopment.training import Fitted, export
 
 CLASSES = tuple("0123456789")
 RULES = settings.Evaluation(most_milliseconds=10_000)  # no test hangs on the machine's speed
+LEGIBLE = Limits(0.021, 0.45, 0.22)  # of the first 1,000 digits
 
 
 def packed(fitted: Fitted, **card: object) -> Archive:
-    made = Card("digits", "1.0", CLASSES, images.VERSION, fitted.temperature, {}, {})
+    made = Card("digits", "1.0", CLASSES, images.VERSION, fitted.temperature, {}, {}, Answering(legible=LEGIBLE))
     return Archive(replace(made, **card), export(fitted), {}, b"")  # type: ignore[arg-type]
 
 
@@ -84,6 +86,14 @@ def test_a_slope_that_too_few_rows_leave_open_is_not_met_and_says_how_many_would
 
     assert not check.met
     assert re.search(r"too few rows to tell, and about \d{3} would be enough if it stays so", check.note)
+
+
+def test_a_network_is_not_let_pass_for_being_sure_of_full_ink_unless_its_card_refuses_that(
+    fitted: Fitted, unseen: Examples
+) -> None:
+    everything = packed(fitted, answer=Answering())
+
+    assert {check.name for check in examine(everything, unseen, CLASSES, RULES, 0.9) if not check.met} == {"refusal: full ink"}
 
 
 def test_a_network_that_costs_too_much_is_seen(fitted: Fitted, unseen: Examples) -> None:

@@ -20,13 +20,13 @@ from demlopment.evaluation.hands import DIGITS, Page, drawn, pages, unsteady
 from demlopment.evaluation.reader import Reader
 from demlopment.evaluation.strangers import Stranger
 from demlopment.images import Grey
+from demlopment.legibility import ANYTHING, Limits, legible
 from demlopment.records import Check, Examples
 
 ROWS = 200  # of the examples, drawn by chance, for each case: all alike gives an interval from 0.981
 TIMES = 24  # that each hand writes a digit in the cases of one digit
 FEW = 3  # likewise, in those of all digits
 STRANGERS = 100  # pictures of a kind
-TOLD = "told, not judged: a network that was shown nothing but characters may be sure of it"
 LETTERS = "ACEFGHJKLMNPQRTUVWXY"
 
 # The whole interval must keep a bound. Each lies between the least of three networks that read digits well, fitted to 600,
@@ -37,7 +37,7 @@ UNDONE = 0.9  # `images.prepare` undoes the change, and only rounding is left
 SAME = 0.85  # 0.9 or more; random weights keep fewer than 0.8 of their answers
 NO_RISE = 0.02  # of the mean confidence; they have 0.0 at most
 FALL = -0.01  # -0.04 at most; nothing at all with a network that is equally sure of everything
-UNSURE = 0.9  # 0.84 or less; on the digits that they were taught they have 0.97
+UNSURE = 0.9  # of the mean confidence, where what is not accepted has none: 0.84 or less; on digits they have 0.97
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,10 @@ class Damaged:
 
 @dataclass(frozen=True)
 class Strange:
-    """Refusal: what shows nothing that was taught gets little confidence."""
+    """Refusal: what shows nothing that was taught gets little confidence, or is marked as not accepted."""
 
     name: str
     stranger: Stranger
-    bound: float | None = UNSURE  # of the mean confidence, at most; None: it is told, and not judged
     rows: int = STRANGERS
 
 
@@ -140,21 +139,27 @@ DIRECTION = (
 )
 
 REFUSALS = (
-    Strange("blank paper", strangers.blank, None, rows=1),  # the default network is sure of it, to 0.95
-    Strange("full ink", strangers.full, None, rows=1),  # likewise, to 0.99
+    # A network that was shown digits only may be sure of these two, of noise and of stripes, to 0.99 and more: it is the
+    # card's limits of what is legible that refuse them.
+    Strange("blank paper", strangers.blank, rows=1),
+    Strange("full ink", strangers.full, rows=1),
     Strange("blocks of ink", strangers.block),
-    Strange("noise", strangers.noise, None),  # likewise, to 0.99: networks that were shown digits only have no word for it
+    Strange("noise", strangers.noise),
     Strange("clouds", strangers.clouds),
     Strange("specks of dust", strangers.specks),
-    Strange("stripes", strangers.stripes, None),  # likewise, to 0.93
+    Strange("stripes", strangers.stripes),
     Strange("a scribble", strangers.scribble),
     Strange("two digits side by side", strangers.two_digits),
     # letters: see _letters
 )
 
 
-def behaviour(read: Reader, examples: Examples, classes: Sequence[str], seed: int) -> tuple[Check, ...]:
+def behaviour(
+    read: Reader, examples: Examples, classes: Sequence[str], seed: int, within: Limits = ANYTHING
+) -> tuple[Check, ...]:
     """Every case of the tables above; the columns of `read` and the labels of `examples` are places in `classes`.
+
+    `within` is what the model's card calls legible: an answer about another picture is marked as not accepted.
 
     Invariance and direction take at most 200 of the examples, drawn by `seed`. A case that needs a class which the model
     does not know is told with no row, and not judged. Raises DataError if there are no examples.
@@ -166,8 +171,8 @@ def behaviour(read: Reader, examples: Examples, classes: Sequence[str], seed: in
         *(_functionality(read, case, classes, seed) for case in FUNCTIONALITY),
         *_invariance(read, some, seed),
         *(_direction(read, case, some, seed) for case in DIRECTION),
-        *(_refusal(read, case, seed) for case in REFUSALS),
-        _letters(read, classes, seed),
+        *(_refusal(read, case, seed, within) for case in REFUSALS),
+        _letters(read, classes, seed, within),
     )
 
 
@@ -202,19 +207,27 @@ def _direction(read: Reader, case: Damaged, some: Examples, seed: int) -> Check:
     return evidence.mean("behaviour", f"direction: {case.name}", more - less, case.bound)
 
 
-def _refusal(read: Reader, case: Strange, seed: int) -> Check:
+def _refusal(read: Reader, case: Strange, seed: int, within: Limits) -> Check:
     rng = _rng(seed, case.name)
-    sure = _confidence(read, [case.stranger(rng) for _ in range(case.rows)])
-    note = "" if case.bound is not None else TOLD
-    return evidence.mean("behaviour", f"refusal: {case.name}", sure, case.bound, note=note)
+    return _refused(read, f"refusal: {case.name}", [case.stranger(rng) for _ in range(case.rows)], within)
 
 
-def _letters(read: Reader, classes: Sequence[str], seed: int) -> Check:
+def _letters(read: Reader, classes: Sequence[str], seed: int, within: Limits) -> Check:
     rng = _rng(seed, "letters")
     strange = [strangers.letter(name) for name in LETTERS if name not in classes and name.lower() not in classes]
-    sure = _confidence(read, [stranger(rng) for stranger in strange for _ in range(STRANGERS // len(LETTERS))])
     note = f"not tested: {len(LETTERS) - len(strange)} letters that are classes" if len(strange) < len(LETTERS) else ""
-    return evidence.mean("behaviour", "refusal: letters", sure, UNSURE, note=note)
+    sent = [stranger(rng) for stranger in strange for _ in range(STRANGERS // len(LETTERS))]
+    return _refused(read, "refusal: letters", sent, within, note)
+
+
+def _refused(read: Reader, name: str, sent: Sequence[Sent], within: Limits, note: str = "") -> Check:
+    if not sent:
+        return evidence.mean("behaviour", name, np.zeros(0), UNSURE, note=note)
+    pictures = _prepared(sent)
+    accepted = legible(pictures, within)
+    refused = f"{len(sent) - accepted.sum()} of {len(sent)} marked as not accepted" if not accepted.all() else ""
+    sure = read(pictures).max(axis=1).astype(np.float64) * accepted  # a NaN stays one
+    return evidence.mean("behaviour", name, sure, UNSURE, note="; ".join(filter(None, (refused, note))))
 
 
 def _confidence(read: Reader, sent: Sequence[Sent]) -> npt.NDArray[np.float64]:

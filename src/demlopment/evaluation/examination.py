@@ -32,7 +32,8 @@ def examine(
     """
     scores = evaluate_archive(archive, examples, classes)
     read = ordered(archive, classes)
-    cases = (*behaviour(read, examples, columns(archive, classes), SEED), *robustness(read, examples, SEED))
+    named = behaviour(read, examples, columns(archive, classes), SEED, archive.card.answer.legible)
+    cases = (*named, *robustness(read, examples, SEED))
     return (
         *held_out_checks(scores, classes, least),
         *calibration_checks(scores, rules),

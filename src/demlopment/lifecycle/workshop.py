@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from demlopment import archive, evaluation, images, recall, training
-from demlopment.archive import Archive, Card
+from demlopment.archive import Answering, Archive, Card
 from demlopment.data import Lake
 from demlopment.data.snapshots import licensed
 from demlopment.errors import DataError, NotReadyError, StoryError
 from demlopment.home import Home
+from demlopment.legibility import limits
 from demlopment.lifecycle import cards, policy, provenance, warm
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
@@ -108,7 +109,7 @@ class Workshop:
             begin=None if begin is None else begin.network,
         )
         fit = portrait(title, purpose, fitted, train, collected, recipe.seed)
-        packed = self._pack(version, fitted, fit, collected, lineage)
+        packed = self._pack(version, fitted, fit, train, collected, lineage)
         run = self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
         held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
@@ -182,7 +183,7 @@ class Workshop:
         return f"{1 + max((int(number[1]) for number in numbers if number), default=0)}.0"
 
     def _pack(
-        self, version: str, fitted: training.Fitted, fit: Fit, collected: Collected, lineage: Mapping[str, Any]
+        self, version: str, fitted: training.Fitted, fit: Fit, train: Examples, collected: Collected, lineage: Mapping[str, Any]
     ) -> Archive:
         scores, validation = fit.scores, collected.split.validation
         card = Card(
@@ -200,6 +201,7 @@ class Workshop:
                 "calibration_error": scores.calibration_error,
             },
             lineage={**lineage, **left(fitted.curve)},
+            answer=Answering(legible=limits(train.images)),
         )
         # The reference is made of rows the network was not fitted on: on its training rows it looks surer than it is.
         seen = training.evaluate(fit.title, fitted, validation)

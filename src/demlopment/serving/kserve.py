@@ -120,7 +120,7 @@ def predicted(rows: Sequence[Prediction], classes: Sequence[str], answering: Ans
     return [
         _label_tensor([row.label for row in rows], classes),
         Tensor("probabilities", "FP32", probabilities),
-        Tensor("accepted", "BOOL", probabilities.max(axis=1) >= answering.threshold),
+        Tensor("accepted", "BOOL", np.array([answering.accepts(row) for row in rows])),
     ]
 
 

@@ -134,14 +134,14 @@ class Predictions:
 
 
 def in_full(prediction: Prediction, classes: Sequence[str], answering: Answering) -> dict[str, Any]:
-    """A prediction as JSON, the way its card asks for: `accepted` is whether it is sure enough, `top_k` what is shown."""
+    """A prediction as JSON, the way its card asks for: `accepted` is whether it needs no human, `top_k` what is shown."""
     probabilities = [float(p) for p in prediction.probabilities]
     confidence = max(probabilities)
     return {
         "label": prediction.label,
         "probabilities": _shown(dict(zip(classes, probabilities, strict=True)), answering.top_k),
         "confidence": confidence,
-        "accepted": confidence >= answering.threshold,
+        "accepted": answering.accepts(prediction),
         "model": prediction.model,
         "version": prediction.version,
         "request_id": prediction.request_id,

@@ -36,7 +36,10 @@ SCHEMAS: Json = {
             "label": TEXT,
             "probabilities": {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}},
             "confidence": {"type": "number", "minimum": 0, "maximum": 1},
-            "accepted": {**BOOLEAN, "description": "Whether the confidence reaches the threshold of the model's card"},
+            "accepted": {
+                **BOOLEAN,
+                "description": "Whether it needs no human: model as sure, picture as legible as its card asks for",
+            },
             "model": TEXT,
             "version": TEXT,
             "request_id": TEXT,
