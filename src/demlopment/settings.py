@@ -108,7 +108,7 @@ class Training(Room):
     profile: Profile = "default"  # of the network; large reads a little better for almost four times the arithmetic
     epochs: Annotated[int, Field(ge=1)] = 160  # three minutes on one core for 5,000 digits
     demo_epochs: Annotated[int, Field(ge=1)] = 40  # the most in `demlopment demo`: half a minute for a fit to its digits
-    batch_size: Annotated[int, Field(ge=2)] = 32  # one row alone cannot be normalised
+    batch_size: Annotated[int, Field(ge=2)] = 32  # of all processes; one row alone cannot be normalised
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = (
         4e-3  # the highest; it rises to it and falls to 0.3 of it
     )

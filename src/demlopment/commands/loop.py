@@ -48,17 +48,23 @@ def train(
     """Fit a candidate to everything in the lake and put it through the gate.
 
     Example: demlopment train
+
+    Several processes fit it together: torchrun --standalone --nproc-per-node 2 -m demlopment train
     """
     settings = settings_of(context)
-    home = home_of(settings)
 
     from rich.console import Console
 
+    from demlopment import training
     from demlopment.lifecycle.learn import learn
     from demlopment.terminal import Terminal
 
-    with Terminal(Console()) as terminal:
-        verdict = learn(home, settings, terminal, study=study)
+    with training.gathered() as team:
+        if not team.leads:
+            training.join(team)
+            return
+        with Terminal(Console()) as terminal:
+            verdict = learn(home_of(settings), settings, terminal, study=study, team=team)
     say(f"Verdict: {verdict.decision} {verdict.subject}.")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,18 +105,23 @@ def reproduce(
     """Make a version once more from its snapshot, recipe and seed, and compare the two; keeps neither.
 
     Equal bytes on the same machine, releases and code, else answers within a tolerance. Leaves with 1 otherwise.
+    What several processes fitted is made again by as many, which torchrun starts as for train.
     Example: demlopment models reproduce 4.0
     """
     from rich.console import Console
 
+    from demlopment import training
     from demlopment.commands.progress import Progress
     from demlopment.lifecycle.reproduce import TOLERANCE, reproduced
 
     settings = settings_of(context)
-    with Progress(Console(stderr=True), "epochs") as progress:
-        found = reproduced(
-            home_of(settings), settings, version, lambda done, total: progress.heard(f"Version {version}", done, total)
-        )
+    with training.gathered() as team:
+        if not team.leads:
+            training.join(team)
+            return
+        with Progress(Console(stderr=True), "epochs") as progress:
+            told = partial(progress.heard, f"Version {version}")
+            found = reproduced(home_of(settings), settings, version, told, team)
     if found.identical:
         say(f"Version {version} is reproduced bit for bit: {found.digest}.")
     else:

@@ -16,19 +16,26 @@ from demlopment.lifecycle.tune import recommended
 from demlopment.lifecycle.workshop import MODEL, Workshop
 from demlopment.records import Verdict
 from demlopment.settings import Settings
+from demlopment.training import ALONE, Team
 
 
 def learn(
-    home: Home, settings: Settings, narrator: Narrator, now: Callable[[], float] = time.time, study: str | None = None
+    home: Home,
+    settings: Settings,
+    narrator: Narrator,
+    now: Callable[[], float] = time.time,
+    study: str | None = None,
+    team: Team = ALONE,
 ) -> Verdict:
     """Fit the recipe to all training rows of the lake and judge the result against the champion, if there is one.
 
     A candidate that the gate lets through is loaded by the endpoint: as champion if it is the first, else as challenger,
-    which answers nobody until a traffic plan or `crown` says so. `study` is a search whose best recipe is taken.
+    which answers nobody until a traffic plan or `crown` says so. `study` is a search whose best recipe is taken, and `team`
+    are the processes that fit together: this one leads, and all others `join`.
     """
     settings, origin = recommended(home, settings, study)
     with home.locked("turn"):
-        telling, workshop = Telling(narrator, now), Workshop(home, settings, now)
+        telling, workshop = Telling(narrator, now), Workshop(home, settings, now, team)
         with telling.step("Fit to everything in the lake and judge") as step:
             version = workshop.tracker.champion(MODEL)
             champion = None if version is None else archive.read(home.models / f"{MODEL}-{version}.mar")

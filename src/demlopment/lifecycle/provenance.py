@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 DECIDING = ("demlopment", "torch", "numpy", "opencv-python-headless")  # whose release may change a number
+PROCESSES = "processes"  # in a card's lineage, where several fitted the network together
 PACKAGE = Path(__file__).parents[1]
 
 

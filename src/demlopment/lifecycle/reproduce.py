@@ -14,7 +14,7 @@ from demlopment.data import Lake, split
 from demlopment.errors import ArchiveError
 from demlopment.home import Home
 from demlopment.lifecycle import warm
-from demlopment.lifecycle.provenance import commit, environment
+from demlopment.lifecycle.provenance import PROCESSES, commit, environment
 from demlopment.lifecycle.workshop import MODEL
 from demlopment.records import Examples, Split
 from demlopment.settings import Settings, Training
@@ -43,9 +43,13 @@ class Reproduction:
 
 
 def reproduced(
-    home: Home, settings: Settings, version: str, progress: Callable[[int, int], None] = lambda *_: None
+    home: Home,
+    settings: Settings,
+    version: str,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    team: training.Team = training.ALONE,
 ) -> Reproduction:
-    """Fit the recipe of a version again, to the same rows of the same snapshot.
+    """Fit the recipe of a version again, to the same rows of the same snapshot, by as many processes as `team` has.
 
     Raises ArchiveError if its card does not say how it was made, or the champion that it began with is gone; DataError as
     Lake.load: where rows were forgotten it cannot be made again.
@@ -62,10 +66,11 @@ def reproduced(
         recipe,
         on_epoch=lambda _: progress(next(done), recipe.epochs),
         begin=warm.begun_with(home, model.card),
+        team=team,
     )
     again = training.export(fitted)
     then, now = (hashlib.sha256(network).hexdigest() for network in (model.network, again))
-    return Reproduction(version, then, now, _difference(model, fitted, parts.test), _changed(model.card.lineage))
+    return Reproduction(version, then, now, _difference(model, fitted, parts.test), _changed(model.card.lineage, team.size))
 
 
 def _recipe(model: Archive) -> Training:
@@ -97,9 +102,11 @@ def _difference(model: Archive, fitted: training.Fitted, unseen: Examples) -> fl
     return float(np.abs(old - new).max(axis=1).mean())
 
 
-def _changed(lineage: Mapping[str, Any]) -> tuple[str, ...]:
+def _changed(lineage: Mapping[str, Any], processes: int) -> tuple[str, ...]:
     now, then = environment() | {"commit": commit()}, {**lineage.get("environment", {}), "commit": lineage.get("commit")}
     changed = [f"{name} is {now[name]}, and was {then.get(name)}" for name in now if now[name] != then.get(name)]
+    if (before := lineage.get(PROCESSES, 1)) != processes:
+        changed.append(f"the number of processes that fit it is {processes}, and was {before}")
     if now["edited"] and then.get("edited"):
         changed.append("the code was edited then and is now, so nobody can say whether it is the same")
     return tuple(changed)

@@ -62,8 +62,10 @@ class Candidate:
 class Workshop:
     """Where candidates are made and judged: one home, one set of rules, one tracker, one history."""
 
-    def __init__(self, home: Home, settings: Settings, now: Callable[[], float]) -> None:
+    def __init__(self, home: Home, settings: Settings, now: Callable[[], float], team: training.Team = training.ALONE) -> None:
+        """`team` are the processes that fit together, of which this one leads."""
         self.home = home
+        self.team = team
         self.settings = settings
         self.now = now
         self.history = History(home.history)
@@ -98,6 +100,8 @@ class Workshop:
         title = f"{MODEL} {version}"
         # Before the fit: the code may be edited meanwhile.
         lineage = _lineage(collected.snapshot, recipe, len(train)) | warm.lineage(begin) | dict(origin or {})
+        if self.team.size > 1:
+            lineage[provenance.PROCESSES] = self.team.size
         done = itertools.count(1)
         fitted = training.fit(
             train,
@@ -107,6 +111,7 @@ class Workshop:
             on_epoch=lambda _: progress(next(done), recipe.epochs),
             checkpoint=self.home.checkpoint,
             begin=None if begin is None else begin.network,
+            team=self.team,
         )
         fit = portrait(title, purpose, fitted, train, collected, recipe.seed)
         packed = self._pack(version, fitted, fit, train, collected, lineage)

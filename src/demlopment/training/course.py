@@ -21,9 +21,15 @@ WINDOW = 10  # the average is about that of the last tenth of all steps, however
 class Course:
     """The network that learns, the average of its weights, the optimizer, the source of chance, and the curve so far."""
 
-    def __init__(self, classes: int, recipe: settings.Training, device: settings.Device, begin: bytes | None = None) -> None:
-        """`begin` is a network as `export` wrote it, whose weights it begins with; without one they are drawn."""
+    def __init__(
+        self, classes: int, recipe: settings.Training, device: settings.Device, begin: bytes | None = None, team: int = 1
+    ) -> None:
+        """`begin` is a network as `export` wrote it, whose weights it begins with; without one they are drawn.
+
+        `team` is the number of processes that fit it together.
+        """
         self.recipe = recipe
+        self.team = team
         self.device = device
         self.begun = "" if begin is None else hashlib.sha256(begin).hexdigest()
         self.network = initialised(classes, recipe.seed, recipe.profile)
@@ -46,9 +52,10 @@ class Course:
 
     @property
     def description(self) -> tuple[str, ...]:
-        """What decides the weights besides the rows: another release, layer, recipe, strength, device or start differs."""
+        """What decides the weights besides the rows: another release, layer, recipe, strength, device, start, team."""
         recipe = self.recipe.model_dump_json(exclude=settings.PLACES)
-        return demlopment.__version__, torch.__version__, str(self.network), recipe, str(Strength()), self.device, self.begun
+        releases, layers, team = (demlopment.__version__, torch.__version__), str(self.network), str(self.team)
+        return *releases, layers, recipe, str(Strength()), self.device, self.begun, team
 
     def state(self) -> Mapping[str, Any]:
         """All of it as tensors and plain values."""

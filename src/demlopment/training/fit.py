@@ -9,30 +9,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import cos, exp, isfinite, log, pi
+from math import cos, isfinite, pi
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name that PyTorch's readers expect
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 from demlopment import settings
-from demlopment.errors import DataError
+from demlopment.errors import DataError, SettingsError
 from demlopment.records import Epoch, Examples
 from demlopment.training import checkpoint as checkpoints
 from demlopment.training import devices
 from demlopment.training.augment import augment
 from demlopment.training.course import Course
 from demlopment.training.network import Network, as_tensor, outputs, threads
+from demlopment.training.team import ALONE, Team, together
+from demlopment.training.temperature import cross_entropy, likeliest
 
 WARM_UP = 0.15  # share of the steps in which the learning rate rises, while the normalisation finds its statistics
 LEAST_PACE = (
     0.3  # of the learning rate, at the end: the weights still move, and their average reads better than where they stand
 )
-COOLEST, HOTTEST = 0.25, 10.0  # limits of the temperature: a validation part without an error would drive it to zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +52,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     checkpoint: Path | None = None,
     begin: bytes | None = None,
+    team: Team = ALONE,
 ) -> Fitted:
     """A network fitted to `train`; `validation` is used for the curve and the temperature, never for the weights.
 
@@ -62,38 +61,62 @@ def fit(
     `checkpoint` is a file that holds the state after each epoch until the fit ends. If one is there that this very fit
     left when it was killed, it goes on from there: `on_epoch` hears the epochs before again, and the weights are the same.
     `begin` is a network as `export` wrote it, for the same number of classes: the fit begins with its weights.
+    `team` are the processes that fit it together; this one leads them, and all others `join`. Each learns from its part of
+    every batch, so the weights are those of one process but for the order of sums.
     Raises DataError for an empty part, a label outside the classes, a class without training rows, or a loss that is
-    no longer finite; SettingsError for a device that is not there; ArchiveError for a network to begin with that
-    has other layers; HomeError for a checkpoint that is damaged or cannot be written.
+    no longer finite; SettingsError for a device that is not there, or more processes than a batch has rows; ArchiveError
+    for a network to begin with that has other layers; HomeError for a checkpoint that is damaged or cannot be written;
+    NotReadyError if another process of the team is gone.
     """
     _refuse_unfit(train, validation, classes)
+    _refuse_idle(team, min(len(train), recipe.batch_size))
     started = time.perf_counter()
     device = devices.chosen(recipe.device)
     with threads(recipe.threads), _deterministic(device):
-        course = Course(classes, recipe, device, begin)
+        course = Course(classes, recipe, device, begin, team.size)
         identity = checkpoints.identity_of(train, validation, *course.description)
         kept = None if checkpoint is None else checkpoints.load(checkpoint, identity)
         if kept is not None:
             course.restore(kept)
         for epoch in course.curve:
             on_epoch(epoch)
-        for epoch in _epochs(course, train, validation):
-            if checkpoint is not None:
-                checkpoints.save(checkpoint, identity, course.state())
-            on_epoch(epoch)
-        temperature = _temperature(course.average.cpu(), validation)
+        with together(team):
+            team.tell((train, classes, recipe, course.state()))
+            for train_loss in _epochs(course, train, team):
+                course.curve.append(_measured(course.average, validation, train_loss, len(course.curve) + 1))
+                if checkpoint is not None:
+                    checkpoints.save(checkpoint, identity, course.state())
+                on_epoch(course.curve[-1])
+        temperature = likeliest(outputs(course.average.cpu(), validation.images)[0], validation.labels)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return Fitted(course.average, temperature, tuple(course.curve), time.perf_counter() - started)
 
 
-def _epochs(course: Course, train: Examples, validation: Examples) -> Iterator[Epoch]:
-    """Learn epoch by epoch, from where the course stands to its end."""
-    recipe, network, average = course.recipe, course.network, course.average
+def join(team: Team) -> None:
+    """Take part in the fits of the process that leads until it says that there are no more.
+
+    Raises NotReadyError if it is gone, or another one is.
+    """
+    with together(team):
+        while task := team.hear():
+            train, classes, recipe, state = task
+            device = devices.chosen(recipe.device)
+            with threads(recipe.threads), _deterministic(device):
+                course = Course(classes, recipe, device, team=team.size)
+                course.restore(state)
+                for _ in _epochs(course, train, team):
+                    pass
+
+
+def _epochs(course: Course, train: Examples, team: Team) -> Iterator[float]:
+    """Learn epoch by epoch, from where the course stands to its end; the mean loss of each."""
+    recipe, network = course.recipe, team.joined(course.network)
     labels = torch.from_numpy(train.labels)  # (n,)
     batches = max(1, len(train) // recipe.batch_size)  # nearly equal ones, so that none is too small to normalise
-    step, steps = len(course.curve) * batches, recipe.epochs * batches
-    while len(course.curve) < recipe.epochs:
+    begun, steps = len(course.curve), recipe.epochs * batches
+    step = begun * batches
+    for _ in range(begun, recipe.epochs):
         network.train()
         losses = []
         for rows in torch.randperm(len(train), generator=course.generator).tensor_split(batches):
@@ -101,16 +124,17 @@ def _epochs(course: Course, train: Examples, validation: Examples) -> Iterator[E
             course.optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
             # A batch at a time: all rows at once would take four times the memory that they have as bytes.
             images = augment(as_tensor(train.images[rows.numpy()]), course.generator)  # (batch, 1, 28, 28)
+            part, answers = (team.part(each).to(course.device) for each in (images, labels[rows]))  # all of it, if alone
             with devices.precision(course.device):
-                logits, _ = network(images.to(course.device))  # (batch, classes)
-                loss = F.cross_entropy(logits, labels[rows].to(course.device), label_smoothing=recipe.label_smoothing)
+                logits, _ = network(part)  # (part, classes)
+                loss = F.cross_entropy(logits, answers, label_smoothing=recipe.label_smoothing)
+            loss = loss * team.weight(len(part), len(rows))  # by 1, if alone
             course.optimizer.zero_grad()
             torch.autograd.backward(loss)
             course.optimizer.step()
             course.follow(step)
             losses.append(loss.item())
-        course.curve.append(_measured(average, validation, float(np.mean(losses)), len(course.curve) + 1))
-        yield course.curve[-1]
+        yield team.mean(losses)
 
 
 def _pace(progress: float) -> float:
@@ -122,32 +146,13 @@ def _pace(progress: float) -> float:
 
 def _measured(network: Network, validation: Examples, train_loss: float, epoch: int) -> Epoch:
     logits, _ = outputs(network, validation.images)
-    loss = _cross_entropy(logits, validation.labels, temperature=1.0)
+    loss = cross_entropy(logits, validation.labels, temperature=1.0)
     if not (isfinite(train_loss) and isfinite(loss)):
         raise DataError(
             f"The loss is no longer finite in epoch {epoch}: {train_loss} in training, {loss} in validation.",
             "Lower training.learning_rate.",
         )
     return Epoch(train_loss, loss, float(np.mean(logits.argmax(axis=1) == validation.labels)))
-
-
-def _temperature(network: Network, validation: Examples) -> float:
-    """The divisor of the logits that makes the validation part's labels likeliest.
-
-    Source   C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On calibration of modern neural networks", ICML 2017.
-    """
-    logits, _ = outputs(network, validation.images)
-    best = minimize_scalar(
-        lambda logarithm: _cross_entropy(logits, validation.labels, exp(logarithm)),
-        bounds=(log(COOLEST), log(HOTTEST)),
-        method="bounded",
-    )
-    return exp(float(best.x))
-
-
-def _cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float) -> float:
-    scaled = logits.astype(np.float64) / temperature
-    return float(np.mean(logsumexp(scaled, axis=1) - scaled[np.arange(len(labels)), labels]))
 
 
 @contextmanager
@@ -162,6 +167,14 @@ def _deterministic(device: settings.Device) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(mode=before)
+
+
+def _refuse_idle(team: Team, rows: int) -> None:
+    if rows < team.size:
+        raise SettingsError(
+            f"A batch has {rows} rows, and {team.size} processes fit together, each of which needs one.",
+            f"Start at most {rows} processes, or raise training.batch_size.",
+        )
 
 
 def _refuse_unfit(train: Examples, validation: Examples, classes: int) -> None:
