@@ -113,6 +113,7 @@ class Training(Room):
         4e-3  # the highest; it rises to it and falls to 0.3 of it
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05  # share of certainty that is spread over all classes
+    augmentation: Share = 1.0  # of the limits in training/augment.py; they suit few rows, and tens of thousands need less
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # what torch takes
     threads: Annotated[int, Field(ge=1, le=256)] = (
         1  # a second saves little on small batches, and spins when the machine is busy

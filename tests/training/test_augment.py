@@ -37,6 +37,17 @@ def only(amount: str, limit: float | None = None) -> Strength:
     return replace(NOTHING, **{amount: AMOUNTS[amount] if limit is None else limit})
 
 
+@given(share=st.floats(0, 1))
+def test_a_share_of_the_strength_is_that_share_of_every_amount(share: float) -> None:
+    whole = Strength(**AMOUNTS)
+
+    part = whole.times(share)
+
+    assert {name: getattr(part, name) for name in AMOUNTS} == {name: share * amount for name, amount in AMOUNTS.items()}
+    assert whole.times(1) == whole
+    assert whole.times(0) == NOTHING
+
+
 def centres(images: Tensor) -> Tensor:
     """(n, 2): centre of mass of each image, down and across, in pixels."""
     places = torch.arange(28.0)

@@ -132,15 +132,15 @@ def test_nothing_is_left_of_a_fit_that_ended(few: Examples, validation: Examples
     assert list((tmp_path / "new").iterdir()) == []
 
 
-@pytest.mark.parametrize("difference", ["seed", "epochs", "profile", "a pixel", "a label", "the order"])
+@pytest.mark.parametrize("difference", ["seed", "epochs", "profile", "augmentation", "a pixel", "a label", "the order"])
 def test_what_another_fit_left_is_not_gone_on_from(
     few: Examples, validation: Examples, whole: Fitted, tmp_path: Path, difference: str
 ) -> None:
     path, recipe, rows = tmp_path / "fit.pt", RECIPE, few
     if difference in ("seed", "epochs"):
         recipe = RECIPE.model_copy(update={difference: 2})
-    elif difference == "profile":
-        recipe = RECIPE.model_copy(update={"profile": "large"})
+    elif difference in ("profile", "augmentation"):
+        recipe = RECIPE.model_copy(update={difference: {"profile": "large", "augmentation": 0.5}[difference]})
     elif difference == "a pixel":
         rows = replace(few, images=few.images.copy())
         rows.images[17, 14, 14] ^= 1

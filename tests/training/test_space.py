@@ -21,6 +21,7 @@ def test_the_default_space_is_one_that_could_be_written(tmp_path: Path) -> None:
     assert read(file) == SPACE
     assert parsed({name: each.table() for name, each in SPACE.items()}) == SPACE
     assert parsed({"batch_size": {"choices": [16, 32]}}) == {"batch_size": Choice((16, 32))}
+    assert parsed({"augmentation": {"low": 0.25, "high": 1}}) == {"augmentation": Range(0.25, 1.0)}
 
 
 def test_the_ends_of_a_range_are_of_the_kind_that_the_setting_is() -> None:

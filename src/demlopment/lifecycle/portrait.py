@@ -10,12 +10,13 @@ from demlopment.intervals import wilson
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.story import Fit, Sample
 from demlopment.records import Examples, Scores
+from demlopment.settings import Training
 from demlopment.training.contacts import contact_sheet
 
 MOST_MISTAKES, MOST_OF_ONE = 12, 3  # pictures in the report: a line or two, and never one confusion alone
 
 
-def portrait(title: str, purpose: str, fitted: training.Fitted, train: Examples, collected: Collected, seed: int) -> Fit:
+def portrait(title: str, purpose: str, fitted: training.Fitted, train: Examples, collected: Collected, recipe: Training) -> Fit:
     """The fit to `train` as it did on the test part. Raises DataError if that has no example."""
     test = collected.split.test
     scores = training.evaluate(title, fitted, test)
@@ -29,7 +30,7 @@ def portrait(title: str, purpose: str, fitted: training.Fitted, train: Examples,
         interval=wilson(int(scores.correct.sum()), len(scores.labels)),
         temperature=fitted.temperature,
         uncalibrated=training.evaluate(title, replace(fitted, temperature=1.0), test),
-        sheet=contact_sheet(train, seed),
+        sheet=contact_sheet(train, recipe),
         mistakes=mistakes(scores, test, collected.classes),
     )
 

@@ -113,7 +113,7 @@ class Workshop:
             begin=None if begin is None else begin.network,
             team=self.team,
         )
-        fit = portrait(title, purpose, fitted, train, collected, recipe.seed)
+        fit = portrait(title, purpose, fitted, train, collected, recipe)
         packed = self._pack(version, fitted, fit, train, collected, lineage)
         run = self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)

@@ -4,7 +4,7 @@ Each transform takes images (n, 1, 28, 28) with values in 0..1, ink light on dar
 randomness comes, and one amount: how far it may go at most. The answer has the same shape and range; 0 changes nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import radians
 
 import torch
@@ -35,6 +35,10 @@ class Strength:
     noise: float = 0.0  # standard deviation of the paper's grain
     occlusion: float = 0.0  # pixels, the longest side of a rectangle of blank paper
     inversion: float = 0.0  # probability of dark on light
+
+    def times(self, share: float) -> "Strength":
+        """The same transforms, each going that share of as far."""
+        return Strength(**{name: share * amount for name, amount in asdict(self).items()})
 
 
 def augment(images: Tensor, generator: Generator, strength: Strength = Strength()) -> Tensor:

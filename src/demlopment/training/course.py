@@ -30,6 +30,7 @@ class Course:
         """
         self.recipe = recipe
         self.team = team
+        self.strength = Strength().times(recipe.augmentation)
         self.device = device
         self.begun = "" if begin is None else hashlib.sha256(begin).hexdigest()
         self.network = initialised(classes, recipe.seed, recipe.profile)
@@ -55,7 +56,7 @@ class Course:
         """What decides the weights besides the rows: another release, layer, recipe, strength, device, start, team."""
         recipe = self.recipe.model_dump_json(exclude=settings.PLACES)
         releases, layers, team = (demlopment.__version__, torch.__version__), str(self.network), str(self.team)
-        return *releases, layers, recipe, str(Strength()), self.device, self.begun, team
+        return *releases, layers, recipe, str(self.strength), self.device, self.begun, team
 
     def state(self) -> Mapping[str, Any]:
         """All of it as tensors and plain values."""

@@ -123,7 +123,7 @@ def _epochs(course: Course, train: Examples, team: Team) -> Iterator[float]:
             step += 1
             course.optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
             # A batch at a time: all rows at once would take four times the memory that they have as bytes.
-            images = augment(as_tensor(train.images[rows.numpy()]), course.generator)  # (batch, 1, 28, 28)
+            images = augment(as_tensor(train.images[rows.numpy()]), course.generator, course.strength)  # (batch, 1, 28, 28)
             part, answers = (team.part(each).to(course.device) for each in (images, labels[rows]))  # all of it, if alone
             with devices.precision(course.device):
                 logits, _ = network(part)  # (part, classes)
