@@ -13,8 +13,8 @@ from demlopment.lifecycle.schooling import LEFT, MOVED, apart, as_left, believed
 from demlopment.records import Check, Examples, Split
 from demlopment.settings import Evaluation
 from demlopment.training import Fitted, export
-from demlopment.training.fit import _temperature
-from demlopment.training.network import as_tensor
+from demlopment.training.network import as_tensor, outputs
+from demlopment.training.temperature import likeliest
 from tests.digits import digits, fitted, one_thread, train, unseen, validation
 
 __all__ = ["digits", "fitted", "one_thread", "train", "unseen", "validation"]
@@ -124,7 +124,7 @@ def test_a_temperature_of_other_rows_is_seen_on_any_number_of_rows(
     fitted: Fitted, parts: Split, model: Archive, rows: int
 ) -> None:
     few = parts.validation.where(np.arange(rows))
-    fair = _temperature(fitted.network, few)
+    fair = likeliest(outputs(fitted.network, few.images)[0], few.labels)
 
     def slope(temperature: float) -> Check:
         return calibrated(replace(model, card=replace(model.card, temperature=temperature)), few, CLASSES)

@@ -32,8 +32,8 @@ from demlopment.records import Examples, Split, Verdict
 from demlopment.serving import recorded, state
 from demlopment.settings import Training
 from demlopment.training import Fitted
-from demlopment.training.fit import _temperature
-from demlopment.training.network import as_tensor
+from demlopment.training.network import as_tensor, outputs
+from demlopment.training.temperature import likeliest
 from tests.museum.conftest import SETTINGS, Defect, Museum
 
 BROKEN = Path(__file__).parent / "broken"
@@ -172,7 +172,7 @@ def calibrated_on_the_training_part(patch: pytest.MonkeyPatch) -> None:
 
     def fitted(train: Examples, validation: Examples, classes: int, recipe: Training, **options: Any) -> Fitted:
         found = fair(train, validation, classes, recipe, **options)
-        return replace(found, temperature=_temperature(found.network, train))
+        return replace(found, temperature=likeliest(outputs(found.network, train.images)[0], train.labels))
 
     patch.setattr(training, "fit", fitted)
 
