@@ -24,7 +24,7 @@ SEEDS = 3
 
 def measured(images: Path, labels: Path) -> Path:
     """Fit to half of the writers and then to the other half, for several seeds, and write what each network reads."""
-    rows = _read(images, labels)
+    rows = read(images, labels)
     writers = np.unique(rows.writers)
     runs = []
     for seed in range(1, SEEDS + 1):
@@ -45,7 +45,8 @@ def measured(images: Path, labels: Path) -> Path:
     return write("writers", summary | {"rows": ROWS, "epochs": EPOCHS, "runs": runs})
 
 
-def _read(images: Path, labels: Path) -> Examples:
+def read(images: Path, labels: Path) -> Examples:
+    """Pictures with their labels and writers, in the order of the files."""
     pictures = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28)
     extended: npt.NDArray[np.int64] = (
         np.frombuffer(gzip.decompress(labels.read_bytes()), ">i4", offset=12).reshape(-1, 8).astype(np.int64)
