@@ -14,7 +14,7 @@ import pytest
 
 from demlopment.serving import state
 from demlopment.serving.state import Version
-from tests.serving.endpoint import registered
+from tests.serving.endpoint import CLASSES, digit, expected, registered, running
 from tests.serving.handlers.hosting import packed
 from tests.test_cli import assert_two_sentences, run
 
@@ -107,6 +107,30 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
     assert_two_sentences(shareless, "VERSION=SHARE")
     assert ended.returncode == 0
     assert_two_sentences(refused, "cannot be decoded")
+
+
+def test_an_experiment_is_read_from_the_labels_that_came_back(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0", "2.0", "3.0")
+
+    with running(home.root) as endpoint:
+        without = run("traffic", "read", home=home.root)
+        plan = {"control": "1.0", "treatments": [{"version": "2.0", "share": 0.5}], "shadows": ["3.0"], "salt": "read"}
+        endpoint.management.put("/models/digits/traffic", json=plan)
+        early = run("traffic", "read", home=home.root)
+        for place in range(40):
+            asked = {"x-request-id": f"read-{place}", "x-unit-id": f"user-{place}"}
+            endpoint.inference.post("/predictions/digits", content=digit(place), headers=asked)
+            truth = CLASSES[expected(digit(place), "3.0").argmax()]  # the shadow is always right
+            endpoint.inference.post("/feedback", json={"request_id": f"read-{place}", "label": truth})
+    read = run("traffic", "read", home=home.root)
+
+    assert_two_sentences(without, "no traffic plan")
+    assert early.stdout.splitlines()[0] == "Plan 1: 0 requests, 0 with a label."
+    assert early.stdout.count("No conclusion yet") == 2
+    lines = read.stdout.splitlines()
+    assert lines[0] == "Plan 1: 40 requests, 40 with a label."
+    assert re.search(r"of \d+ for version 2\.0 against .* of \d+ for version 1\.0", lines[1])
+    assert re.search(r"The shadow 3\.0 is better: alone right on \d+ of 40 labelled requests and alone wrong on 0", lines[2])
 
 
 def test_ctrl_c_stops_it_with_status_zero(tmp_path: Path) -> None:

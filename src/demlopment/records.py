@@ -167,6 +167,7 @@ class TrafficPlan:
     a_a: bool = False  # whether the arms may be the same network
     shadows: tuple[str, ...] = ()  # versions that are asked as well, once the client has its answer
     number: int = 0  # of this plan among those that its model has had, from 1; 0 before it is in force
+    since: float = 0.0  # seconds since 1970, when it was put in force
 
     @property
     def versions(self) -> tuple[str, ...]:

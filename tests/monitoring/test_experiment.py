@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from demlopment.errors import DataError
+from demlopment.monitoring.betting import BETS, BOLDEST, HALVINGS, log_wealth
 from demlopment.monitoring.experiment import (
-    BETS,
-    BOLDEST,
-    HALVINGS,
     Outcome,
-    _log_wealth,
     confidence_sequence,
     read,
     sample_ratio,
+    values,
 )
 from demlopment.records import Reading, TrafficPlan, Treatment
 
@@ -56,8 +54,8 @@ def misses(runs: int, share: float, control: float, treatment: float) -> int:
     labels, control_errors, treatment_errors = simulate(runs, share, control, treatment)
     counts = np.stack([labels - control_errors - treatment_errors, control_errors, treatment_errors])
     effect = np.full(labels.shape, control - treatment)
-    above = _log_wealth(counts, share, BOLDEST * BETS / (1 + 1 / share), effect)
-    below = _log_wealth(counts[[0, 2, 1]], 1 - share, BOLDEST * BETS / (1 + 1 / (1 - share)), -effect)
+    above = log_wealth(counts, values(share), BOLDEST * BETS / (1 + 1 / share), effect)
+    below = log_wealth(counts[[0, 2, 1]], values(1 - share), BOLDEST * BETS / (1 + 1 / (1 - share)), -effect)
     return int((np.maximum(above, below) >= log(2 / 0.05)).any(axis=1).sum())
 
 
@@ -108,9 +106,9 @@ def test_a_bound_stands_exactly_where_the_wealth_bet_against_it_becomes_large_en
     for bound, arms, part in ((low, [0, 1, 2], share), (-high, [0, 2, 1], 1 - share)):
         bets = BOLDEST * BETS / (1 + 1 / part)
         if bound[0] > -1:
-            assert _log_wealth(counts[arms], part, bets, bound)[0] >= log(2 / 0.05)
+            assert log_wealth(counts[arms], values(part), bets, bound)[0] >= log(2 / 0.05)
         if bound[0] + 1.001 * width < 1:
-            assert _log_wealth(counts[arms], part, bets, bound + 1.001 * width)[0] < log(2 / 0.05)
+            assert log_wealth(counts[arms], values(part), bets, bound + 1.001 * width)[0] < log(2 / 0.05)
 
 
 @given(st.integers(1, 400), st.integers(0, 40), st.integers(0, 40), st.floats(0.05, 0.95))

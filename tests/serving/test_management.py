@@ -2,6 +2,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -269,6 +270,7 @@ def test_a_plan_may_only_name_versions_that_are_served_and_keeps_them(endpoint: 
     idle = status_of(endpoint, "PUT", f"/models/{model}/traffic", json=plan)
     endpoint.management.put(f"/models/{model}/2.0?min_worker=1&synchronous=true")
     planned = endpoint.management.put(f"/models/{model}/traffic", json=plan).json()
+    assert datetime.now(UTC) - datetime.fromisoformat(planned.pop("since")) < timedelta(minutes=5)
     in_use = status_of(endpoint, "DELETE", f"/models/{model}/2.0")
     endpoint.management.delete(f"/models/{model}/traffic")
 

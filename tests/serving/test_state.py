@@ -23,9 +23,8 @@ def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     treatments = st.lists(st.builds(Treatment, number, st.floats(0, 1)), max_size=3).map(tuple)
     shadows = st.lists(number, max_size=2).map(tuple)
     times = st.none() | st.floats(0, 1e10)
-    plans = st.builds(
-        TrafficPlan, names, number, treatments, names, names, times, times, st.booleans(), shadows, st.integers(0, 9)
-    )
+    put = (st.integers(0, 9), st.floats(0, 1e10))
+    plans = st.builds(TrafficPlan, names, number, treatments, names, names, times, times, st.booleans(), shadows, *put)
     return st.builds(Model, number, st.just(known), st.none() | plans, st.integers(0, 9))
 
 

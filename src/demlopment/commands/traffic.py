@@ -7,6 +7,7 @@ from urllib.parse import quote
 import typer
 
 from demlopment.commands.client import ask
+from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.saying import say
 from demlopment.errors import DataError
 
@@ -54,6 +55,28 @@ def split(
         "a_a": a_a,
     }
     _manage(context, "PUT", model, plan)
+
+
+@app.command("read")
+def read(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
+    """Say what the labels that came back say of each treatment and each shadow; look at any time, as often as you like.
+
+    Example: demlopment traffic read digits
+    """
+    from demlopment.lifecycle import observe
+    from demlopment.serving import state
+
+    home = home_of(settings_of(context), growing=False)
+    registered = state.load(state.path(home)).models.get(model)
+    if registered is None or registered.plan is None:
+        raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
+    plan = registered.plan
+    traffic = observe.journalled(home, model, plan.since)
+    say(f"Plan {plan.number}: {len(traffic.predictions)} requests, {len(traffic.truth)} with a label.")
+    for treatment in plan.treatments:
+        say(observe.reading(plan, traffic, treatment.version).sentence)
+    for version in plan.shadows:
+        say(observe.shadowed(version, traffic).sentence)
 
 
 @app.command("end")

@@ -9,6 +9,7 @@ from demlopment.data import Answers
 from demlopment.home import Home
 from demlopment.lifecycle.compact import everything
 from demlopment.lifecycle.story import Sample
+from demlopment.monitoring import PairedReading
 from demlopment.records import DriftReport, Feedback, Prediction, Reading, TrafficPlan
 from demlopment.settings import Monitoring
 
@@ -33,8 +34,8 @@ def journalled(home: Home, model: str, since: float) -> Traffic:
     return Traffic(ours, recorded.feedback, serving.join(ours, recorded.feedback).labels, shadows)
 
 
-def reading(plan: TrafficPlan, traffic: Traffic) -> Reading:
-    """The experiment as the labels stand. Requests that named a version were in no arm."""
+def reading(plan: TrafficPlan, traffic: Traffic, version: str | None = None) -> Reading:
+    """The experiment as the labels stand, of a treatment or of the first. Requests that named a version were in no arm."""
     came_at = {said.request_id: said.at for said in traffic.feedback}
     outcomes = [
         monitoring.Outcome(
@@ -48,7 +49,24 @@ def reading(plan: TrafficPlan, traffic: Traffic) -> Reading:
         if prediction.arm != "direct"
         for label in [traffic.truth.get(prediction.request_id)]
     ]
-    return monitoring.read(plan, outcomes)
+    return monitoring.read(plan, outcomes, version=version)
+
+
+def shadowed(version: str, traffic: Traffic) -> PairedReading:
+    """A shadow beside what clients were told, on the requests whose labels came back."""
+    came_at = {said.request_id: said.at for said in traffic.feedback}
+    told = {prediction.request_id: prediction for prediction in traffic.predictions}
+    pairs = [
+        monitoring.Pair(
+            told=told[shadow.request_id].label == traffic.truth[shadow.request_id],
+            shadow=shadow.label == traffic.truth[shadow.request_id],
+            at=came_at[shadow.request_id],
+            unit=shadow.unit,
+        )
+        for shadow in traffic.shadows
+        if shadow.version == version and shadow.request_id in traffic.truth
+    ]
+    return monitoring.paired(version, pairs)
 
 
 def drift(traffic: Traffic, model: Archive, rules: Monitoring) -> tuple[DriftReport, ...]:

@@ -2,7 +2,8 @@
 
 from demlopment.monitoring.drift import drift, windows
 from demlopment.monitoring.experiment import Outcome, read
+from demlopment.monitoring.paired import Pair, PairedReading, paired
 from demlopment.monitoring.quality import accuracy
 from demlopment.monitoring.reference import profile
 
-__all__ = ["Outcome", "accuracy", "drift", "profile", "read", "windows"]
+__all__ = ["Outcome", "Pair", "PairedReading", "accuracy", "drift", "paired", "profile", "read", "windows"]

@@ -3,13 +3,8 @@
 Knows outcomes and the traffic plan; changes no traffic and stores nothing.
 
 Every labelled outcome becomes one number whose mean is the effect: an error in the treatment counts -1 / share, an
-error in the control 1 / (1 - share), a right answer 0 (inverse propensity). Errors are rare, so this varies little. For
-each conceivable effect a gambler bets that the mean is higher; while he is wrong his wealth is a supermartingale, so by
-Ville's inequality it ever reaches 2 / alpha with a chance of at most alpha / 2. The effects at which it did are refused,
-and likewise from above. No normal approximation, no burn-in: it holds from the first label, for rare errors too.
-
-Source   I. Waudby-Smith and A. Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86 (2024), 1-27;
-         with fixed bets, wealth depends on three counts only.
+error in the control 1 / (1 - share), a right answer 0 (inverse propensity). Errors are rare, so this varies little. How
+its mean is bounded stands in betting.py.
 """
 
 from collections.abc import Sequence
@@ -21,23 +16,15 @@ import numpy.typing as npt
 from scipy.special import betaln
 
 from demlopment.errors import DataError
+from demlopment.monitoring import betting
+from demlopment.monitoring.betting import Bound, Count
 from demlopment.records import Arm, ArmReading, Decision, Interval, Reading, TrafficPlan
 
-# Bets as shares of the largest that cannot ruin, and how the gambler divides his purse among them. The large ones are
-# right for a few errors per hundred and 400 to 800 labels: half an interval is then 3 to 6 points. The small ones keep
-# it shrinking after tens of thousands.
-BETS = np.array([1, 1 / 2, 1 / 4, 1 / 16, 1 / 64])
-PURSE = np.array([0.6, 0.25, 0.1, 0.04, 0.01])
-BOLDEST = 0.98  # of the bet that one outcome could ruin
-HALVINGS = 18  # of the range from -1 to 1: bounds are known to 1e-5 and rounded outwards
 LONGEST_SEQUENCE = 500  # points: more cannot be told apart in a picture
 # A split is wrong enough to void an experiment below this p-value: with a hundred experiments a year, chance alone voids
 # one in ten years.
 UNPLANNED = 0.001
 IMBALANCE = 100  # units: the split may well be some 5 points off its plan, says the alternative
-
-Count = npt.NDArray[np.int64]
-Bound = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,11 +85,12 @@ def confidence_sequence(
     ([0.028], [0.145])
     """
     counts = np.stack([labels - control_errors - treatment_errors, control_errors, treatment_errors])
-    worst, best = -1 / share, 1 / (1 - share)
-    # 1 + bet * (outcome - effect) must stay positive for outcomes from worst to best and effects from -1 to 1.
-    from_below = _bound(counts, share, BOLDEST * BETS / (1 - worst), confidence)
-    from_above = _bound(counts[[0, 2, 1]], 1 - share, BOLDEST * BETS / (1 + best), confidence)
-    return from_below, -from_above
+    return betting.bounds(counts, values(share), confidence)
+
+
+def values(share: float) -> tuple[float, float, float]:
+    """What a right answer, an error of the control and one of the treatment count."""
+    return 0.0, 1 / (1 - share), -1 / share
 
 
 def sample_ratio(treated: npt.NDArray[np.bool_], share: float) -> float:
@@ -144,26 +132,6 @@ def _first_labels(ordered: Sequence[Outcome]) -> list[Outcome]:
             heard.add(row.unit)
         kept.append(replace(row, correct=None) if again else row)
     return kept
-
-
-def _bound(counts: Count, share: float, bets: Bound, confidence: float) -> Bound:
-    """The largest effect below which every effect is refused; `counts` are (right, control errors, treatment errors)."""
-    # By symmetry the upper bound is the lower one of minus the effect, with the arms exchanged.
-    enough = log(2 / (1 - confidence))
-    low, high = np.full(counts.shape[1:], -1.0), np.full(counts.shape[1:], 1.0)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        refused = _log_wealth(counts, share, bets, middle) >= enough  # wealth falls as the effect bet against rises
-        low, high = np.where(refused, middle, low), np.where(refused, high, middle)
-    return low
-
-
-def _log_wealth(counts: Count, share: float, bets: Bound, effect: Bound) -> Bound:
-    """What the gambler owns who started with 1 and bet that the mean is above `effect`."""
-    shifted = effect[..., None]
-    gains = (np.log1p(bets * (outcome - shifted)) for outcome in (0.0, 1 / (1 - share), -1 / share))
-    purses = sum(count[..., None] * gain for count, gain in zip(counts, gains, strict=True))
-    return np.asarray(np.logaddexp.reduce(purses + np.log(PURSE), axis=-1), np.float64)
 
 
 def _sequence(labelled: Sequence[Outcome], share: float, confidence: float) -> tuple[tuple[int, float, float], ...]:

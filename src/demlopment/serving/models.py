@@ -5,6 +5,7 @@ What a change means is state.py's business, and how it reaches the serving proce
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,7 +121,7 @@ class Models:
         return wire.as_json({"name": name, "ready": bool(self._workers(name, number))})
 
     async def split(self, name: str, values: Mapping[str, Any]) -> Answer:
-        plan = plans.plan_from(name, values)
+        plan = replace(plans.plan_from(name, values), since=time.time())
         await asyncio.to_thread(arms.refuse_unlike, plan, self.registry.state.model(name).versions, self.store)
         await self.registry.change(lambda state: state.split(plan))
         return self.plan(name)

@@ -18,7 +18,7 @@ def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
 
     Raises RequestError naming the field that is missing, unknown or out of range.
     """
-    _refuse_unknown("A traffic plan", values, ("model", "number", *FIELDS))
+    _refuse_unknown("A traffic plan", values, ("model", "number", "since", *FIELDS))
     if values.get("model", model) != model:
         raise RequestError(f"The plan names the model {values['model']!r}, and the path names {model}.", "Send one of them.")
     control, treatments = _text(values, "control"), _treatments(values.get("treatments", ()))
@@ -48,6 +48,7 @@ def plan_shown(plan: TrafficPlan) -> dict[str, Any]:
     return {
         "model": plan.model,
         "number": plan.number,
+        "since": _shown(plan.since),
         "control": plan.control,
         "treatments": [{"version": each.version, "share": each.share} for each in plan.treatments],
         "shadows": list(plan.shadows),

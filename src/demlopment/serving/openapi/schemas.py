@@ -153,5 +153,5 @@ SCHEMAS: Json = {
         more=True,
     ),
     "NewTrafficPlan": record(PLAN, optional=("treatments", "shadows", "salt", "unit", "starts", "ends", "a_a")),
-    "TrafficPlan": record({"model": TEXT, "number": COUNT, **PLAN}),
+    "TrafficPlan": record({"model": TEXT, "number": COUNT, "since": {"type": "string", "format": "date-time"}, **PLAN}),
 }
