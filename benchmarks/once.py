@@ -154,8 +154,9 @@ WORKS: dict[str, Callable[[Path, Path], Callable[[], dict[str, Any]]]] = {
 
 
 if __name__ == "__main__":
-    frugal()  # as a command has it
     name, home, pictures = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    if name == "ingest":
+        frugal()  # as the commands of `data` are; those that train are not, nor are the peers
     work = WORKS[name](home, pictures)
     began, spent = time.perf_counter(), time.process_time()
     found = work()

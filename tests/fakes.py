@@ -225,6 +225,9 @@ class MemoryStore:
         self.appended: set[tuple[str, str]] = set()  # (table, batch)
         self._lock = Lock()
 
+    def exists(self, table: str) -> bool:
+        return table in self.tables
+
     def version(self, table: str) -> int | None:
         return len(self.tables[table]) - 1 if table in self.tables else None
 

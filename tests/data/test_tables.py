@@ -43,11 +43,13 @@ class TestEveryTableStore:
 
     def test_nothing_is_there_before_the_first_insert(self, store: TableStore) -> None:
         assert store.version("t") is None
+        assert not store.exists("t")
         with pytest.raises(DataError):
             store.read("t")
 
     def test_inserting_again_adds_nothing_and_makes_no_version(self, store: TableStore) -> None:
         first = store.insert("t", rows("a", "b"), by=("key",), note={})
+        assert store.exists("t")
         version = store.version("t")
 
         again = store.insert("t", rows("b", "a"), by=("key",), note={})

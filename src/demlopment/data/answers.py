@@ -92,7 +92,7 @@ class Answers:
         self._store.append(table, frame.select(*places, *COLUMNS[table]), batch=segment)
 
     def _chosen(self, table: str, where: pl.Expr, without: Collection[str]) -> pl.DataFrame:
-        if self._store.version(table) is None:
+        if not self._store.exists(table):
             return pl.DataFrame(schema=COLUMNS[table])
         elsewhere = pl.col("segment").is_in(sorted(without)).not_()
         return self._store.read(table, where=where & elsewhere).sort(*PLACE).select(*COLUMNS[table])

@@ -54,7 +54,7 @@ class Corrected:
 
     def among(self, names: Sequence[str]) -> dict[str, str]:
         """Those of the names that are here, with the label that was said to be true."""
-        if self._store.version(CORRECTIONS) is None:
+        if not self._store.exists(CORRECTIONS):
             return {}
         found = self._store.read(CORRECTIONS, columns=("name", "label"), where=pl.col("name").is_in(list(names)))
         return dict(found.iter_rows())
@@ -70,7 +70,7 @@ class Corrected:
 
     def forget(self, rows: pl.DataFrame) -> None:
         """Drop what was said of the rows that stood there: source, origin, row."""
-        if self._store.version(CORRECTIONS) is not None:
+        if self._store.exists(CORRECTIONS):
             said = self._store.read(CORRECTIONS, columns=("name", "source", "origin", "row"))
             gone = said.join(rows, on=["source", "origin", "row"], how="semi")["name"]
             self._store.remove(CORRECTIONS, "name", gone.to_list(), note={})

@@ -78,6 +78,11 @@ class DeltaStore:
                 "Set DEMLOPMENT_HOME to a path without it.",
             )
 
+    def exists(self, table: str) -> bool:
+        address = self._address(table)
+        with _explained(address):
+            return _exists(address)
+
     def version(self, table: str) -> int | None:
         address = self._address(table)
         with _explained(address):
@@ -137,7 +142,7 @@ class DeltaStore:
         return self._repeated(table, lambda: self._insert(table, frame, by, note))
 
     def amend(self, table: str, frame: pl.DataFrame, *, by: str, note: Mapping[str, str]) -> int:
-        if self.version(table) is None or frame.is_empty():
+        if not self.exists(table) or frame.is_empty():
             return 0
         return self._repeated(table, lambda: self._amend(table, frame, by, note))
 
@@ -159,7 +164,7 @@ class DeltaStore:
             return tuple(_opened(address).history()) if _exists(address) else ()
 
     def remove(self, table: str, column: str, values: Collection[str], *, note: Mapping[str, str]) -> int:
-        if self.version(table) is None or not values:
+        if not self.exists(table) or not values:
             return 0
         # The log keeps the condition for ever, so what is to be forgotten must not stand in it.
         hashed = [f"'{hashlib.sha256(value.encode()).hexdigest()}'" for value in sorted(values)]

@@ -28,7 +28,7 @@ class Doubted:
 
     def all(self) -> pl.DataFrame:
         """Every doubt, the likeliest error first, with the columns of `COLUMNS`."""
-        if self._store.version(DOUBTED) is None:
+        if not self._store.exists(DOUBTED):
             return pl.DataFrame(schema=COLUMNS)
         return self._store.read(DOUBTED).select(*COLUMNS).sort("score", "key")
 

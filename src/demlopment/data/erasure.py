@@ -39,7 +39,7 @@ class Erasure:
         Cut off anywhere it is simply repeated: the examples go last, so that until then it is known what to forget.
         The bytes leave the disk with the next `garbage.sweep`.
         """
-        if self._store.version(EXAMPLES) is None:
+        if not self._store.exists(EXAMPLES):
             return 0
         alone, chosen = self._alone(value) if column == "writer" else [], self.meant(column, value)
         self._ready.clear()
@@ -95,6 +95,6 @@ class Erasure:
 
 def now(store: TableStore, where: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
     """Those examples of the newest version `where` it is true, in no order; none where nothing was ever added."""
-    if store.version(EXAMPLES) is None:
+    if not store.exists(EXAMPLES):
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     return store.read(EXAMPLES, columns=columns, where=where)

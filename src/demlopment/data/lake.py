@@ -125,7 +125,7 @@ class Lake:
 
     def named(self, name: str) -> Snapshot:
         """The pinned snapshot of that name. Raises DataError, with the names there are, if there is none."""
-        pinned = self.snapshots()
+        pinned = {snapshot.name: snapshot for snapshot, _ in self._pins.every()}
         if name not in pinned:
             known = f"Those that it has: {', '.join(pinned)}." if pinned else "It has none yet: run `demlopment train`."
             missing = f"The lake {self._root} has no snapshot {name!r}." if name else "No snapshot is named."

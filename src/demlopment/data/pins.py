@@ -25,7 +25,7 @@ class Pins:
 
     def every(self) -> list[tuple[Snapshot, Set[str] | None]]:
         """Every pin with the sources it is limited to (None: it is not)."""
-        if self._store.version(PINS) is None:
+        if not self._store.exists(PINS):
             return []
         rows = self._store.read(PINS).sort("version", "name").to_dicts()
         sources = [json.loads(row.pop("sources")) for row in rows]

@@ -56,7 +56,7 @@ class Quarantine:
 
     def found(self, where: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
         """These columns of the bad rows `where` it is true, in no order."""
-        if self._store.version(QUARANTINE) is None:
+        if not self._store.exists(QUARANTINE):
             return pl.DataFrame(schema=HELD).select(columns)
         return self._store.read(QUARANTINE, columns=columns, where=where)
 

@@ -20,7 +20,7 @@ class Remains:
 
     def names(self) -> set[str]:
         """The snapshots of which it is recorded what is left, also where that is everything or nothing."""
-        return set() if self._store.version(REMAINS) is None else set(self._store.read(REMAINS, columns=("name",))["name"])
+        return set(self._store.read(REMAINS, columns=("name",))["name"]) if self._store.exists(REMAINS) else set()
 
     def of(self, name: str) -> pl.DataFrame | None:
         """The entries that are left of a snapshot, None where nothing of its version was forgotten."""

@@ -66,7 +66,7 @@ class Reviews:
 
     def all(self) -> pl.DataFrame:
         """Every review, the oldest first, with the columns of `COLUMNS`."""
-        if self._store.version(REVIEWS) is None:
+        if not self._store.exists(REVIEWS):
             return pl.DataFrame(schema=COLUMNS)
         return self._store.read(REVIEWS).select(*COLUMNS).sort(*PLACE)
 
@@ -106,7 +106,7 @@ class Reviews:
 
     def counted(self, snapshot: Snapshot) -> int:
         """The last batch that a pinned snapshot counts, 0 where it counts none."""
-        if self._store.version(REVIEWED) is None:
+        if not self._store.exists(REVIEWED):
             return 0
         same = (pl.col("name") == snapshot.name) & (pl.col("digest") == snapshot.digest)
         return int(self._store.read(REVIEWED, columns=("last",), where=same)["last"].max() or 0)  # type: ignore[arg-type]  # as above

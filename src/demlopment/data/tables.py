@@ -15,6 +15,9 @@ ATTEMPTS = 20  # of writers that collide, one always gets through, so as many ma
 class TableStore(Protocol):
     """Named, versioned tables, which grow, and shrink only where rows are removed for good."""
 
+    def exists(self, table: str) -> bool:
+        """Whether there is such a table; asking for its version takes several times as long."""
+
     def version(self, table: str) -> int | None:
         """The newest version of `table`, or None where it does not exist."""
 
