@@ -120,8 +120,9 @@ class Lake:
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Every pinned snapshot by its name. Raises DataError if the rows that they pin are of another release."""
+        pinned = {snapshot.name: snapshot for snapshot, _ in self._pins.every()}
         self._store.version(EXAMPLES)
-        return {snapshot.name: snapshot for snapshot, _ in self._pins.every()}
+        return pinned
 
     def named(self, name: str) -> Snapshot:
         """The pinned snapshot of that name. Raises DataError, with the names there are, if there is none."""
