@@ -234,8 +234,8 @@ def explained(path: Path) -> Iterator[None]:
 
 
 REMEDIES = {
-    errno.ENOSPC: "Free some space, or set DEMLOPMENT_HOME to another disk.",
-    errno.EDQUOT: "Free some space, or set DEMLOPMENT_HOME to another disk.",
+    errno.ENOSPC: "Free some space and run it again, or set DEMLOPMENT_HOME to another disk.",
+    errno.EDQUOT: "Free some space and run it again, or set DEMLOPMENT_HOME to another disk.",
     errno.EFBIG: "A limit on the size of files is in force: raise it with `ulimit -f unlimited`.",
     errno.EACCES: "Give yourself write permission, or set DEMLOPMENT_HOME to a folder of your own.",
     errno.EPERM: "Give yourself write permission, or set DEMLOPMENT_HOME to a folder of your own.",

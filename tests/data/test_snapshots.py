@@ -102,10 +102,12 @@ def test_pictures_of_a_checkout_are_the_pixels_of_the_snapshot(lake: Lake, tmp_p
     assert len(list(folder.rglob("*.png"))) == 101
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_checkout_is_ingested_whole_and_nothing_of_it_is_bad(lake: Lake, tmp_path: Path, *, packed: bool) -> None:
+@pytest.mark.parametrize(("pictures", "packed"), [(True, False), (True, True), (False, False)])
+def test_a_checkout_is_ingested_whole_and_nothing_of_it_is_bad(
+    lake: Lake, tmp_path: Path, *, pictures: bool, packed: bool
+) -> None:
     snapshot = lake.named("after")
-    folder = checkout(lake, snapshot, tmp_path / "out", pictures=True)
+    folder = checkout(lake, snapshot, tmp_path / "out", pictures=pictures)
     other = Lake("memory", MemoryStore)
 
     added = other.add(opened(zipped(tmp_path / "out.zip", folder) if packed else folder))

@@ -5,6 +5,7 @@ An address is a folder or a URI such as s3://bucket/lake; the code is the same f
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -344,8 +345,8 @@ def _explained(address: str) -> Iterator[None]:
             ) from error
         code = ERRNO.search(text)
         remedy = REMEDIES.get(int(code[1] or code[2])) if code else None
-        if remedy is not None:
-            raise HomeError(f"{address} cannot be written: {_first_line(text)}.", remedy) from error
+        if code and remedy is not None:  # the operating system's words: Delta and the libraries below it put theirs around
+            raise HomeError(f"{address} cannot be written: {os.strerror(int(code[1] or code[2]))}.", remedy) from error
         raise DataError(
             f"The table {address} is damaged: {_first_line(text)}.",
             "Restore it from a copy, or move it away and ingest again.",

@@ -12,7 +12,7 @@ from demlopment.data import transform
 from demlopment.data.lake import Lake
 from demlopment.data.runs import RUN, Arrival
 from demlopment.data.sources import FEEDBACK
-from demlopment.data.sources.labels import SNAPSHOT
+from demlopment.data.sources.labels import EXAMPLES, SNAPSHOT
 from demlopment.records import Snapshot
 
 SEEN = ("key", "label", "writer", "source", "origin")
@@ -94,7 +94,7 @@ def checkout(lake: Lake, snapshot: Snapshot, folder: Path, *, pictures: bool = F
 
 def _write(folder: Path, rows: pl.DataFrame, *, pictures: bool) -> None:
     if not pictures:
-        rows.write_parquet(folder / "examples.parquet")
+        rows.write_parquet(folder / EXAMPLES)
         return
     for label in rows["label"].unique():
         (folder / label).mkdir()

@@ -220,10 +220,10 @@ def peak_mb() -> int:
 INGESTED = """
 import sys
 from pathlib import Path
-from demlopment.commands.data import one_arena
+from demlopment.commands.data import frugal
 from demlopment.data import Lake, opened
 
-one_arena()
+frugal()
 added = Lake(Path(sys.argv[1])).add(opened(Path(sys.argv[2])))
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(added.added, int(peak.split()[1]) // 1000)

@@ -14,6 +14,7 @@ COLUMNS = {"file": "file", "filename": "file", "path": "file", "label": "label",
 HEADER = (
     "Give a first line like `file,label`, with one column file, filename or path, one label, and if need be writer and licence."
 )
+EXAMPLES = "examples.parquet"  # what `data checkout` makes of a snapshot, unless it is asked for pictures
 SNAPSHOT = "snapshot.json"  # what `data checkout` lays beside its labels, to be read by people; it is no picture of theirs
 LONGEST = 1 << 20  # characters of a line that are held at once; no four columns need as many
 

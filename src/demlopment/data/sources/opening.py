@@ -8,6 +8,7 @@ from pathlib import Path
 from demlopment.data.sources.delimited import Side, delimited
 from demlopment.data.sources.folders import pictures
 from demlopment.data.sources.idx import idx, is_idx
+from demlopment.data.sources.labels import EXAMPLES, SNAPSHOT
 from demlopment.data.sources.npz import is_npz, npz
 from demlopment.data.sources.official import NAMES
 from demlopment.data.sources.packaged import PACKAGED, PACKAGED_SHA256, called, packaged_digits
@@ -51,6 +52,8 @@ def opened(
     licence = licence and storable(licence)
     if path is not None:
         refuse_endless(path)
+        if (path / EXAMPLES).is_file() and (path / SNAPSHOT).is_file():  # a snapshot that was checked out
+            return opened(path / EXAMPLES, name=name, licence=licence, labels=labels)
     file = path is not None and path.is_file()
     start = _start(path) if path is not None and file else b""
     if isinstance(labels, Path) and not is_idx(start):
