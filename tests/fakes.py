@@ -275,11 +275,13 @@ class MemoryStore:
             versions = self.tables.setdefault(table, [frame.clear()])
             fresh = frame.join(versions[-1], on=list(by), how="anti", maintain_order="left")
             if not fresh.is_empty():
-                versions.append(pl.concat([versions[-1], fresh]))
+                versions.append(pl.concat([versions[-1], fresh], how="diagonal"))
                 self.notes.append(note)
             return len(fresh)
 
     def amend(self, table: str, frame: pl.DataFrame, *, by: str, note: Mapping[str, str]) -> int:
+        if frame.is_empty():
+            return 0
         with self._lock:
             versions = self.tables.get(table, [])
             met = frame.join(versions[-1], on=by, how="semi") if versions else frame.clear()

@@ -408,4 +408,4 @@ print(resident() - before)
 def test_a_data_command_gives_memory_back_whatever_it_had_before() -> None:
     kept = subprocess.run([sys.executable, "-c", FREED], check=True, capture_output=True, text=True).stdout
 
-    assert int(kept) < 5_000_000  # of 40
+    assert int(kept) < 20_000_000  # of 40, which all stay without it

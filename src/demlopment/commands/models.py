@@ -106,6 +106,7 @@ def reproduce(
 
     Equal bytes on the same machine, releases and code, else answers within a tolerance. Leaves with 1 otherwise.
     What several processes fitted is made again by as many, which torchrun starts as for train.
+
     Example: demlopment models reproduce 4.0
     """
     from rich.console import Console
