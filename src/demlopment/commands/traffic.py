@@ -33,8 +33,11 @@ def split(
     shadow: Annotated[list[str] | None, typer.Option(help="A version that is asked as well, and that nobody hears.")] = None,
     salt: Annotated[str, typer.Option(help="Another salt is another assignment; keep it to raise a share.")] = "1",
     unit: Annotated[
-        str, typer.Option(help="What stays with its arm: header:NAME, cookie:NAME, field:NAME, client or request.")
-    ] = "header:x-unit-id",
+        str | None,
+        typer.Option(
+            help="What stays with its arm: header:NAME, cookie:NAME, field:NAME, client or request [default: header:x-unit-id]."
+        ),
+    ] = None,
     starts: Annotated[str | None, typer.Option(help="Until then the control answers: 2027-01-31T12:00:00Z.")] = None,
     ends: Annotated[str | None, typer.Option(help="From then on the control answers.")] = None,
     a_a: Annotated[bool, typer.Option("--a-a", help="Let the arms be the same network, to try the split itself.")] = False,
@@ -49,12 +52,11 @@ def split(
         "treatments": [_treatment(each) for each in treatment or ()],
         "shadows": shadow or [],
         "salt": salt,
-        "unit": unit,
         "starts": starts,
         "ends": ends,
         "a_a": a_a,
     }
-    _manage(context, "PUT", model, plan)
+    _manage(context, "PUT", model, plan if unit is None else plan | {"unit": unit})
 
 
 @app.command("read")

@@ -145,10 +145,9 @@ class Engine:
         """
         self.registered(name, version)
         split = self._splits.get(name)
+        unit = units.unit(UNIT(asker), request_id) if split is None else split.unit(asker, request_id)
         if split is None or version is not None:
-            unit = units.unit(UNIT(asker), request_id) if split is None else split.unit(asker, request_id)
             return self._route((name, self._models[name].default if version is None else version), "direct", unit, version)
-        unit = split.unit(asker, request_id)
         arm, chosen = split.chosen(unit, self.now())
         shadows = () if arm == "direct" else self._shadows.get(name, ())
         return self._route((name, chosen), arm, unit, None, shadows)

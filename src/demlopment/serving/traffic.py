@@ -51,7 +51,11 @@ class Split:
         plan = self.plan
         if (plan.starts is not None and at < plan.starts) or (plan.ends is not None and at >= plan.ends):
             return self._outside
-        point = _point(unit, plan.salt)
+        return self.assigned(unit)
+
+    def assigned(self, unit: str) -> Assigned:
+        """Who answers while the plan is in force."""
+        point = _point(unit, self.plan.salt)
         for start, end, version in self._spans:
             if start <= point < end:
                 return Assigned("treatment", version)
@@ -69,9 +73,7 @@ def assign(unit: str, plan: TrafficPlan) -> Assigned:
     >>> assign("ada", TrafficPlan("digits", "1.0", (Treatment("2.0", 0.0),), salt="s")).arm
     'control'
     """
-    point = _point(unit, plan.salt)
-    found = next((span.version for span in spans(plan) if span.start <= point < span.end), None)
-    return Assigned("control", plan.control) if found is None else Assigned("treatment", found)
+    return Split(plan).assigned(unit)
 
 
 def spans(plan: TrafficPlan) -> tuple[Span, ...]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from demlopment.errors import RequestError
+from demlopment.records import TrafficPlan
 from demlopment.serving.calls import Field
 
-DEFAULT = "header:x-unit-id"
+DEFAULT = TrafficPlan.unit
 NAMED = ("header", "cookie", "field")  # what comes with a name
 KINDS = (*(f"{kind}:NAME" for kind in NAMED), "client", "request")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110's, of a header's or a cookie's name
