@@ -30,9 +30,9 @@ ANYTHING = Limits()
 
 def limits(pictures: Grey) -> Limits:
     """Those of prepared pictures (n, 28, 28) that show characters, with room for other pens and scanners."""
-    ink, halftones = _ink(pictures), _halftones(pictures)
-    most = min(FILLED, MORE_INK * float(ink.max()))
-    return Limits(LESS * float(ink.min()), most, min(1.0, MORE_HALFTONES * float(halftones.max())))
+    inked, halftones = ink(pictures), _halftones(pictures)
+    most = min(FILLED, MORE_INK * float(inked.max()))
+    return Limits(LESS * float(inked.min()), most, min(1.0, MORE_HALFTONES * float(halftones.max())))
 
 
 def legible(pictures: Grey, within: Limits) -> npt.NDArray[np.bool_]:
@@ -45,12 +45,13 @@ def legible(pictures: Grey, within: Limits) -> npt.NDArray[np.bool_]:
     """
     if within == ANYTHING:
         return np.ones(len(pictures), np.bool_)
-    ink = _ink(pictures)
-    kept = (ink >= within.least_ink) & (ink <= within.most_ink) & (_halftones(pictures) <= within.most_halftones)
+    inked = ink(pictures)
+    kept = (inked >= within.least_ink) & (inked <= within.most_ink) & (_halftones(pictures) <= within.most_halftones)
     return np.asarray(kept, np.bool_)
 
 
-def _ink(pictures: Grey) -> npt.NDArray[np.float64]:
+def ink(pictures: Grey) -> npt.NDArray[np.float64]:
+    """(n, 28, 28) -> (n,): the mean tone, 0 to 1."""
     return np.asarray(pictures.mean(axis=(1, 2)) / 255, np.float64)
 
 

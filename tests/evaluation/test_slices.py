@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from demlopment.evaluation.slices import ENOUGH, aspect, ink, slant, slice_checks, slices, thickness
+from demlopment.evaluation.slices import ENOUGH, aspect, slant, slice_checks, slices, thickness
+from demlopment.legibility import ink
 from demlopment.records import Examples
 from demlopment.scores import scored
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from demlopment.images import SIDE, Grey
 from demlopment.intervals import wilson
+from demlopment.legibility import ink
 from demlopment.records import Check, Examples, Scores
 
 ENOUGH = 30  # rows: of fewer the interval of a share is wider than any bound
@@ -74,19 +75,14 @@ def thickness(images: Grey) -> Numbers:
 def slant(images: Grey) -> Numbers:
     """How far the writing leans to the right, in pixels to the side for each pixel upwards: (n,); 0 for a blank picture."""
     places = np.arange(SIDE, dtype=np.float64)
-    ink = images.astype(np.float64)
-    mass = ink.sum(axis=(1, 2))
+    inked = images.astype(np.float64)
+    mass = inked.sum(axis=(1, 2))
     safe = np.where(mass > 0, mass, 1)
-    across, down = ink.sum(axis=1), ink.sum(axis=2)  # (n, 28): of each column, of each row
+    across, down = inked.sum(axis=1), inked.sum(axis=2)  # (n, 28): of each column, of each row
     x, y = across @ places / safe, down @ places / safe
-    both = np.einsum("nij,i,j->n", ink, places, places) / safe - x * y
+    both = np.einsum("nij,i,j->n", inked, places, places) / safe - x * y
     spread = down @ places**2 / safe - y**2
     return np.asarray(np.divide(-both, spread, out=np.zeros_like(both), where=spread > 1e-9), np.float64)
-
-
-def ink(images: Grey) -> Numbers:
-    """Share of the picture that is ink, 0 to 1: (n,)."""
-    return np.asarray(images.mean(axis=(1, 2)) / 255, np.float64)
 
 
 def aspect(images: Grey) -> Numbers:
