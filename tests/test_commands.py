@@ -1,5 +1,6 @@
 """`demlopment serve` as a person meets it: lines that work when pasted, and the commands that talk to it."""
 
+import json
 import os
 import re
 import shutil
@@ -94,6 +95,14 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
         after = run("traffic", "show", home=home.root)
         unknown = run("traffic", "split", "--control", "1.0", "--treatment", "9.0=0.5", home=home.root)
         shareless = run("traffic", "split", "--control", "1.0", "--treatment", "2.0", home=home.root)
+        canary = ("traffic", "canary", "--control", "1.0", "--treatment", "2.0", "--step", "0.1")
+        begun = run(*canary, "--guardrail", "errors=0.5", "--guardrail", "classes=none", home=home.root)
+        limitless = run(*canary, "--guardrail", "errors=few", home=home.root)
+        paused = run("traffic", "pause", home=home.root)
+        resumed = run("traffic", "resume", home=home.root)
+        aborted = run("traffic", "abort", home=home.root)
+        read = run("traffic", "read", home=home.root)
+        again = run("traffic", "resume", home=home.root)
         ended = run("traffic", "end", home=home.root)
         text = home.root / "no picture.png"
         text.write_text("no picture")
@@ -105,6 +114,12 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
     assert split.stdout == after.stdout
     assert_two_sentences(unknown, "9.0")
     assert_two_sentences(shareless, "VERSION=SHARE")
+    rails = json.loads(begun.stdout)["canary"]["guardrails"]
+    assert (rails["errors"], rails["classes"], rails["slow"]) == (0.5, None, 0.1)
+    assert_two_sentences(limitless, "NAME=LIMIT")
+    assert ['"paused"' in paused.stdout, '"ramping"' in resumed.stdout, '"aborted"' in aborted.stdout] == [True] * 3
+    assert "The canary 2.0 is aborted (somebody aborted it), with a share of 0." in read.stdout
+    assert_two_sentences(again, "cannot be resumed that is aborted")
     assert ended.returncode == 0
     assert_two_sentences(refused, "cannot be decoded")
 

@@ -12,6 +12,8 @@ Part = Literal["train", "validation", "test", "stream"]
 # direct: no plan chose it, so it is in no experiment; shadow: no client was told
 Arm = Literal["control", "treatment", "direct", "shadow"]
 Decision = Literal["promote", "refuse", "keep", "continue", "retrain", "hold"]
+# ramping, paused and complete have their share; halted by a restart, rolled back and aborted have none
+CanaryState = Literal["ramping", "paused", "complete", "halted", "rolled back", "aborted"]
 TrialState = Literal["running", "complete", "pruned", "failed"]
 
 
@@ -154,6 +156,34 @@ class Treatment:
 
 
 @dataclass(frozen=True)
+class Guardrails:
+    """The most that a canary may do, each a mean over its requests; what is None is not watched."""
+
+    errors: float | None = 0.02  # share that end in an error of the server, or in no number
+    slow: float | None = 0.1  # share that take three times as long as one of the control's, and `slow_ms` more
+    slow_ms: float = 5.0
+    classes: float | None = 0.1  # how far the share of any class is from the control's
+    abstained: float | None = 0.1  # how far the share of answers that need a human is from the control's
+    disagreement: float | None = 0.1  # share of its pictures that the control reads otherwise
+    overconfidence: float | None = 0.1  # mean confidence less the share that is right, where labels come back
+    memory_mb: float | None = 500.0  # that a process which answers for it takes more than when it began
+    alpha: float = 0.01  # the chance, at most, to roll back one that keeps all of these
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A treatment whose share grows by itself, as long as it keeps its guardrails."""
+
+    steps: tuple[float, ...]  # its shares, rising
+    dwell: float  # s that each step lasts, at least
+    requests: int  # that it has answered in each step, at least
+    guardrails: Guardrails
+    state: CanaryState = "ramping"
+    step: int = 0  # where it stands, from 0
+    reason: str = ""  # why it does not ramp
+
+
+@dataclass(frozen=True)
 class TrafficPlan:
     """Who answers for a model, by version: each treatment its share of the units, the control the rest."""
 
@@ -166,8 +196,9 @@ class TrafficPlan:
     ends: float | None = None
     a_a: bool = False  # whether the arms may be the same network
     shadows: tuple[str, ...] = ()  # versions that are asked as well, once the client has its answer
+    canary: Canary | None = None  # the only treatment's
     number: int = 0  # of this plan among those that its model has had, from 1; 0 before it is in force
-    since: float = 0.0  # seconds since 1970, when it was put in force
+    since: float = 0.0  # seconds since 1970, when it was put in force or a canary's share last changed
 
     @property
     def versions(self) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from demlopment.betting import BETS, BOLDEST, HALVINGS, log_wealth
 from demlopment.errors import DataError
-from demlopment.monitoring.betting import BETS, BOLDEST, HALVINGS, log_wealth
 from demlopment.monitoring.experiment import (
     Outcome,
     confidence_sequence,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from demlopment.betting import bounds
 from demlopment.monitoring import Outcome, Pair, paired, read
-from demlopment.monitoring.betting import bounds
 from demlopment.monitoring.paired import VALUES
 from demlopment.records import TrafficPlan, Treatment
 

@@ -171,7 +171,7 @@ def test_what_the_first_process_cannot_load_the_others_need_not_try(
     slots = [Asked(failed), Asked({}), Asked({})]
     launch = Launch.of(Home(tmp_path), free_ports())
     with socket.socket() as unused:
-        fleet = Fleet(unused, launch, attend=Mock(), tell=Mock(), slots=list(slots))
+        fleet = Fleet(unused, launch, attend=Mock(), tell=Mock(), heard=Mock(), slots=list(slots))
 
         outcome = asyncio.run(fleet.prepare(State()))
 

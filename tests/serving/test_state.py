@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from demlopment.errors import HomeError, RequestError
 from demlopment.home import Home
-from demlopment.records import TrafficPlan, Treatment
+from demlopment.records import Canary, CanaryState, Guardrails, TrafficPlan, Treatment
 from demlopment.serving import running, state
 from demlopment.serving.state import Model, State, Version
 from tests.serving.endpoint import registered
@@ -16,6 +17,17 @@ from tests.serving.endpoint import registered
 names = st.text(min_size=1, max_size=6)
 files = st.text("abz-_ 1ü", min_size=1, max_size=6).map(lambda name: f"{name}.mar")
 versions = st.builds(Version, files, names, st.integers(0, 9), st.integers(0, 9), st.integers(1, 64), st.integers(0, 1000))
+rails = st.builds(Guardrails, st.none() | st.floats(0, 0.9), memory_mb=st.none() | st.floats(1, 1e6))
+canaries = st.builds(
+    Canary,
+    st.just((0.1, 0.5)),
+    st.floats(0, 1e6),
+    st.integers(0, 99),
+    rails,
+    st.sampled_from(get_args(CanaryState)),
+    st.integers(0, 1),
+    names,
+)
 
 
 def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
@@ -23,12 +35,17 @@ def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     treatments = st.lists(st.builds(Treatment, number, st.floats(0, 1)), max_size=3).map(tuple)
     shadows = st.lists(number, max_size=2).map(tuple)
     times = st.none() | st.floats(0, 1e10)
+    rest = (times, times, st.booleans(), shadows)
     put = (st.integers(0, 9), st.floats(0, 1e10))
-    plans = st.builds(TrafficPlan, names, number, treatments, names, names, times, times, st.booleans(), shadows, *put)
+    plans = st.builds(TrafficPlan, names, number, treatments, names, names, *rest, st.none(), *put)
+    one = st.tuples(st.builds(Treatment, number, st.floats(0, 1)))
+    plans |= st.builds(TrafficPlan, names, number, one, names, names, *rest, canaries, *put)
     return st.builds(Model, number, st.just(known), st.none() | plans, st.integers(0, 9))
 
 
 PLAN = {"model": "digits", "control": "1.0", "treatments": [], "salt": "s"}
+RAMPED = PLAN | {"treatments": [{"version": "1.0", "share": 0.5}]}
+CANARY = {"steps": [0.5], "dwell": 1.0, "requests": 1, "guardrails": {}}
 models = st.dictionaries(names, versions, min_size=1, max_size=3).flatmap(of_versions)
 states = st.builds(State, st.integers(0, 99), st.dictionaries(names, models, max_size=3))
 
@@ -54,7 +71,7 @@ def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
         "[]",
         "{}",
         "[" * 100_000,
-        '{"format": 4, "generation": 0, "models": {}}',
+        '{"format": 5, "generation": 0, "models": {}}',
         '{"format": 1, "generation": 0, "models": {"a": 1}}',
     ],
 )
@@ -80,6 +97,11 @@ def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
         (("models", "digits", "plan"), PLAN | {"shadows": [1]}),
         (("models", "digits", "plan"), PLAN | {"starts": "x"}),
         (("models", "digits", "plan"), PLAN | {"a_a": 1}),
+        (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"step": 1}}),
+        (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"steps": ["x"]}}),
+        (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"state": "lost"}}),
+        (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"guardrails": {"errors": "x"}}}),
+        (("models", "digits", "plan"), PLAN | {"canary": CANARY}),
         (("models", "digits", "versions", "1.0", "file"), "../digits-1.0.mar"),
         (("models", "digits", "versions", "1.0", "file"), ".."),
         (("models", "digits", "versions", "1.0", "file"), "\ud800"),

@@ -75,10 +75,68 @@ def read(context: typer.Context, model: Annotated[str, typer.Argument()] = "digi
     plan = registered.plan
     traffic = observe.journalled(home, model, plan.since)
     say(f"Plan {plan.number}: {len(traffic.predictions)} requests, {len(traffic.truth)} with a label.")
-    for treatment in plan.treatments:
+    if plan.canary is not None:
+        because = f" ({plan.canary.reason})" if plan.canary.reason else ""
+        say(f"The canary {plan.versions[1]} is {plan.canary.state}{because}, with a share of {plan.treatments[0].share:g}.")
+    for treatment in (each for each in plan.treatments if each.share):
         say(observe.reading(plan, traffic, treatment.version).sentence)
     for version in plan.shadows:
         say(observe.shadowed(version, traffic).sentence)
+
+
+@app.command("canary")
+def canary(
+    context: typer.Context,
+    control: Annotated[str, typer.Option(help="The version that most units keep.")],
+    treatment: Annotated[str, typer.Option(help="The version whose share grows.")],
+    step: Annotated[
+        list[float] | None, typer.Option(help="A share; several, rising [default: 0.01, 0.05, 0.2 and 0.5].")
+    ] = None,
+    dwell: Annotated[float, typer.Option(help="Seconds that each step lasts, at least.")] = 300,
+    requests: Annotated[int, typer.Option(help="Requests that the canary has answered in each step, at least.")] = 100,
+    guardrail: Annotated[
+        list[str] | None, typer.Option(help="NAME=LIMIT, or NAME=none: one that is other than its default.")
+    ] = None,
+    salt: Annotated[str, typer.Option(help="Another salt is another assignment.")] = "1",
+    unit: Annotated[str, typer.Option(help="What stays with its arm, as for split.")] = "header:x-unit-id",
+    model: Annotated[str, typer.Option()] = "digits",
+) -> None:
+    """Let a version's share grow by itself, and fall to nothing at the first guardrail that it breaks.
+
+    Example: demlopment traffic canary --control 3.0 --treatment 4.0 --guardrail errors=0.01
+    """
+    rails = dict(map(_limit, guardrail or ()))
+    steps = {"steps": step} if step else {}
+    chosen = {**steps, "dwell": dwell, "requests": requests, "guardrails": rails}
+    plan = {"control": control, "treatments": [{"version": treatment}], "salt": salt, "unit": unit, "canary": chosen}
+    _manage(context, "PUT", model, plan)
+
+
+@app.command("pause")
+def pause(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
+    """Let a canary keep the share that it has.
+
+    Example: demlopment traffic pause digits
+    """
+    _manage(context, "PUT", model, action="/pause")
+
+
+@app.command("resume")
+def resume(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
+    """Let a canary go on that was paused, or that a restart has halted.
+
+    Example: demlopment traffic resume digits
+    """
+    _manage(context, "PUT", model, action="/resume")
+
+
+@app.command("abort")
+def abort(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
+    """Take a canary's traffic away for good; the plan stays, and says so.
+
+    Example: demlopment traffic abort digits
+    """
+    _manage(context, "PUT", model, action="/abort")
 
 
 @app.command("end")
@@ -98,6 +156,14 @@ def _treatment(given: str) -> dict[str, Any]:
         raise DataError(f"The treatment is {given!r}.", "Give VERSION=SHARE, such as 4.0=0.1.") from None
 
 
-def _manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None) -> None:
-    said = ask(context, "management", method, f"/models/{quote(model, safe='')}/traffic", json=plan)
+def _limit(given: str) -> tuple[str, float | None]:
+    name, _, limit = given.partition("=")
+    try:
+        return name, None if limit == "none" else float(limit)
+    except ValueError:
+        raise DataError(f"The guardrail is {given!r}.", "Give NAME=LIMIT, such as errors=0.01, or NAME=none.") from None
+
+
+def _manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None, action: str = "") -> None:
+    said = ask(context, "management", method, f"/models/{quote(model, safe='')}/traffic{action}", json=plan)
     say(json.dumps(said, indent=2))

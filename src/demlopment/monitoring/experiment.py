@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln
 
+from demlopment import betting
+from demlopment.betting import Bound, Count
 from demlopment.errors import DataError
-from demlopment.monitoring import betting
-from demlopment.monitoring.betting import Bound, Count
 from demlopment.records import Arm, ArmReading, Decision, Interval, Reading, TrafficPlan
 
 LONGEST_SEQUENCE = 500  # points: more cannot be told apart in a picture

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.monitoring import betting
+from demlopment import betting
 from demlopment.records import Decision, Interval
 
 VALUES = (0.0, 1.0, -1.0)  # of the requests on which both agree, which the shadow wins, and which it loses

@@ -140,6 +140,8 @@ class Batching:
                 self._failed.add(network.key)
                 log.exception("%s %s failed on a picture; it is said once", *network.key)
             kept[0].tell(RequestError("Prediction failed", status=503, kind="InternalServerException"))
+            if kept[0].route.watch is not None and kept[0].route.arm == "treatment":
+                kept[0].route.watch.fail()
             return []
 
     def _answered(
@@ -166,7 +168,9 @@ class Batching:
             for each, prediction in zip(one.batch, one.predictions, strict=True):
                 each.tell(prediction)
                 if each.route.shadows:
-                    self.shadows.ask(each.route.shadows, prediction)
+                    self.shadows.ask(each.route.shadows, prediction, each.route.watch)
+                if each.route.watch is not None:
+                    each.route.watch.answer(prediction, (one.times.inferred - one.times.decoded) * 1000)
             self._count(one.network, one.batch, one.times)
 
     def _predictions(

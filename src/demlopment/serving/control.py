@@ -4,12 +4,14 @@ The end of the line is a message too: a serving process whose supervisor is gone
 """
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any
 
+Heard = Callable[[dict[str, Any]], None]
 Command = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 MAX_LINE = 64_000_000  # bytes; a state with a thousand versions has 400 kB
 
@@ -19,7 +21,7 @@ class LineClosedError(ConnectionError):
 
 
 class Line:
-    """One end. The supervisor calls `listen` and `ask`; the serving process calls `obey`."""
+    """One end. The supervisor calls `listen` and `ask`; the serving process calls `obey`, and may `tell` what nobody asked."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -45,9 +47,17 @@ class Line:
         finally:
             del self._asked[number]
 
-    async def listen(self) -> None:
-        """Hand each reply to whoever asked, until the other end closes."""
+    def tell(self, event: dict[str, Any]) -> None:
+        """Say what the other end did not ask; to one that is gone nothing is said."""
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            self._writer.write(json.dumps({"event": event}).encode() + b"\n")
+
+    async def listen(self, heard: Heard) -> None:
+        """Hand each reply to whoever asked and every event to `heard`, until the other end closes."""
         while message := await self._receive():
+            if "event" in message:
+                heard(message["event"])
+                continue
             reply = self._asked.get(message["id"])
             if reply is not None and not reply.done():  # nobody waits any more after a time-out
                 reply.set_result(message["reply"])

@@ -77,21 +77,22 @@ def page(models: Mapping[str, Model], limit: int, offset: int, *, strict: bool) 
     return token | {"models": shown}
 
 
+def resident_bytes(pid: int) -> int:
+    """Memory of a process, 0 of one that has just died."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def _worker(worker: Worker) -> dict[str, Any]:
     started = datetime.fromtimestamp(worker.started, UTC)
     return {
         "id": worker.id,
         "startTime": f"{started:%Y-%m-%dT%H:%M:%S}.{started.microsecond // 1000:03d}Z",
         "status": "READY" if worker.ready else "UNLOADING",  # TorchServe's word for loading too
-        "memoryUsage": _resident_bytes(worker.pid),
+        "memoryUsage": resident_bytes(worker.pid),
         "pid": worker.pid,
         "gpu": False,
         "gpuUsage": "N/A",
     }
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-    except (FileNotFoundError, ProcessLookupError):  # it has just died
-        return 0

@@ -4,8 +4,9 @@ One thread and no spinning: several processes share the cores, and a spinning th
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from demlopment import archive, images, recall
 from demlopment.archive import Answering, Archive
 from demlopment.errors import ArchiveError, RequestError
-from demlopment.records import Arm
-from demlopment.serving import units
+from demlopment.records import Arm, TrafficPlan
+from demlopment.serving import canaries, units
+from demlopment.serving.guardrails import Breach, Watch
 from demlopment.serving.state import Model, State, Version
 from demlopment.serving.traffic import Split
 from demlopment.serving.units import Asker
@@ -60,9 +62,15 @@ class Network:
         return self.model, self.version
 
     def run(self, batch: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """Prepared images (n, 28, 28) -> probabilities (n, classes) and embeddings (n, width)."""
+        """Prepared images (n, 28, 28) -> probabilities (n, classes) and embeddings (n, width).
+
+        Raises FloatingPointError where they are no numbers: no class would be the likeliest.
+        """
         logits, embedding = self.session.run(["logits", "embedding"], {"image": images.as_input(batch)})
-        return softmax(logits / np.float32(self.temperature)), embedding
+        probabilities = softmax(logits / np.float32(self.temperature))
+        if not isfinite(np.add.reduce(probabilities, axis=None)):
+            raise FloatingPointError("the network answers with no number")
+        return probabilities, embedding
 
 
 class Route(NamedTuple):
@@ -74,6 +82,7 @@ class Route(NamedTuple):
     asked: str  # the version as the request named it, or "default": TorchServe's metrics tell them apart
     handler: Key | None = None  # the version whose code answers, where no network does
     shadows: tuple[Network, ...] = ()  # are asked as well, once the client has its answer
+    watch: Watch | None = None  # wants to know how the arms of a canary's plan answer
 
     @property
     def key(self) -> Key:
@@ -94,6 +103,10 @@ class Engine:
     _splits: Mapping[str, Split] = field(default_factory=dict)
     _shadows: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     now: Callable[[], float] = time.time  # seconds since 1970
+    processes: int = 1  # that serve the same
+    broken: Callable[[Breach], None] = lambda _: None  # is told of a canary that was stopped here
+    _watches: dict[str, Watch] = field(default_factory=dict)
+    _stopped: set[tuple[str, int]] = field(default_factory=set)  # models with the number of a plan whose canary is over
 
     def prepare(self, state: State) -> dict[Key, str]:
         """Load the networks of `state` that are not loaded yet, changing no answer; returns why each failure failed."""
@@ -113,12 +126,48 @@ class Engine:
     def switch(self, state: State) -> None:
         """Answer by `state` from now on, with the networks that were prepared for it."""
         self._models, self._networks, self._prepared = state.models, self._prepared, {}
-        plans = {name: model.plan for name, model in state.models.items() if model.plan}
+        self._follow({name: model.plan for name, model in state.models.items() if model.plan})
+
+    def stop(self, model: str, number: int) -> None:
+        """From now on nobody meets the canary of that plan."""
+        self._stopped.add((model, number))
+        self._follow({name: each.plan for name, each in self._models.items() if each.plan})
+
+    @property
+    def watches(self) -> tuple[Watch, ...]:
+        """Of the canaries that answer."""
+        return tuple(self._watches.values())
+
+    def _follow(self, plans: Mapping[str, TrafficPlan]) -> None:
+        plans = {name: self._without_stopped(plan) for name, plan in plans.items()}
         self._splits = {name: Split(plan) for name, plan in plans.items()}
-        self._shadows = {
-            name: tuple(self._networks[name, each] for each in plan.shadows if (name, each) in self._networks)
+        self._shadows = {name: self._held(name, plan.shadows) for name, plan in plans.items()}
+        self._watches = {
+            name: self._watch(plan)
             for name, plan in plans.items()
+            if plan.canary is not None and plan.canary.state in canaries.SERVED
         }
+
+    def _without_stopped(self, plan: TrafficPlan) -> TrafficPlan:
+        if (plan.model, plan.number) not in self._stopped or plan.canary is None:
+            return plan
+        return canaries.halted(plan, "it broke a guardrail")
+
+    def _held(self, model: str, versions: Iterable[str]) -> tuple[Network, ...]:
+        return tuple(self._networks[model, each] for each in versions if (model, each) in self._networks)
+
+    def _watch(self, plan: TrafficPlan) -> Watch:
+        """The one that has seen this plan's canary so far, or a new one."""
+        known = self._watches.get(plan.model)
+        if known is not None and known.plan.number == plan.number:
+            return known
+        networks = self._held(plan.model, plan.versions[:2])
+        answering = {each.version: each.answering for each in networks} if len(networks) == 2 else {}
+        return Watch(plan, answering, networks[0].classes if answering else (), self.processes, self._breached)
+
+    def _breached(self, breach: Breach) -> None:
+        self.stop(breach.model, breach.number)
+        self.broken(breach)
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -150,7 +199,13 @@ class Engine:
             return self._route((name, self._models[name].default if version is None else version), "direct", unit, version)
         arm, chosen = split.chosen(unit, self.now())
         shadows = () if arm == "direct" else self._shadows.get(name, ())
-        return self._route((name, chosen), arm, unit, None, shadows)
+        route = self._route((name, chosen), arm, unit, None, shadows)
+        watch = self._watches.get(name)
+        if watch is None or arm == "direct":
+            return route
+        if arm == "treatment" and watch.answering and watch.rails.disagreement is not None:
+            route = route._replace(shadows=(*shadows, *self._held(name, (split.plan.control,))))
+        return route._replace(watch=watch)
 
     def asks_for_fields(self, name: str) -> bool:
         """Whether the unit of the model's plan may stand in a form."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from demlopment.serving import addresses, tally
 from demlopment.serving.launch import Launch
-from demlopment.serving.slot import Attend, Key, Slot, Tell
+from demlopment.serving.slot import Attend, Heard, Key, Slot, Tell
 from demlopment.serving.state import State
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
@@ -23,6 +23,7 @@ class Fleet:
     launch: Launch
     attend: Attend
     tell: Tell
+    heard: Heard
     slots: list[Slot] = field(default_factory=list)
     _state: State = field(default_factory=State)
     _permits: Permits = field(default_factory=Permits)
@@ -58,6 +59,15 @@ class Fleet:
         self._permits = permits
         await asyncio.gather(*(slot.permit() for slot in self.slots))
 
+    async def stop(self, model: str, number: int) -> None:
+        """Let nobody meet the canary of that plan any more, before that is written down."""
+        await asyncio.gather(*(slot.stop(model, number) for slot in self.slots))
+
+    @property
+    def restarts(self) -> int:
+        """Serving processes that died and were replaced."""
+        return self._restarts + sum(slot.restarts for slot in self.slots)
+
     async def resize(self, count: int) -> None:
         """Add or retire processes until there are `count`. Raises NotReadyError, with the old count, if one does not start."""
         new = [self._slot(number) for number in range(len(self.slots), count)]
@@ -77,13 +87,12 @@ class Fleet:
         """Everything that was counted since the start, in all lives of all processes."""
         await asyncio.gather(*(slot.collect() for slot in self.slots))
         everything = tally.total([self._past, *(each for slot in self.slots for each in (slot.past, slot.tally))])
-        restarts = self._restarts + sum(slot.restarts for slot in self.slots)
-        everything.add("demlopment_process_restarts_total", amount=restarts)
+        everything.add("demlopment_process_restarts_total", amount=self.restarts)
         return everything
 
     def _slot(self, number: int) -> Slot:
         listener = self.first if number == 0 else addresses.beside(self.first)
-        return Slot(str(FIRST_WORKER + number), listener, self.launch, self._current, self.attend, self.tell)
+        return Slot(str(FIRST_WORKER + number), listener, self.launch, self._current, self.attend, self.tell, self.heard)
 
     def _current(self) -> tuple[State, Permits]:
         return self._state, self._permits

@@ -38,6 +38,15 @@ class Foreign:
 
     async def answer(self, request: Request, target: Target, route: Route) -> Answer:
         """Raises RequestError where there is no response, ClientGoneError if the client does not wait for it."""
+        try:
+            answer = await self._answered(request, target, route)
+        except RequestError as failed:
+            _blame(route, failed.status)
+            raise
+        _blame(route, answer.status)
+        return answer
+
+    async def _answered(self, request: Request, target: Target, route: Route) -> Answer:
         since = time.perf_counter()
         fields = await forms.fields(request.headers, request.body)
         if target.dialect == "query":
@@ -95,6 +104,8 @@ class Foreign:
         except NotReadyError:
             self.tally.add("demlopment_journal_refused_total")
             raise
+        if route.watch is not None:
+            route.watch.answer(prediction, seconds * 1000)
         self.tally.add("demlopment_predictions_total", model, version, route.arm)
         self.tally.observe("demlopment_prediction_seconds", model, version, value=seconds)
         self.tally.add("ts_inference_latency_microseconds", model, route.asked, amount=seconds * 1e6)
@@ -125,6 +136,12 @@ class _Rest:
             beginning.exception()  # nobody is left to be told of it
         if isinstance(self._chunks, AsyncGenerator):
             await self._chunks.aclose()
+
+
+def _blame(route: Route, status: int) -> None:
+    """A canary hears that its handler has failed."""
+    if status >= 500 and route.watch is not None and route.arm == "treatment":
+        route.watch.fail()
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:

@@ -19,6 +19,7 @@ class Launch:
 
     home: Path
     model_store: Path
+    processes: int
     strict: bool
     allow_handlers: bool
     open_inference_protocol: bool

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from demlopment.errors import DemlopmentError, RequestError
-from demlopment.serving import openapi
+from demlopment.serving import canaries, openapi
 from demlopment.serving.guard import Guard
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Scope, Send
@@ -91,6 +91,8 @@ class Management:
                 return await self._one(call, name, None)
             case ["models", name, "traffic"]:
                 return await self._traffic(call, name)
+            case ["models", name, "traffic", command] if command in canaries.COMMANDS and call.method == "PUT":
+                return await self.models.steer(name, command, call.query)
             case ["models", name, version]:
                 return await self._one(call, name, version)
             case ["models", name, version, "set-default"]:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from demlopment import archive
 from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
-from demlopment.serving import arms, plans, registration
+from demlopment.records import TrafficPlan
+from demlopment.serving import arms, canaries, plans, registration
+from demlopment.serving.chronicle import Chronicle
 from demlopment.serving.description import PAGE, Queue, Worker, describe, page
 from demlopment.serving.fleet import Fleet
 from demlopment.serving.handlers.hall import Hall
@@ -40,6 +42,7 @@ class Models:
     store: Path
     settings: "Endpoint"
     terms: Terms
+    chronicle: Chronicle
     tell: Callable[[str], None]
     _background: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -121,21 +124,36 @@ class Models:
         return wire.as_json({"name": name, "ready": bool(self._workers(name, number))})
 
     async def split(self, name: str, values: Mapping[str, Any]) -> Answer:
-        plan = replace(plans.plan_from(name, values), since=time.time())
+        """Put a plan in force; with `replaces` only if the one that it replaces is the one that the client has seen."""
+        plan, expected = replace(plans.plan_from(name, values), since=time.time()), plans.replaced(values)
         await asyncio.to_thread(arms.refuse_unlike, plan, self.registry.state.model(name).versions, self.store)
-        await self.registry.change(lambda state: state.split(plan))
-        return self.plan(name)
+        await self.registry.change(lambda state: state.split(plan, expected))
+        return self._plan_was("begun", name)
+
+    async def steer(self, name: str, command: str, query: Mapping[str, str]) -> Answer:
+        """Pause, resume or abort the canary of the plan in force; with `number` only if the plan in force has it."""
+        number = integer(query, "number", 0) or None
+        await self.registry.change(lambda state: state.steer(name, number, canaries.COMMANDS[command], time.time()))
+        return self._plan_was(command, name)
 
     def plan(self, name: str) -> Answer:
+        return wire.as_json(plans.plan_shown(self._plan(name)))
+
+    async def unsplit(self, name: str) -> Answer:
+        plan = self._plan(name)
+        await self.registry.change(lambda state: state.unsplit(name))
+        self.chronicle.write("ended", plan)
+        return wire.sentence(f'Traffic plan of model "{name}" removed')
+
+    def _plan(self, name: str) -> TrafficPlan:
         plan = self.registry.state.model(name).plan
         if plan is None:
             raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
-        return wire.as_json(plans.plan_shown(plan))
+        return plan
 
-    async def unsplit(self, name: str) -> Answer:
-        self.plan(name)
-        await self.registry.change(lambda state: state.unsplit(name))
-        return wire.sentence(f'Traffic plan of model "{name}" removed')
+    def _plan_was(self, event: str, name: str) -> Answer:
+        self.chronicle.write(event, self._plan(name))
+        return self.plan(name)
 
     def _workers(self, name: str, number: str) -> Sequence[Worker]:
         return self.hall.workers((name, number)) or [

@@ -6,9 +6,10 @@ from typing import Any
 
 from demlopment.errors import RequestError
 from demlopment.records import TrafficPlan, Treatment
-from demlopment.serving import traffic, units
+from demlopment.serving import canaries, traffic, units
+from demlopment.serving.objects import refuse_unknown
 
-FIELDS = ("control", "treatments", "shadows", "salt", "unit", "starts", "ends", "a_a")
+FIELDS = ("control", "treatments", "shadows", "canary", "salt", "unit", "starts", "ends", "a_a", "replaces")
 MOST_SHADOWS = 4  # each answers everything once more
 OF_A_TREATMENT = ("version", "share")
 
@@ -18,10 +19,11 @@ def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
 
     Raises RequestError naming the field that is missing, unknown or out of range.
     """
-    _refuse_unknown("A traffic plan", values, ("model", "number", "since", *FIELDS))
+    refuse_unknown("A traffic plan", values, ("model", "number", "since", *FIELDS))
     if values.get("model", model) != model:
         raise RequestError(f"The plan names the model {values['model']!r}, and the path names {model}.", "Send one of them.")
-    control, treatments = _text(values, "control"), _treatments(values.get("treatments", ()))
+    canary = None if values.get("canary") is None else canaries.canary_from(values["canary"])
+    control, treatments = _text(values, "control"), _treatments(values.get("treatments", ()), ramped=canary is not None)
     # Without a salt of its own an experiment still differs from the next one, which compares other versions.
     salt = ":".join((model, control, *(each.version for each in treatments)))
     plan = TrafficPlan(
@@ -34,7 +36,14 @@ def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
         ends=_time(values, "ends"),
         a_a=_flag(values, "a_a"),
         shadows=_shadows(values.get("shadows", ())),
+        canary=canary,
     )
+    if canary is not None:
+        if len(treatments) != 1:
+            raise _contradicted(
+                f"The plan has a canary and {len(treatments)} treatments.", "Send one: a canary is the only treatment."
+            )
+        plan = canaries.begun(plan)
     if len(plan.versions) == 1:
         raise _contradicted("The plan compares nothing.", "Send treatments or shadows.")
     _refuse_overfull(plan)
@@ -57,16 +66,25 @@ def plan_shown(plan: TrafficPlan) -> dict[str, Any]:
         "starts": _shown(plan.starts),
         "ends": _shown(plan.ends),
         "a_a": plan.a_a,
+        "canary": None if plan.canary is None else canaries.canary_shown(plan.canary),
     }
 
 
-def _treatments(values: object) -> tuple[Treatment, ...]:
+def replaced(values: Mapping[str, Any]) -> int | None:
+    """The number of the plan that a client wants to replace, 0 for none at all; None: whichever is in force."""
+    number = values.get("replaces")
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+        raise RequestError(f"The plan's replaces is {number!r:.60}.", "Send the number of the plan in force, or 0 for none.")
+    return number
+
+
+def _treatments(values: object, *, ramped: bool) -> tuple[Treatment, ...]:
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) > traffic.MOST:
         raise RequestError(
             f"The plan's treatments are {values!r:.60}.",
             f'Send a list of at most {traffic.MOST} objects such as {{"version": "2.0", "share": 0.1}}.',
         )
-    found = tuple(map(_treatment, values))
+    found = tuple(_treatment(each, ramped=ramped) for each in values)
     twice = sorted({each.version for each in found if [other.version for other in found].count(each.version) > 1})
     if twice:
         raise _contradicted(f"The plan's treatments name the version {twice[0]} twice.", "Name each once.")
@@ -79,17 +97,15 @@ def _shadows(values: object) -> tuple[str, ...]:
     return tuple(_text({"shadow": each}, "shadow") for each in values)
 
 
-def _treatment(values: object) -> Treatment:
+def _treatment(values: object, *, ramped: bool) -> Treatment:
+    """With `ramped` its share is the canary's business."""
     if not isinstance(values, Mapping):
         raise RequestError(f"A treatment of the plan is {values!r:.60}.", 'Send {"version": "2.0", "share": 0.1}.')
-    _refuse_unknown("A treatment", values, OF_A_TREATMENT)
-    return Treatment(_text(values, "version"), _share(values.get("share")))
-
-
-def _refuse_unknown(what: str, values: Mapping[str, Any], known: Sequence[str]) -> None:
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise RequestError(f"{what} has no field {unknown[0]!r}.", f"Its fields are {', '.join(known)}.")
+    refuse_unknown("A treatment", values, OF_A_TREATMENT)
+    version = _text(values, "version")
+    if values.get("share") is None and not ramped:
+        raise _contradicted(f"The treatment {version} of the plan has no share.", "Send one from 0 to 1, or a canary.")
+    return Treatment(version, 0.0 if ramped else _share(values["share"]))
 
 
 def _refuse_overfull(plan: TrafficPlan) -> None:

@@ -74,6 +74,11 @@ class Process:
         self.inference.permits = Permits.from_json(arguments["permits"])
         return {}
 
+    async def stop(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Let nobody meet the canary of a plan any more."""
+        self.engine.stop(arguments["model"], arguments["number"])
+        return {}
+
     async def collect(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What happened so far."""
         return {"tally": self.tally.as_json()}
@@ -98,10 +103,12 @@ async def run(options: argparse.Namespace) -> None:
     journal = _journal(launch)
     desk = await Desk.open(socket.socket(fileno=options.desk))
     process = _assemble(options, launch, journal, desk)
+    process.engine.broken = lambda breach: line.tell({"breach": breach})
     commands = {
         "prepare": process.prepare,
         "load": process.load,
         "permit": process.permit,
+        "stop": process.stop,
         "collect": process.collect,
         "drain": process.drain,
     }
@@ -152,7 +159,7 @@ def _journal(launch: Launch) -> Journal:
 
 def _assemble(options: argparse.Namespace, launch: Launch, journal: Journal, desk: Desk) -> Process:
     tally = Tally()
-    engine = Engine(launch.model_store)
+    engine = Engine(launch.model_store, processes=launch.processes)
     batching = Batching(journal, tally, launch.max_batch)
     inference = Inference(engine, journal, tally, batching, launch, desk)
     context = tls.context(launch.certificate_file, launch.private_key_file)

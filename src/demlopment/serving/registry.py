@@ -1,11 +1,13 @@
 """The state in force, and the one way to change it: tried out, written down, put in force. Knows no HTTP."""
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from demlopment.errors import ArchiveError, DemlopmentError
+from demlopment.errors import ArchiveError, DemlopmentError, HomeError
 from demlopment.serving import state as states
 from demlopment.serving.fleet import Fleet
 from demlopment.serving.handlers.hall import Hall
@@ -28,7 +30,7 @@ class Registry:
     """Changes come one after another; each reaches every serving process and worker, or none and not the disk either."""
 
     def __init__(self, path: Path, staff: Staff, processes: int) -> None:
-        self.state = states.load(path)
+        self.state = states.load(path).awake(time.time())
         self.at_startup = frozenset(self.state.versions)
         self._path, self._processes = path, processes
         self._fleet, self._hall, self._roster = staff.fleet, staff.hall, staff.roster
@@ -37,6 +39,9 @@ class Registry:
 
     async def start(self, tell: Callable[[str], None]) -> None:
         """Bring up workers and processes with what earlier runs registered; what cannot be served is told."""
+        if self.state != states.load(self._path):
+            with contextlib.suppress(HomeError):  # a full disk: it is in force, and the next change writes it down
+                states.save(self._path, self.state)
         specs, self._broken = await self._roster.specs(self.state)
         failed = self._broken | await self._hall.prepare(specs.values())
         for (model, version), reason in failed.items():

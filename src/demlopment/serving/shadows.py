@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from demlopment import images
 from demlopment.errors import NotReadyError
 from demlopment.records import Prediction
 from demlopment.serving.engine import Key, Network
+from demlopment.serving.guardrails import Watch
 from demlopment.serving.journal import Journal
 from demlopment.serving.tally import Tally
 
@@ -29,6 +31,14 @@ DROPPED, FAILED = "demlopment_shadows_dropped_total", "demlopment_shadows_failed
 log = logging.getLogger(__name__)
 
 
+class Asked(NamedTuple):
+    """A picture that a shadow has still to answer."""
+
+    network: Network
+    told: Prediction  # what the client heard
+    watch: Watch | None  # wants to hear what the canary's control would have said
+
+
 @dataclass(eq=False)
 class Shadows:
     """What the shadows of one serving process have still to answer."""
@@ -36,17 +46,17 @@ class Shadows:
     journal: Journal
     tally: Tally
     now: Callable[[], float] = time.time
-    _waiting: deque[tuple[Network, Prediction]] = field(default_factory=deque)
+    _waiting: deque[Asked] = field(default_factory=deque)
     _planned: bool = False
     _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture
 
-    def ask(self, networks: Sequence[Network], told: Prediction) -> None:
+    def ask(self, networks: Sequence[Network], told: Prediction, watch: Watch | None = None) -> None:
         """Have each of them answer, later, the picture that a client has been told about."""
         for network in networks:
             if len(self._waiting) >= MOST or self.journal.failing:
                 self.tally.add(DROPPED, *network.key)
             else:
-                self._waiting.append((network, told))
+                self._waiting.append(Asked(network, told, watch))
         if self._waiting and not self._planned:
             self._planned = True
             asyncio.get_running_loop().call_later(PAUSE, self._turn)
@@ -67,25 +77,25 @@ class Shadows:
 
     def _answer(self) -> None:
         """Of those that wait, the first ones of one network."""
-        network, batch, others = self._waiting[0][0], list[Prediction](), list[tuple[Network, Prediction]]()
+        network, batch, others = self._waiting[0].network, list[Asked](), list[Asked]()
         while self._waiting and len(batch) < BATCH and len(others) < MOST:
-            asked, told = self._waiting.popleft()
-            if asked is network:
-                batch.append(told)
-            else:
-                others.append((asked, told))
+            asked = self._waiting.popleft()
+            (batch if asked.network is network else others).append(asked)
         self._waiting.extendleft(reversed(others))
         try:
-            found = self._predictions(network, batch)
+            found = self._predictions(network, [asked.told for asked in batch])
             recorded = self.journal.record(found, unasked=True)
         except NotReadyError:
-            recorded = False
+            found, recorded = [], False
         except Exception:
             self.tally.add(FAILED, *network.key, amount=len(batch))
             if network.key not in self._failed:  # once: a network that always fails would fill a disk
                 self._failed.add(network.key)
                 log.exception("%s %s failed as a shadow; it is said once", *network.key)
             return
+        for asked, said in zip(batch, found, strict=False):
+            if asked.watch is not None and said.version == asked.watch.plan.control:
+                asked.watch.agree(asked.told, said)
         if recorded:
             self.tally.add("demlopment_predictions_total", *network.key, "shadow", amount=len(batch))
         else:

@@ -17,6 +17,7 @@ from typing import Any
 from demlopment.errors import NotReadyError
 from demlopment.serving import state, tally
 from demlopment.serving.control import Line, LineClosedError
+from demlopment.serving.guardrails import Breach
 from demlopment.serving.http.server import LINGER_SECONDS
 from demlopment.serving.launch import Launch
 from demlopment.serving.state import State
@@ -25,6 +26,7 @@ from demlopment.serving.tokens import Permits
 
 Key = tuple[str, str]  # model, version
 Tell = Callable[[str], None]  # what a person should know
+Heard = Callable[[Breach], None]  # what a process has found out about a canary
 Attend = Callable[[socket.socket], Coroutine[Any, Any, None]]  # runs handlers for whoever holds the other end
 
 START_SECONDS = 60.0  # imports and loading take about one; a process that needs more is stuck
@@ -46,6 +48,7 @@ class Slot:
         current: Callable[[], tuple[State, Permits]],
         attend: Attend,
         tell: Tell,
+        heard: Heard,
     ) -> None:
         self.worker = worker
         self.pid = 0
@@ -53,9 +56,11 @@ class Slot:
         self.held: frozenset[Key] = frozenset()  # what its process has loaded
         self.failed: dict[Key, str] = {}  # what it should have loaded and could not, with the reason
         self.restarts = 0
+        self.late = 0  # times in a row that it was too busy to say what happened
         self.tally = Tally()  # of this life, as last seen
         self.past = Tally()  # of all lives that have ended
         self._listener, self._launch, self._current, self._attend, self._tell = listener, launch, current, attend, tell
+        self._heard = heard
         self._line: Line | None = None
         self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._retiring = asyncio.Event()
@@ -92,14 +97,23 @@ class Slot:
         """Bring the permits in force to the process; the successor of one that is dead just now will start with them."""
         await self._ask("permit", START_SECONDS, permits=self._current()[1].as_json())
 
+    async def stop(self, model: str, number: int) -> None:
+        """Let nobody meet the canary of that plan any more; a successor is told by the state."""
+        await self._ask("stop", START_SECONDS, model=model, number=number)
+
     async def collect(self) -> None:
         """Bring `tally` up to date."""
         # A busy process is not killed for being late here, so this does not go through `_ask`.
         if self._line is None:
             return
-        with contextlib.suppress(LineClosedError, TimeoutError):
+        try:
             async with asyncio.timeout(COLLECT_SECONDS):
                 self.tally = Tally.from_json((await self._line.ask("collect"))["tally"])
+            self.late = 0
+        except TimeoutError:
+            self.late += 1
+        except LineClosedError:
+            self.late = 0
 
     async def retire(self) -> None:
         """Let the process finish what it has, then go without a successor."""
@@ -158,7 +172,7 @@ class Slot:
         attending = asyncio.create_task(self._attend(hall))
         self.pid, self.started = process.pid, time.time()
         line = await Line.open(ours)
-        listening = asyncio.create_task(line.listen())
+        listening = asyncio.create_task(line.listen(lambda event: self._heard(Breach(*event["breach"]))))
         if self._retiring.is_set():
             line.close()
         self._line = line

@@ -4,7 +4,7 @@ Every change makes a new generation. It is on disk before it is acknowledged, so
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -12,11 +12,12 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from demlopment import home
 from demlopment.errors import HomeError, RequestError
 from demlopment.home import Home
-from demlopment.records import TrafficPlan, Treatment
+from demlopment.records import Canary, Guardrails, TrafficPlan, Treatment
+from demlopment.serving import canaries
 
 MAX_WORKERS = 256  # as the setting endpoint.processes; a typing error must not start a thousand processes
-FORMAT = 3  # of state.json; raised when an older release could not read it
-READABLE = (1, 2, 3)
+FORMAT = 4  # of state.json; raised when an older release could not read it
+READABLE = (1, 2, 3, 4)
 LARGEST = 2**31 - 1  # a number of TorchServe's
 
 
@@ -145,8 +146,15 @@ class State:
             raise _is_arm(name, number)
         return self._with(name, replace(model, versions=rest) if rest else None)
 
-    def split(self, plan: TrafficPlan) -> "State":
-        """Put a traffic plan in force; all of its versions must be served."""
+    def split(self, plan: TrafficPlan, expected: int | None = None) -> "State":
+        """Put a traffic plan in force; all of its versions must be served.
+
+        With a number that is `expected` only in place of that plan, 0 for none.
+        """
+        model = self.model(plan.model)
+        now = model.plan.number if model.plan else 0
+        if expected not in (None, now):
+            raise _moved_on(plan.model, expected, now)
         for number in plan.versions:
             _, version = self.version(plan.model, number)
             if not version.served:
@@ -156,9 +164,28 @@ class State:
                     status=409,
                     kind="ConflictStatusException",
                 )
-        model = self.model(plan.model)
         count = model.plans + 1
         return self._with(plan.model, replace(model, plan=replace(plan, number=count), plans=count))
+
+    def steer(self, name: str, number: int | None, command: Callable[[TrafficPlan], TrafficPlan], at: float) -> "State":
+        """Have a canary do what the command says, `at` a time (seconds since 1970).
+
+        With a `number` only if the plan in force has it: whoever asks has seen no other.
+        """
+        model = self.model(name)
+        if model.plan is None:
+            raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
+        if number is not None and number != model.plan.number:
+            raise _moved_on(name, number, model.plan.number)
+        return self._with(name, replace(model, plan=replace(command(model.plan), since=at)))
+
+    def awake(self, at: float) -> "State":
+        """What an endpoint begins with: canaries that had a share are halted, for nobody knows what they did meanwhile."""
+        found = self
+        for name, model in self.models.items():
+            if model.plan and model.plan.canary and model.plan.canary.state in canaries.MOVING:
+                found = found.steer(name, None, lambda plan: canaries.halted(plan, "the endpoint was restarted"), at)
+        return found
 
     def unsplit(self, name: str) -> "State":
         """End the experiment: the default version answers again."""
@@ -171,7 +198,7 @@ class State:
         return State(self.generation + 1, models)
 
 
-Part = TypeVar("Part", "State", Model, Version, Treatment, TrafficPlan)
+Part = TypeVar("Part", "State", Model, Version, Treatment, TrafficPlan, Guardrails, Canary)
 
 
 def path(place: Home) -> Path:
@@ -238,7 +265,18 @@ def _plan(values: Mapping[str, Any]) -> TrafficPlan:
     shadows = tuple(values.get("shadows", ()))
     if not all(isinstance(each, str) for each in shadows):
         raise TypeError(f"shadows are {shadows!r:.60}")
-    return _checked(TrafficPlan(**{**values, "treatments": treatments, "shadows": shadows}))
+    canary = _canary(values["canary"]) if values.get("canary") else None
+    if canary and len(treatments) != 1:
+        raise TypeError(f"a canary has {len(treatments)} treatments")
+    return _checked(TrafficPlan(**{**values, "treatments": treatments, "shadows": shadows, "canary": canary}))
+
+
+def _canary(values: Mapping[str, Any]) -> Canary:
+    steps, rails = tuple(values["steps"]), _checked(Guardrails(**values["guardrails"]))
+    canary = _checked(Canary(**{**values, "steps": steps, "guardrails": rails}))
+    if not all(isinstance(each, int | float) for each in steps) or not 0 <= canary.step < len(steps):
+        raise TypeError(f"the canary is at step {canary.step} of {steps!r:.60}")
+    return canary
 
 
 def _checked(built: Part) -> Part:
@@ -257,6 +295,17 @@ def _is_arm(name: str, number: str) -> RequestError:
     return RequestError(
         f"Model version {number} of model {name} is an arm of its traffic plan.",
         f"DELETE /models/{name}/traffic first.",
+        status=409,
+        kind="ConflictStatusException",
+    )
+
+
+def _moved_on(name: str, expected: int | None, number: int) -> RequestError:
+    """Two who change one plan: the second has seen what is no longer so."""
+    said = f"plan {number} is in force" if number else "no plan is in force"
+    return RequestError(
+        f"Of model {name} {said}, and not {expected}.",
+        f"Look at it, GET /models/{name}/traffic, and decide anew.",
         status=409,
         kind="ConflictStatusException",
     )

@@ -22,6 +22,7 @@ from demlopment.errors import SettingsError
 from demlopment.home import Home
 from demlopment.serving import addresses, heap, state, tally
 from demlopment.serving.addresses import Addresses
+from demlopment.serving.chronicle import Chronicle
 from demlopment.serving.configuration import startup
 from demlopment.serving.configuration.properties import Configuration
 from demlopment.serving.fleet import Fleet
@@ -35,6 +36,7 @@ from demlopment.serving.launch import Launch
 from demlopment.serving.management import Management
 from demlopment.serving.metrics import Metrics, Processor, observe_host
 from demlopment.serving.models import Models
+from demlopment.serving.ramps import Ramps
 from demlopment.serving.registration import Terms
 from demlopment.serving.registry import Registry, Staff
 from demlopment.serving.seclusion import seclude
@@ -99,11 +101,13 @@ class Supervisor:
         self._addresses = Addresses(*(addresses.url(each, secure=context is not None) for each in listeners))
         unpacked = home.endpoint / "handlers"
         self._hall = Hall(unpacked, _say, settings.unregister_timeout)
-        self._fleet = Fleet(inference, launch, self._hall.attend, Once(_say))
+        self._fleet = Fleet(inference, launch, self._hall.attend, Once(_say), lambda breach: self._ramps.heard(breach))
         self._guard = Guard(KeyFile(home, settings), self._fleet.permit)
         staff = Staff(self._fleet, self._hall, Roster(launch.model_store, unpacked, settings))
         self._registry = Registry(state.path(home), staff, settings.processes)
-        self._models = Models(self._registry, self._fleet, self._hall, launch.model_store, settings, terms, _say)
+        chronicle = Chronicle(home.endpoint / "traffic.jsonl", _say)
+        self._ramps = Ramps(self._registry, self._fleet, self._hall, chronicle, _say)
+        self._models = Models(self._registry, self._fleet, self._hall, launch.model_store, settings, terms, chronicle, _say)
         self._manager = Management(self._models, self._guard, self._tally, settings)
         self._management = Server(self._manager, management, limits=limits, context=context)
         cors = wire.cors(settings.cors_allowed_origin, settings.cors_allowed_methods, settings.cors_allowed_headers)
@@ -126,6 +130,7 @@ class Supervisor:
             self._manager.closing = True
             await self._management.drain()
             await self._models.settle()
+            await self._ramps.settle()
             await self._fleet.drain()
             await self._registry.drain()
             await self._metrics.drain()
@@ -137,7 +142,7 @@ class Supervisor:
 
     async def _look_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._fleet.collect()
+            await self._ramps.look(await self._fleet.collect())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
 

@@ -34,6 +34,8 @@ class Truth:
             self.tally.add("demlopment_journal_refused_total")
             raise
         self.tally.add("demlopment_feedback_total")
+        for watch in self.engine.watches:
+            watch.learn(feedback)
         return wire.sentence("Feedback recorded")
 
     def _read(self, body: bytes) -> Feedback:

@@ -19,6 +19,12 @@ from demlopment.serving.openapi.schemas import SCHEMAS
 
 MODEL = in_path("model_name", "A registered model")
 VERSION = in_path("model_version", "One of its versions")
+NUMBER = in_query("number", "Only if the plan in force has this number", TEXT)
+STEERED = {
+    "pause": "Let the canary keep its share",
+    "resume": "Let it ramp again, from the step where it stood",
+    "abort": "Let the control answer everybody, for good",
+}
 
 
 def paths() -> Json:
@@ -107,7 +113,13 @@ def _traffic() -> Json:
             "delete": operation(
                 "unsplit", "End it", {"200": response("Ended", ref("Status")), **failures}, parameters=(MODEL,)
             ),
-        }
+        },
+        **{
+            f"/models/{{model_name}}/traffic/{command}": {
+                "put": operation(f"{command}_canary", text, {"200": plan, **failures}, parameters=(MODEL, NUMBER))
+            }
+            for command, text in STEERED.items()
+        },
     }
 
 

@@ -1,5 +1,8 @@
 """The JSON that the three ports take and give, described. Knows OpenAPI's schemas; knows no path."""
 
+from typing import get_args
+
+from demlopment.records import CanaryState
 from demlopment.serving.openapi.pieces import BOOLEAN, COUNT, NUMBER, TEXT, WHOLE, Json, array, record, ref
 
 PIXELS = array(array({"type": "number", "minimum": 0, "maximum": 255}, minItems=1), minItems=1)
@@ -15,16 +18,47 @@ TENSOR = {
 
 WORD: Json = {"type": "string", "minLength": 1, "maxLength": 128}
 HTTP_NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"
-TREATMENT = record({"version": WORD, "share": {"type": "number", "minimum": 0, "maximum": 1}})
+TREATMENT = {"version": WORD, "share": {"type": "number", "minimum": 0, "maximum": 1}}
+
+
+def _number(most: float, least: float = 0, *, none: bool = False) -> Json:
+    return {"type": "number", "minimum": least, "maximum": most, **({"nullable": True} if none else {})}
+
+
+GUARDRAILS = {
+    **{name: _number(0.99, none=True) for name in ("errors", "slow", "classes", "abstained", "disagreement", "overconfidence")},
+    "slow_ms": _number(3.6e6),
+    "memory_mb": _number(1e6, none=True),
+    "alpha": _number(0.99, 1e-6),
+}
+STEP: Json = {"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1, "exclusiveMaximum": True}
+CANARY = {
+    "steps": array(STEP, minItems=1, maxItems=20),
+    "dwell": _number(2_592_000),
+    "requests": {"type": "integer", "minimum": 0, "maximum": 1_000_000_000},
+}
+STANDS = {
+    "state": {"type": "string", "enum": list(get_args(CanaryState))},
+    "step": COUNT,
+    "reason": TEXT,
+}
+NEW_CANARY = record({**CANARY, "guardrails": record(GUARDRAILS, optional=GUARDRAILS)}, optional=(*CANARY, "guardrails"))
 PLAN = {
     "control": WORD,
-    "treatments": array(TREATMENT, maxItems=4),
+    "treatments": array(record(TREATMENT), maxItems=4),
     "shadows": array(WORD, maxItems=4),
     "salt": WORD,
     "unit": {"type": "string", "pattern": f"^((header|cookie):{HTTP_NAME}|field:[ -~]{{1,64}}|client|request)$"},
     "starts": {"type": "string", "format": "date-time", "nullable": True},
     "ends": {"type": "string", "format": "date-time", "nullable": True},
     "a_a": {**BOOLEAN, "description": "Whether the arms may be the same network"},
+    "canary": {**record({**CANARY, "guardrails": record(GUARDRAILS), **STANDS}), "nullable": True},
+}
+NEW_PLAN = {
+    **PLAN,
+    "treatments": array(record(TREATMENT, optional=("share",)), maxItems=4),
+    "canary": {**NEW_CANARY, "nullable": True, "description": "Ramps the only treatment, which needs no share"},
+    "replaces": {**COUNT, "nullable": True, "description": "The number of the plan in force, 0 for none"},
 }
 
 SCHEMAS: Json = {
@@ -152,6 +186,6 @@ SCHEMAS: Json = {
         optional=("customizedMetadata",),
         more=True,
     ),
-    "NewTrafficPlan": record(PLAN, optional=("treatments", "shadows", "salt", "unit", "starts", "ends", "a_a")),
+    "NewTrafficPlan": record(NEW_PLAN, optional=[name for name in NEW_PLAN if name != "control"]),
     "TrafficPlan": record({"model": TEXT, "number": COUNT, "since": {"type": "string", "format": "date-time"}, **PLAN}),
 }

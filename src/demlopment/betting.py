@@ -42,6 +42,33 @@ def log_wealth(counts: Count, values: Sequence[float], bets: Bound, mean: Bound)
     return np.asarray(np.logaddexp.reduce(purses + np.log(PURSE), axis=-1), np.float64)
 
 
+class Evidence:
+    """Against several means being at most their limits, as outcomes come: what gamblers own who bet that they are above.
+
+    Wealth that ever reaches 1 / alpha refuses a limit that is kept with a chance of at most alpha, however often one looks.
+
+    >>> evidence = Evidence([0.02], lowest=[0])
+    >>> for _ in range(2):
+    ...     evidence.see(np.array([1.0]))  # an error
+    >>> evidence.log_wealth().round(1).tolist()
+    [7.3]
+    """
+
+    def __init__(self, limits: Sequence[float], lowest: Sequence[float]) -> None:
+        """Limits (t,), each above the `lowest` outcome of its mean."""
+        self._limits = np.asarray(limits, np.float64)
+        self._bets = BOLDEST * BETS / (self._limits - np.asarray(lowest, np.float64))[:, None]  # (t, bets)
+        self._purses = np.tile(np.log(PURSE), (len(limits), 1))  # (t, bets)
+
+    def see(self, outcomes: Bound) -> None:
+        """The next outcome of each mean (t,); NaN where there is none."""
+        self._purses += np.nan_to_num(np.log1p(self._bets * (outcomes - self._limits)[:, None]))
+
+    def log_wealth(self) -> Bound:
+        """Logarithm of the wealth against each limit (t,)."""
+        return np.asarray(np.logaddexp.reduce(self._purses, axis=1), np.float64)
+
+
 def _lower(counts: Count, values: Sequence[float], confidence: float) -> Bound:
     """The largest mean below which every mean is refused."""
     # 1 + bet * (value - mean) must stay positive for means up to 1.

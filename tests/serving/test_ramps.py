@@ -1,0 +1,181 @@
+"""Canaries in a real endpoint: good ones climb, bad ones lose their traffic, and whatever is doubtful is the control's."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demlopment.serving import state
+from demlopment.serving.state import Version
+from tests.serving import faulty
+from tests.serving.endpoint import Running, digit, eventually, free_ports, registered, running
+
+PATH = "/models/digits/traffic"
+# The tiny networks of the tests contradict each other, whichever one takes.
+LOOSE = {"classes": None, "disagreement": None, "abstained": None}
+
+
+def canary(endpoint: Running, version: str = "2.0", **chosen: Any) -> dict[str, Any]:
+    plan = {"control": "1.0", "treatments": [{"version": version}], "unit": "request", "canary": chosen}
+    answer = endpoint.management.put(PATH, json=plan)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def stands(endpoint: Running) -> tuple[str, float]:
+    plan = endpoint.management.get(PATH).json()
+    return plan["canary"]["state"], plan["treatments"][0]["share"]
+
+
+def commanded(endpoint: Running, command: str, **query: Any) -> int:
+    return endpoint.management.put(f"{PATH}/{command}", params=query).status_code
+
+
+def ask(endpoint: Running, requests: int) -> list[str]:
+    """The arm that answered each, or the status where none did."""
+    found = []
+    for number in range(requests):
+        answer = endpoint.inference.post("/predictions/digits", content=digit(number % 50))
+        found.append(answer.headers.get("x-arm", str(answer.status_code)))
+    return found
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[Running]:
+    registered(tmp_path, "1.0", "2.0")
+    with running(tmp_path, free_ports(processes=2)) as started:
+        yield started
+
+
+def test_a_good_canary_climbs_by_itself_and_the_chronicle_says_so(endpoint: Running) -> None:
+    begun = canary(endpoint, steps=[0.2, 0.5], dwell=0, requests=5, guardrails=LOOSE)
+
+    complete = eventually(lambda: bool(ask(endpoint, 5)) and stands(endpoint) == ("complete", 0.5))
+
+    assert begun["treatments"] == [{"version": "2.0", "share": 0.2}]
+    assert complete
+    events = [json.loads(line) for line in (endpoint.home.endpoint / "traffic.jsonl").read_text().splitlines()]
+    shares = [(each["event"], each["plan"]["treatments"][0]["share"]) for each in events]
+    assert shares == [("begun", 0.2), ("moved on", 0.5), ("moved on", 0.5)]
+
+
+def test_it_waits_for_its_dwell_and_for_its_requests(endpoint: Running) -> None:
+    canary(endpoint, steps=[0.5, 0.6], dwell=3600, requests=1, guardrails=LOOSE)
+    ask(endpoint, 20)
+    time.sleep(2.5)  # two looks, in which a dwell that is passed over would show
+    by_time = stands(endpoint)
+    canary(endpoint, steps=[0.5, 0.6], dwell=0, requests=10_000, guardrails=LOOSE)
+    ask(endpoint, 20)
+    time.sleep(2.5)
+
+    assert by_time == stands(endpoint) == ("ramping", 0.5)
+
+
+def test_pausing_resuming_and_aborting_are_one_call_each(endpoint: Running) -> None:
+    number = canary(endpoint, steps=[0.5, 0.6], dwell=0, requests=1, guardrails=LOOSE)["number"]
+    paused = commanded(endpoint, "pause", number=number), stands(endpoint)[0]
+    ask(endpoint, 10)
+    twice = commanded(endpoint, "pause")
+    stale = commanded(endpoint, "resume", number=number + 1)
+    resumed = commanded(endpoint, "resume")
+    went_on = eventually(lambda: bool(ask(endpoint, 5)) and stands(endpoint) == ("complete", 0.6))
+    aborted = commanded(endpoint, "abort"), stands(endpoint)
+    again = commanded(endpoint, "resume")
+
+    assert (paused, twice, stale, resumed, went_on) == ((200, "paused"), 409, 409, 200, True)
+    assert (aborted, again) == ((200, ("aborted", 0.0)), 409)
+    assert set(ask(endpoint, 20)) == {"control"}
+    assert commanded(endpoint, "hurry") == 404
+
+
+def test_two_who_replace_one_plan_hear_of_each_other(endpoint: Running) -> None:
+    plan = {"control": "1.0", "treatments": [{"version": "2.0", "share": 0.1}]}
+    first = endpoint.management.put(PATH, json=plan | {"replaces": 0})
+    second = endpoint.management.put(PATH, json=plan | {"replaces": 0})
+    third = endpoint.management.put(PATH, json=plan | {"replaces": first.json()["number"]})
+
+    assert (first.status_code, second.status_code, third.status_code) == (200, 409, 200)
+    assert "plan 1 is in force, and not 0" in second.json()["message"]
+
+
+def test_after_a_restart_the_control_answers_until_somebody_resumes_the_canary(tmp_path: Path) -> None:
+    registered(tmp_path, "1.0", "2.0")
+    with running(tmp_path, free_ports(processes=2)) as endpoint:
+        canary(endpoint, steps=[0.9], dwell=3600, guardrails=LOOSE)
+        assert "treatment" in ask(endpoint, 20)
+        endpoint.process.kill()
+    with running(tmp_path, free_ports(processes=2)) as endpoint:
+        halted, arms = stands(endpoint), set(ask(endpoint, 20))
+        resumed = commanded(endpoint, "resume")
+        after = set(ask(endpoint, 40))
+
+    assert (halted, arms) == (("halted", 0.0), {"control"})
+    assert (resumed, "treatment" in after) == (200, True)
+
+
+def test_a_serving_process_that_dies_takes_the_canarys_traffic_with_it(endpoint: Running) -> None:
+    canary(endpoint, steps=[0.5], dwell=3600, guardrails=LOOSE)
+    ask(endpoint, 5)
+    assert eventually(lambda: all(endpoint.pids(version="1.0")))
+    time.sleep(1.5)  # a look, so that it has been seen alive
+
+    os.kill(endpoint.pids(version="1.0")[0], signal.SIGKILL)
+
+    assert eventually(lambda: stands(endpoint) == ("rolled back", 0.0))
+    assert "a serving process died" in endpoint.management.get(PATH).json()["canary"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("slow", "of its answers took over 3 times the control's"),
+        ("nan", "of its requests failed"),
+        ("swapped", "the control reads over 10% of its pictures otherwise"),
+        ("sure", "its confidence is over 10% above the share that is right"),
+        ("crashing", "of its requests failed"),
+        ("failing", "of its requests failed"),
+        ("leaking", "MB more than when it began"),
+    ],
+)
+def test_a_canary_with_a_fault_is_rolled_back_after_few_requests(tmp_path: Path, fault: str, reason: str) -> None:
+    home = registered(tmp_path, "1.0")
+    make = faulty.handler if fault in faulty.HANDLERS else faulty.network
+    add(tmp_path, make(home.models, fault, "2.0"))
+    spared = {"sure": LOOSE, "leaking": LOOSE | {"slow": None}}  # what would find it out before
+    met: list[str] = []
+    with running(tmp_path, free_ports(processes=2, allow_handlers=True)) as endpoint:
+        canary(endpoint, steps=[0.5], dwell=3600, guardrails={"memory_mb": 100, **spared.get(fault, {})})
+
+        def over() -> bool:
+            met.extend(told(endpoint, len(met), right=fault != "sure"))
+            return stands(endpoint)[0] == "rolled back"
+
+        assert eventually(over, 60), stands(endpoint)
+        after = set(ask(endpoint, 50))
+        plan = endpoint.management.get(PATH).json()
+
+    assert reason in plan["canary"]["reason"]
+    assert after == {"control"}
+    assert sum(arm != "control" for arm in met) <= 200
+
+
+def told(endpoint: Running, first: int, *, right: bool) -> list[str]:
+    """The arms that ten requests met, or the status; each answer is then said to be right, or wrong."""
+    met = []
+    for number in range(first, first + 10):
+        answer = endpoint.inference.post("/predictions/digits", content=digit(number % 50))
+        met.append(answer.headers.get("x-arm", str(answer.status_code)))
+        if answer.is_success and not right:
+            truth = str((int(answer.text) + 1) % 10)
+            endpoint.inference.post("/feedback", json={"request_id": answer.headers["x-request-id"], "label": truth})
+    return met
+
+
+def add(root: Path, version: Version) -> None:
+    path = state.path(registered(root))
+    state.save(path, state.load(path).register("digits", "2.0", version))
