@@ -5,14 +5,26 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import accuracy, command_line, data, endpoint, handlers, monitoring, precision, shadow, soak
+from benchmarks import (
+    accuracy,
+    assignment,
+    command_line,
+    data,
+    endpoint,
+    handlers,
+    monitoring,
+    precision,
+    shadow,
+    soak,
+    verdicts,
+)
 
 parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks")
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, accuracy (20 minutes), data (10), endpoint (8), precision (5), handlers (6), shadow (2), "
-    "soak; all but it if none",
+    help="command_line, monitoring, verdicts (3 minutes), assignment (3), accuracy (20), data (10), endpoint (8), "
+    "precision (5), handlers (6), shadow (2), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
@@ -26,6 +38,8 @@ mnist = Path(options.mnist) if options.mnist else None
 BENCHMARKS: dict[str, Callable[[], Path]] = {
     "command_line": command_line.run,
     "monitoring": monitoring.run,
+    "verdicts": verdicts.run,
+    "assignment": assignment.run,
     "accuracy": lambda: accuracy.run(mnist, options.seeds, options.peer_epochs),
     "data": lambda: data.run(mnist),
     "precision": lambda: precision.run(mnist),
