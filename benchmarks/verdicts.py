@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.result import write
-from demlopment.monitoring import betting
-from demlopment.monitoring.betting import Count
+from demlopment import betting
+from demlopment.betting import Count
+from demlopment.monitoring import sizing
 from demlopment.monitoring.experiment import values
 from demlopment.monitoring.paired import VALUES
 
 RUNS, LABELS = 1000, 2000  # tests of each kind, and labels of each
-AT_ONCE = 50  # tests: 2,000 looks at each of them take 100 MB
+AT_ONCE = 20  # tests: 10,000 looks at each of them take 200 MB
 CONFIDENCE = 0.95
 BURN_IN = 50  # labels before which nobody would use the ordinary test; it errs more often with fewer
 
@@ -38,6 +39,10 @@ ARMS = [  # share of the treatment, share of errors of the control, of the treat
 ]
 PAIRS = [(0.005, 0.005), (0.02, 0.02), (0.1, 0.1), (0.5, 0.5), (0.05, 0.01), (0.01, 0.3), (0.02, 0.0)]  # won, lost by a shadow
 
+# Accuracy of the control, effect, share, power; then won, lost, power. Tests of the size that `demlopment traffic plan` tells.
+PLANNED_ARMS = [(0.9, 0.05, 0.5, 0.8), (0.95, 0.03, 0.5, 0.9), (0.9, 0.08, 0.1, 0.8)]
+PLANNED_PAIRS = [(0.06, 0.02, 0.8), (0.02, 0.005, 0.9)]
+
 
 def run() -> Path:
     """Simulate a thousand of each and write the result."""
@@ -47,6 +52,8 @@ def run() -> Path:
         {
             "arms": [of_arms(rng, RUNS, LABELS, *each) for each in ARMS],
             "shadows": [of_shadows(rng, RUNS, LABELS, *each) for each in PAIRS],
+            "planned_arms": [planned_arms(rng, RUNS, *each) for each in PLANNED_ARMS],
+            "planned_shadows": [planned_shadows(rng, RUNS, *each) for each in PLANNED_PAIRS],
         },
     )
 
@@ -83,6 +90,29 @@ def of_shadows(
         missed += ever(outside(counts, VALUES, won - lost, above))
         naive += ever(mcnemar(counts))
     return {"won": won, "lost": lost} | _rates(missed, naive, runs, labels, equal=won == lost)
+
+
+def planned_arms(
+    rng: np.random.Generator, runs: int, accuracy: float, effect: float, share: float, power: float
+) -> dict[str, Any]:
+    """In what share of tests that have the planned effect and size it is found, when the plan says `power`."""
+    size, errors = sizing.of_arms(accuracy, effect, share, power=power), 1 - accuracy
+    found = 0
+    for some in _parts(runs):
+        counts, _ = arms(rng, some, size.better, share, errors, errors - effect)
+        found += int(outside(counts, values(share), 0.0)[0].any(axis=1).sum())
+    told = {"accuracy": accuracy, "effect": effect, "share": share}
+    return told | {"tests": runs, "labels": size.better, "planned_power": power, "power": found / runs}
+
+
+def planned_shadows(rng: np.random.Generator, runs: int, won: float, lost: float, power: float) -> dict[str, Any]:
+    """The same of a shadow."""
+    size = sizing.of_pairs(won, lost, power=power)
+    found = 0
+    for some in _parts(runs):
+        counts = pairs(rng, some, size.better, won, lost)
+        found += int(outside(counts, VALUES, 0.0)[0].any(axis=1).sum())
+    return {"won": won, "lost": lost, "tests": runs, "labels": size.better, "planned_power": power, "power": found / runs}
 
 
 def arms(

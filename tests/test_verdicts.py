@@ -11,8 +11,9 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks import assignment, verdicts
-from demlopment.monitoring import Outcome, Pair, betting, paired, read
-from demlopment.monitoring.betting import Count
+from demlopment import betting
+from demlopment.betting import Count
+from demlopment.monitoring import Outcome, Pair, paired, read
 from demlopment.records import Arm, TrafficPlan, Treatment
 
 RUNS, LABELS = 200, 1000

@@ -1,6 +1,7 @@
 """`demlopment traffic`: split the traffic of a running endpoint between versions."""
 
 import json
+import time
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -57,6 +58,37 @@ def split(
         "a_a": a_a,
     }
     _manage(context, "PUT", model, plan if unit is None else plan | {"unit": unit})
+
+
+@app.command("plan")
+def plan(
+    context: typer.Context,
+    effect: Annotated[float, typer.Option(help="How much better a version is to be: 0.01 is one point.")],
+    model: Annotated[str, typer.Argument()] = "digits",
+    share: Annotated[float, typer.Option(help="Share of the units that the treatment meets.")] = 0.5,
+    shadow: Annotated[bool, typer.Option("--shadow", help="The version is a shadow, which sees every picture.")] = False,
+    accuracy: Annotated[float | None, typer.Option(help="Of the control [default: of the labels that came back].")] = None,
+    differing: Annotated[
+        float | None, typer.Option(help="Share that a shadow answers otherwise [default: as shadows did].")
+    ] = None,
+    labels_per_day: Annotated[float | None, typer.Option(help="Labels that come back [default: as they did].")] = None,
+    confidence: Annotated[float, typer.Option(help="With which a verdict is right, however often one looks.")] = 0.95,
+    power: Annotated[float, typer.Option(help="Chance that the test finds the effect.")] = 0.8,
+) -> None:
+    """Say how many labelled requests and about how many days a test needs, before it starts.
+
+    Example: demlopment traffic plan --effect 0.01 --accuracy 0.97 --labels-per-day 500
+    """
+    from demlopment.lifecycle import observe, outlook
+    from demlopment.serving import state
+
+    home, now = home_of(settings_of(context), growing=False), time.time()
+    registered = state.load(state.path(home)).models.get(model)
+    traffic = observe.journalled(home, model, now - outlook.RECENT_DAYS * outlook.DAY_SECONDS)
+    known = outlook.pace(traffic, registered.default if registered else "", now)
+    wish = outlook.Wish(effect, share, confidence, power, shadow, accuracy, differing, labels_per_day)
+    for line in outlook.outlook(wish, known):
+        say(line)
 
 
 @app.command("read")

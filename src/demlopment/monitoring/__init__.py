@@ -5,5 +5,6 @@ from demlopment.monitoring.experiment import Outcome, read
 from demlopment.monitoring.paired import Pair, PairedReading, paired
 from demlopment.monitoring.quality import accuracy
 from demlopment.monitoring.reference import profile
+from demlopment.monitoring.sizing import Size
 
-__all__ = ["Outcome", "Pair", "PairedReading", "accuracy", "drift", "paired", "profile", "read", "windows"]
+__all__ = ["Outcome", "Pair", "PairedReading", "Size", "accuracy", "drift", "paired", "profile", "read", "windows"]
