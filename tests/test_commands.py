@@ -140,12 +140,13 @@ def test_an_experiment_is_read_from_the_labels_that_came_back(tmp_path: Path) ->
     read = run("traffic", "read", home=home.root)
 
     assert_two_sentences(without, "no traffic plan")
-    assert early.stdout.splitlines()[0] == "Plan 1: 0 requests, 0 with a label."
+    assert early.stdout.splitlines()[-1] == "Plan 1: 0 requests, 0 with a label."
     assert early.stdout.count("No conclusion yet") == 2
     lines = read.stdout.splitlines()
-    assert lines[0] == "Plan 1: 40 requests, 40 with a label."
-    assert re.search(r"of \d+ for version 2\.0 against .* of \d+ for version 1\.0", lines[1])
-    assert re.search(r"The shadow 3\.0 is better: alone right on \d+ of 40 labelled requests and alone wrong on 0", lines[2])
+    assert re.search(r"of \d+ for version 2\.0 against .* of \d+ for version 1\.0", lines[0])
+    assert "Decision: promote. It is verdict 4 of the history." in read.stdout, "two were recorded without labels"
+    assert re.search(r"The shadow 3\.0 is better: alone right on \d+ of 40 labelled requests and alone wrong on 0", read.stdout)
+    assert lines[-1] == "Plan 1: 40 requests, 40 with a label."
 
 
 def test_ctrl_c_stops_it_with_status_zero(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Part = Literal["train", "validation", "test", "stream"]
 # direct: no plan chose it, so it is in no experiment; shadow: no client was told
 Arm = Literal["control", "treatment", "direct", "shadow"]
-Decision = Literal["promote", "refuse", "keep", "continue", "retrain", "hold"]
+Decision = Literal["promote", "refuse", "keep", "continue", "stop", "retrain", "hold"]  # stop: no effect of interest
 # ramping, paused and complete have their share; halted by a restart, rolled back and aborted have none
 CanaryState = Literal["ramping", "paused", "complete", "halted", "rolled back", "aborted"]
 TrialState = Literal["running", "complete", "pruned", "failed"]
@@ -277,8 +277,55 @@ class ArmReading:
 
 
 @dataclass(frozen=True)
+class SideEffect:
+    """What a version does to another metric than the one it is judged by."""
+
+    metric: str
+    effect: float  # above 0 is better: shares for abstention and latency, money per request for cost
+    interval: Interval  # always valid
+    limit: float  # by how much it may be worse, in the same unit
+    counted: int  # answers
+    sentence: str  # the plain conclusion
+
+    @property
+    def breached(self) -> bool:
+        """Whether it is worse by more than its limit, for certain."""
+        return self.interval.high < -self.limit
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """The effect in earlier and in later labels, always valid together."""
+
+    early: int  # labels: the largest power of two that is at most half of them
+    before: Interval
+    late: int
+    after: Interval
+    sentence: str  # the plain conclusion
+
+    @property
+    def changed(self) -> bool:
+        return self.before.high < self.after.low or self.after.high < self.before.low
+
+
+@dataclass(frozen=True)
+class Returns:
+    """How labels come back to both arms of an experiment."""
+
+    control_share: float  # of the units, that have a label
+    treatment_share: float
+    ratio_p: float  # always valid; small when labels do not come back alike, which voids the reading
+    control_delay: float | None  # seconds from request to label, in the middle; None without labels
+    treatment_delay: float | None
+    usual_delay: float | None  # seconds, in which nine of ten labels came that did come
+    waiting: int  # requests without a label that are no older than that, so that it may still come
+    missing: int  # without a label and older
+    sentence: str  # in plain words
+
+
+@dataclass(frozen=True)
 class Reading:
-    """An experiment as it stands: effect = accuracy of treatment minus accuracy of control."""
+    """An experiment as it stands: the effect is the treatment's accuracy, or another metric, minus the control's."""
 
     control: ArmReading
     treatment: ArmReading
@@ -288,6 +335,11 @@ class Reading:
     sample_ratio_p: float  # small when the split is not the planned one, which voids the reading
     decision: Decision
     sentence: str  # the plain conclusion
+    metric: str = "accuracy"
+    minimum_effect: float = 0.0  # less than that is of no interest; in the unit of the effect
+    sides: tuple[SideEffect, ...] = ()
+    novelty: Novelty | None = None  # None before 64 labels
+    returns: Returns | None = None
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,14 @@ class Monitoring(Room):
 
     window: Annotated[int, Field(ge=20)] = 100  # predictions
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.001  # per window, when nothing has changed
+    # Of tests between versions: the difference that matters, and by how much the other metrics may get worse.
+    minimum_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # in the unit of the metric; 0: any
+    slow_milliseconds: Annotated[float, Field(gt=0)] = 100.0  # an answer that took longer is slow; ours take 1 to 5
+    most_slow: Share = 0.05  # more of the answers
+    most_abstention: Share = 0.05  # more of the answers that are not accepted
+    most_dearer: Annotated[float, Field(ge=0, allow_inf_nan=False)] = (
+        0.02  # a request, in the currency of evaluation.price_of_*
+    )
 
 
 class Settings(BaseSettings):

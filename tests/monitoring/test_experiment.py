@@ -12,13 +12,9 @@ from scipy.stats import binom
 
 from demlopment.betting import BETS, BOLDEST, HALVINGS, log_wealth
 from demlopment.errors import DataError
-from demlopment.monitoring.experiment import (
-    Outcome,
-    confidence_sequence,
-    read,
-    sample_ratio,
-    values,
-)
+from demlopment.monitoring.experiment import confidence_sequence, read, values
+from demlopment.monitoring.outcomes import Outcome
+from demlopment.monitoring.ratio import sample_ratio
 from demlopment.records import Reading, TrafficPlan, Treatment
 
 PLAN = TrafficPlan("digits", control="1.0", treatments=(Treatment("2.0", 0.5),), salt="s")

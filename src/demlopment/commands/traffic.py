@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -92,28 +93,38 @@ def plan(
 
 
 @app.command("read")
-def read(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
+def read(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument()] = "digits",
+    metric: Annotated[str, typer.Option(help="accuracy, cost, abstention or latency.")] = "accuracy",
+    minimum_effect: Annotated[
+        float | None, typer.Option(help="Less is of no interest, in the metric's unit [default: monitoring.minimum_effect].")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the intervals over time into this SVG.")] = None,
+) -> None:
     """Say what the labels that came back say of each treatment and each shadow; look at any time, as often as you like.
 
-    Example: demlopment traffic read digits
+    Example: demlopment traffic read digits --minimum-effect 0.01 --plot looks.svg
     """
-    from demlopment.lifecycle import observe
-    from demlopment.serving import state
+    from demlopment.home import replace
+    from demlopment.lifecycle.look import look
+    from demlopment.web import looks
 
-    home = home_of(settings_of(context), growing=False)
-    registered = state.load(state.path(home)).models.get(model)
-    if registered is None or registered.plan is None:
-        raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
-    plan = registered.plan
-    traffic = observe.journalled(home, model, plan.since)
-    say(f"Plan {plan.number}: {len(traffic.predictions)} requests, {len(traffic.truth)} with a label.")
-    if plan.canary is not None:
-        because = f" ({plan.canary.reason})" if plan.canary.reason else ""
-        say(f"The canary {plan.versions[1]} is {plan.canary.state}{because}, with a share of {plan.treatments[0].share:g}.")
-    for treatment in (each for each in plan.treatments if each.share):
-        say(observe.reading(plan, traffic, treatment.version).sentence)
-    for version in plan.shadows:
-        say(observe.shadowed(version, traffic).sentence)
+    settings = settings_of(context)
+    found = look(home_of(settings, growing=False), settings, model, metric, minimum_effect, time.time())
+    for each in found.seen:
+        say(each.found.sentence)
+        say(f"  Decision: {each.found.decision}. It is verdict {each.entry.number} of the history.")
+        for detail in each.details:
+            say(f"  {detail}")
+    say(f"Plan {found.plan.number}: {found.requests} requests, {found.labelled} with a label.")
+    if (canary := found.plan.canary) is not None:
+        because = f" ({canary.reason})" if canary.reason else ""
+        share = found.plan.treatments[0].share
+        say(f"The canary {found.plan.versions[1]} is {canary.state}{because}, with a share of {share:g}.")
+    if plot is not None:
+        replace(plot, looks.picture(found).encode())
+        say(f"The intervals over time are in {plot}.")
 
 
 @app.command("canary")

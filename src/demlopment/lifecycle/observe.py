@@ -8,12 +8,14 @@ from demlopment.archive import Archive
 from demlopment.data import Answers
 from demlopment.home import Home
 from demlopment.lifecycle.compact import everything
+from demlopment.lifecycle.judging import Judging
 from demlopment.lifecycle.story import Sample
 from demlopment.monitoring import PairedReading
 from demlopment.records import DriftReport, Feedback, Prediction, Reading, TrafficPlan
 from demlopment.settings import Monitoring
 
 SAMPLES = 24  # pictures in the report
+PLAINLY = Judging()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,14 @@ def journalled(home: Home, model: str, since: float) -> Traffic:
     return Traffic(ours, recorded.feedback, serving.join(ours, recorded.feedback).labels, shadows)
 
 
-def reading(plan: TrafficPlan, traffic: Traffic, version: str | None = None) -> Reading:
+def reading(
+    plan: TrafficPlan,
+    traffic: Traffic,
+    version: str | None = None,
+    *,
+    judging: Judging = PLAINLY,
+    now: float | None = None,
+) -> Reading:
     """The experiment as the labels stand, of a treatment or of the first. Requests that named a version were in no arm."""
     came_at = {said.request_id: said.at for said in traffic.feedback}
     outcomes = [
@@ -42,31 +51,38 @@ def reading(plan: TrafficPlan, traffic: Traffic, version: str | None = None) -> 
             arm=prediction.arm,
             version=prediction.version,
             correct=None if label is None else label == prediction.label,
-            at=came_at.get(prediction.request_id, prediction.at),
+            at=prediction.at if label is None else came_at[prediction.request_id],
             unit=prediction.unit,
+            asked=prediction.at,
+            accepted=judging.accepted(prediction),
+            slow=prediction.latency_ms > judging.slow_ms,
         )
         for prediction in traffic.predictions
         if prediction.arm != "direct"
         for label in [traffic.truth.get(prediction.request_id)]
     ]
-    return monitoring.read(plan, outcomes, version=version)
+    return monitoring.read(plan, outcomes, version=version, terms=judging.terms, now=now)
 
 
-def shadowed(version: str, traffic: Traffic) -> PairedReading:
-    """A shadow beside what clients were told, on the requests whose labels came back."""
+def shadowed(version: str, traffic: Traffic, *, judging: Judging = PLAINLY) -> PairedReading:
+    """A shadow beside what clients were told, on the same requests."""
     came_at = {said.request_id: said.at for said in traffic.feedback}
     told = {prediction.request_id: prediction for prediction in traffic.predictions}
     pairs = [
         monitoring.Pair(
-            told=told[shadow.request_id].label == traffic.truth[shadow.request_id],
-            shadow=shadow.label == traffic.truth[shadow.request_id],
-            at=came_at[shadow.request_id],
+            told=None if label is None else heard.label == label,
+            shadow=None if label is None else shadow.label == label,
+            at=heard.at if label is None else came_at[heard.request_id],
             unit=shadow.unit,
+            told_accepted=judging.accepted(heard),
+            shadow_accepted=judging.accepted(shadow._replace(image=heard.image)),
+            asked=heard.at,
         )
         for shadow in traffic.shadows
-        if shadow.version == version and shadow.request_id in traffic.truth
+        if shadow.version == version and shadow.request_id in told
+        for heard, label in [(told[shadow.request_id], traffic.truth.get(shadow.request_id))]
     ]
-    return monitoring.paired(version, pairs)
+    return monitoring.paired(version, pairs, terms=judging.terms)
 
 
 def drift(traffic: Traffic, model: Archive, rules: Monitoring) -> tuple[DriftReport, ...]:

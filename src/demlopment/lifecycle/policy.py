@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from demlopment.errors import DemlopmentError
+from demlopment.monitoring import PairedReading
 from demlopment.recall import UNLIKE
 from demlopment.records import Check, DriftReport, Reading, Snapshot, TrafficPlan, Verdict
 
@@ -35,6 +36,13 @@ def of_experiment(reading: Reading, plan: TrafficPlan) -> Verdict:
     evidence = asdict(reading) | {"sequence": reading.sequence[-1:]}
     subject, against = f"{plan.model} {reading.treatment.version}", f"{plan.model} {plan.control}"
     return Verdict("experiment", reading.decision, subject, against, reading.sentence, evidence)
+
+
+def of_shadow(found: PairedReading, plan: TrafficPlan) -> Verdict:
+    """The same of a shadow, which stood beside whoever answered."""
+    evidence = asdict(found) | {"sequence": found.sequence[-1:]}
+    subject, against = f"{plan.model} {found.version}", f"{plan.model} {plan.control}"
+    return Verdict("experiment", found.decision, subject, against, found.sentence, evidence)
 
 
 def of_drift(windows: Sequence[DriftReport], champion: str) -> Verdict:

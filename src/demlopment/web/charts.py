@@ -139,13 +139,24 @@ def reliability_diagram(bins: Sequence[Bin], *, label: str) -> Markup:
     )
 
 
-def confidence_sequence(sequence: Sequence[tuple[int, float, float]], *, label: str, width: int = 920) -> Markup:
-    """The range that holds the effect, as labels arrive; the experiment is decided when zero lies outside."""
+def confidence_sequence(
+    sequence: Sequence[tuple[int, float, float]],
+    *,
+    label: str,
+    width: int = 920,
+    interest: float = 0.0,
+    unit: str = "points",
+    most: float = 1.0,
+) -> Markup:
+    """The range that holds the effect, as labels arrive; the experiment is decided when zero lies outside.
+
+    Between dashed lines lies what is less than the `interest`; `most` is the largest effect that there can be.
+    """
     height = 260
     kept = [row for row in _thinned(sequence) if all(math.isfinite(value) for value in row)]
     if not kept:
         return drawing(width, 40, label, text(0, 24, "No label came back, so there is nothing to draw."))
-    reach = _reach(kept)
+    reach = _reach(kept, most)
     x, y = Scale(0, max(labels for labels, _, _ in kept), 58, width - 16), Scale(-reach, reach, height - 40, 14)
     upper, lower = [(x(n), y(high)) for n, _, high in kept], [(x(n), y(low)) for n, low, _ in kept]
     across = [(value, f"{value:,.0f}") for value in ticks(0, x.high, width // 120)]
@@ -160,25 +171,26 @@ def confidence_sequence(sequence: Sequence[tuple[int, float, float]], *, label: 
         path(upper, "line teal"),
         path(lower, "line teal"),
         line((x.start, y(0)), (x.end, y(0)), "zero"),
+        *(line((x.start, y(value)), (x.end, y(value)), "dashed") for value in (-interest, interest) if 0 < abs(value) < reach),
         text(x.start + 8, y(0) - 6, "no difference", "note"),
         text(x.end, y.end + 14, "↑ treatment is better", "tick halo", "end"),
         text(x.end, y.start - 8, "↓ control is better", "tick halo", "end"),
         text(x.end, height - 4, "labels seen", anchor="end"),
-        _end_of_sequence(last, x, y),
+        _end_of_sequence(last, x, y, unit),
     )
 
 
-def _end_of_sequence(last: tuple[int, float, float], x: Scale, y: Scale) -> Markup:
+def _end_of_sequence(last: tuple[int, float, float], x: Scale, y: Scale, unit: str) -> Markup:
     labels, low, high = last
-    tip = f"After {labels:,} labels the effect lies between {words.points(low)} and {words.points(high)} points"
+    tip = f"After {labels:,} labels the effect lies between {words.points(low)} and {words.points(high)} {unit}"
     return group(line((x(labels), y(low)), (x(labels), y(high)), "whisker teal"), tip=tip)
 
 
-def _reach(kept: Sequence[tuple[int, float, float]]) -> float:
+def _reach(kept: Sequence[tuple[int, float, float]], most: float) -> float:
     """How far the y axis goes: the first labels say almost nothing, and their range would flatten the rest."""
     later = kept[len(kept) // 5 :]
     furthest = max(max(abs(low), abs(high)) for _, low, high in later)
-    return min(1.0, max(furthest * 1.05, 0.01))
+    return min(most, max(furthest * 1.05, 0.01))
 
 
 def _interval_bar(bar: Bar, x: Scale, y: float) -> Markup:

@@ -4,15 +4,23 @@ import platform
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
 
 from demlopment import __version__, home
 from demlopment.lifecycle.story import Story
 from demlopment.web import facts, figures, palette, timeline, words
-from demlopment.web.svg import drawing, element, text
+from demlopment.web.alone import alone
+from demlopment.web.svg import element, text
 
 NAME, PICTURE = "report.html", "timeline.svg"
-MARKS = {"promote": "✓", "refuse": "✕", "keep": "=", "continue": "…", "retrain": "↻", "hold": "–"}  # a decision without colour
+MARKS = {  # a decision without colour
+    "promote": "✓",
+    "refuse": "✕",
+    "keep": "=",
+    "continue": "…",
+    "stop": "■",
+    "retrain": "↻",
+    "hold": "–",
+}
 
 
 def render(story: Story) -> str:
@@ -59,18 +67,14 @@ def picture(story: Story) -> str:
     shown = figures.timeline_of(story)
     frame = timeline.frame(shown, figures.WIDE)
     width, height = frame.width + 2 * 28, frame.height + 92
-    whole = drawing(
+    return alone(
         width,
         height,
         figures.timeline_label(story),
-        element("style", Markup(palette.fixed(_source("charts.css")))),  # noqa: S704 - our own file
-        element("rect", width=width, height=height, rx=8, class_="paper"),
         text(28, 40, figures.timeline_title(story), "title"),
         text(28, 62, "One turn of the loop. The monitor sees only the pictures; it is told neither the labels nor the change."),
         element("g", *timeline.marks(shown, frame), transform="translate(28 84)"),
-        xmlns="http://www.w3.org/2000/svg",
     )
-    return f"{whole}\n"
 
 
 def environment() -> jinja2.Environment:
@@ -85,7 +89,3 @@ def environment() -> jinja2.Environment:
     environment.filters |= {verb.__name__: verb for verb in (*spoken, words.once_in, words.plural, words.evidence)}
     environment.filters |= {"png": figures.png, "address": figures.address}
     return environment
-
-
-def _source(name: str) -> str:
-    return (Path(__file__).parent / "templates" / name).read_text("utf-8")

@@ -1,0 +1,66 @@
+"""One look at a traffic plan: what the labels say of each of its versions, recorded as verdicts. Composes only."""
+
+from dataclasses import dataclass
+
+from demlopment.errors import DataError
+from demlopment.home import Home
+from demlopment.lifecycle import observe, policy
+from demlopment.lifecycle.history import Entry, History
+from demlopment.lifecycle.judging import judging
+from demlopment.monitoring import PairedReading
+from demlopment.monitoring.metrics import Metric
+from demlopment.records import Reading, TrafficPlan
+from demlopment.serving import state
+from demlopment.settings import Settings
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One version of the plan."""
+
+    found: Reading | PairedReading
+    entry: Entry  # of the history
+    details: tuple[str, ...]  # what stands behind the sentence, in plain words
+
+
+@dataclass(frozen=True)
+class Look:
+    """All versions of the plan, treatments first."""
+
+    plan: TrafficPlan
+    requests: int
+    labelled: int
+    seen: tuple[Seen, ...]
+    factor: float  # what an effect is multiplied by when it is told
+    unit: str
+
+
+def look(home: Home, settings: Settings, model: str, metric: str, minimum: float | None, now: float) -> Look:
+    """Read the plan in force by a metric, with a minimum effect (None is the settings'), and record the verdicts.
+
+    Raises DataError if the model has no plan, or for terms that cannot be.
+    """
+    registered = state.load(state.path(home)).models.get(model)
+    if registered is None or registered.plan is None:
+        raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
+    plan, terms = registered.plan, judging(home, settings, model, metric, minimum)
+    traffic, history, told = observe.journalled(home, model, plan.since), History(home.history), terms.terms.metric
+    met = [each.version for each in plan.treatments if each.share]  # a canary without traffic is in no experiment
+    readings = [observe.reading(plan, traffic, version, judging=terms, now=now) for version in met]
+    shadows = [observe.shadowed(version, traffic, judging=terms) for version in plan.shadows]
+    verdicts = [*(policy.of_experiment(each, plan) for each in readings), *(policy.of_shadow(each, plan) for each in shadows)]
+    found: list[Reading | PairedReading] = [*readings, *shadows]
+    seen = tuple(
+        Seen(each, history.record(verdict, now), _details(each, told)) for each, verdict in zip(found, verdicts, strict=True)
+    )
+    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, told.factor, told.unit)
+
+
+def _details(found: Reading | PairedReading, metric: Metric) -> tuple[str, ...]:
+    checks = (found.novelty, found.returns if isinstance(found, Reading) else None)
+    between = metric.between(found.interval.low, found.interval.high)
+    return (
+        f"Effect: {metric.factor * found.effect:+.1f} {metric.unit}, {between}.",
+        *(side.sentence for side in found.sides),
+        *(check.sentence for check in checks if check is not None),
+    )
