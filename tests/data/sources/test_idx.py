@@ -146,3 +146,19 @@ def test_a_mapping_with_another_text_is_refused_by_its_line(tmp_path: Path) -> N
 
     with pytest.raises(DataError, match=r"emnist-balanced-mapping\.txt, line 2: 'one 49'"):
         idx(path)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        pytest.param(None, r"no mapping of the labels beside .*\.gz\. Copy EMNIST's emnist-letters-mapping\.txt", id="missing"),
+        pytest.param(" \n", r"emnist-letters-mapping\.txt is empty\. Give lines", id="empty"),
+    ],
+)
+def test_letters_whose_mapping_is_not_there_do_not_pass_for_digits(tmp_path: Path, mapping: str | None, words: str) -> None:
+    path = idx_pair(tmp_path, 3, prefix="emnist-letters-train")
+    if mapping is not None:
+        (tmp_path / "emnist-letters-mapping.txt").write_text(mapping)
+
+    with pytest.raises(DataError, match=words):
+        opened(path)

@@ -94,7 +94,7 @@ def idx(
 ) -> Idx:
     """The pictures of one file with the labels of another: the one given, or that with the matching name beside it.
 
-    `mapping` is EMNIST's "label character-code" a line; one beside files named emnist-... is found as well.
+    `mapping` is EMNIST's "label character-code" a line; files named emnist-... need it, and it is found beside them.
     Raises DataError for a file that cannot be read, has another format, or speaks of another number of rows.
     """
     labels = labels or labels_beside(pictures)
@@ -134,9 +134,12 @@ def labels_beside(pictures: Path) -> Path:
     raise DataError(f"There are no labels beside {pictures}.", "Give their file with `--labels FILE`.")
 
 
-def _mapping_beside(pictures: Path) -> Path | None:
-    found = pictures.with_name(re.sub(r"-(train|test)-images.*", "-mapping.txt", pictures.name))
-    return found if found != pictures and found.is_file() else None
+def _mapping_beside(pictures: Path) -> Path:
+    """The mapping that belongs to EMNIST's pictures. Raises DataError without one: its letter 1 would pass for the digit."""
+    found = pictures.with_name(re.sub(r"-(train|test)-images.*", "", pictures.name, flags=re.DOTALL) + "-mapping.txt")
+    if not found.is_file():
+        raise DataError(f"There is no mapping of the labels beside {pictures}.", f"Copy EMNIST's {found.name} there.")
+    return found
 
 
 def _classes(mapping: Path) -> dict[int, str]:
@@ -155,6 +158,8 @@ def _classes(mapping: Path) -> dict[int, str]:
                 f"{mapping}, line {number}: {line[:40]!r} does not fit.", "Give lines of a label and a character code."
             )
         classes[int(fields[0])] = chr(int(fields[1]))
+    if not classes:
+        raise DataError(f"{mapping} is empty.", "Give lines of a label and a character code.")
     return classes
 
 
