@@ -92,6 +92,25 @@ def test_a_bad_row_is_kept_with_its_bytes_and_reasons(lake: Lake, few: RawRows) 
     assert {row.source for row in kept} == {"planted"}
 
 
+class CutOff(RawRows):
+    """A source whose second batch cannot be read."""
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        yield self.frame
+        raise DataError("The file ends here.", "Copy it again.")
+
+
+def test_a_source_that_breaks_off_leaves_neither_good_rows_nor_bad_ones(lake: Lake, few: RawRows) -> None:
+    rows = pl.concat(spoiled(few).batches())
+
+    with pytest.raises(DataError, match=r"The file ends here\."):
+        lake.add(CutOff(few.name, few.sha256, rows))
+
+    assert lake.quarantine() == ()
+    assert lake.add(RawRows(few.name, few.sha256, rows)).added == 100
+    assert len(lake.quarantine()) == 6
+
+
 def test_the_first_label_of_a_picture_stands_and_a_later_one_is_quarantined(lake: Lake, few: RawRows) -> None:
     picture = np.frombuffer(few.frame["image"][0], np.uint8).reshape(1, 28, 28)
     lake.add(few)

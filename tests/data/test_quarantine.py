@@ -161,9 +161,11 @@ def test_a_row_that_was_corrected_does_not_come_back_with_its_source(store: Delt
     lake.replay(right)
     before = held(store)
 
-    lake.add(rows)
+    added = lake.add(rows)
     again = lake.replay(right)
 
+    assert (added.rows, added.added, added.known, added.rejected) == (len(rows.frame), 0, len(rows.frame) - 4, 4)
+    assert "label outside 0 to 9" not in added.quarantined
     assert (again.rows, again.added, again.rejected) == (4, 0, 4)
     after = held(store)
     for table in TABLES:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -19,9 +19,19 @@ class Added:
 
     rows: int
     added: int
-    known: int  # already in the lake, or twice in the source
-    rejected: int  # rows that went to quarantine, now or when they were first seen
+    known: int  # already in the lake, twice in the source, or bad and put right since
+    rejected: int  # rows that are in quarantine, since now or since they were first seen
     quarantined: Mapping[str, int]  # reason -> rows; a row with two reasons counts under both
+
+    def without(self, gone: pl.DataFrame) -> "Added":
+        """The same where those of the rejected rows have left quarantine before."""
+        reasons = Counter(self.quarantined) - told(gone)
+        return replace(self, known=self.known + len(gone), rejected=self.rejected - len(gone), quarantined=dict(reasons))
+
+
+def told(bad: pl.DataFrame) -> Counter[str]:
+    """How many bad rows have each reason."""
+    return Counter(reason for joined in bad["reasons"] for reason in joined.split(contract.SEPARATOR))
 
 
 class Intake:
@@ -66,7 +76,7 @@ class Intake:
         rejected = pl.concat([transform.explained(bad), unread.select(bad.columns), conflicts.select(bad.columns)])
         if not rejected.is_empty():
             self._reject(rejected)
-        self._reasons.update(reason for joined in rejected["reasons"] for reason in joined.split(contract.SEPARATOR))
+        self._reasons += told(rejected)
         self._rows += len(batch)
         self._fresh += len(settled)
         self._rejected += len(rejected)

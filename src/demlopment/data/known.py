@@ -23,6 +23,7 @@ HALVES = (
 )
 KEY = ("high", "low")
 LONGEST = 1 << 18  # rows of a run: making one of two takes as much memory again, 10 MB; two million rows are some ten
+ROOM = "Free some space there, or set TMPDIR to a folder on another disk."  # what to do where a temporary file finds none
 RECORD = np.dtype([("high", np.uint64), ("low", np.uint64), ("said", np.uint32)])  # a row on disk, 20 bytes
 FIRST = np.uint64(32)  # bits of a key that stay in memory of a row on disk: two of a run have the same once in 16,000
 
@@ -145,8 +146,7 @@ class Known:
                 self._runs.pop(0)
         except OSError as error:
             raise HomeError(
-                f"The index of known rows cannot be written into {tempfile.gettempdir()}: {error.strerror}.",
-                "Free some space there, or set TMPDIR to a folder on another disk.",
+                f"The index of known rows cannot be written into {tempfile.gettempdir()}: {error.strerror}.", ROOM
             ) from error
 
 

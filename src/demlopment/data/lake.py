@@ -29,6 +29,7 @@ from demlopment.data.runs import RUN, Arrival, Run, arrivals, begun, noted
 from demlopment.data.sides import HAND, SHOWING, ambiguous, refuse_moved
 from demlopment.data.sources import FEEDBACK, Source
 from demlopment.data.tables import ATTEMPTS, TableStore
+from demlopment.data.withheld import Withheld
 from demlopment.errors import DataError, NotReadyError
 from demlopment.home import Home
 from demlopment.records import Examples, Snapshot
@@ -71,9 +72,14 @@ class Lake:
         One commit for the good rows of a source, a batch of them in memory at a time. Adding the same rows again
         changes nothing. A row with the pixels of another and a different label is bad. `heard` is told how many rows
         have been read; `commit` is that of the code, which the run that the rows name says.
-        Raises DataError where the source is broken, and then adds no good row of it.
+        Raises DataError where the source is broken, and then adds no row of it, good or bad.
         """
-        return self._take(source, self.bad.reject, begun(self._now(), commit, source.name, source.sha256), {}, heard)
+        run = begun(self._now(), commit, source.name, source.sha256)
+        with closing(Withheld()) as withheld:
+            added = self._take(source, withheld.add, run, {}, heard, withheld.clear)
+            # After the good rows: these may turn out to be too many for the disk, or their source to be broken.
+            gone = [self.bad.reject(bad) for bad in withheld]
+        return added.without(pl.concat(gone)) if gone else added
 
     def replay(
         self, said: Corrections = NOTHING_SAID, heard: Callable[[int], None] = lambda _: None, *, commit: str = "unknown"
@@ -266,8 +272,10 @@ class Lake:
         run: Run,
         note: Mapping[str, str],
         heard: Callable[[int], None],
+        again: Callable[[], None] = lambda: None,  # called before each attempt
     ) -> Added:
         for _ in range(ATTEMPTS):
+            again()
             version = self._store.version(EXAMPLES)
             with self._known(version) as known:
                 intake = Intake(self.classes, known, self.reviews.standing(), source, reject, heard)

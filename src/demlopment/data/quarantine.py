@@ -40,11 +40,14 @@ class Quarantine:
         self._store = store
         self.corrected = Corrected(store)
 
-    def reject(self, bad: pl.DataFrame) -> None:
-        """Keep bad rows with their `reasons`. What is here already, or was corrected, is not kept again."""
+    def reject(self, bad: pl.DataFrame) -> pl.DataFrame:
+        """Keep bad rows with their `reasons`, and return those that were corrected and have left: they are not kept again."""
         fresh = named(bad)
-        known = self.corrected.among(fresh["name"].to_list())
-        self._store.insert(QUARANTINE, fresh.filter(pl.col("name").is_in(list(known)).not_()), by=("name",), note={})
+        said = pl.col("name").is_in(list(self.corrected.among(fresh["name"].to_list())))
+        self._store.insert(QUARANTINE, fresh.filter(said.not_()), by=("name",), note={})
+        corrected = fresh.filter(said)
+        here = self.found(pl.col("name").is_in(corrected["name"].to_list()), ("name",)) if len(corrected) else corrected
+        return corrected.join(here, on="name", how="anti")
 
     def rows(self) -> tuple[Quarantined, ...]:
         """Every bad row, by source and position."""

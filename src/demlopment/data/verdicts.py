@@ -45,14 +45,14 @@ def take(lake: Lake, path: Path, by: str, at: float) -> Taken:
     given = {number: line for number, line in lines.items() if line[VERDICT]}
     refused = {number: _reasons(line, held, lake.classes) for number, line in given.items()}
     refused = {number: reasons for number, reasons in refused.items() if reasons}
-    if refused:
-        lake.bad.reject(_rejected({number: given[number] for number in refused}, refused, own_name(path.stem, sha256), sha256))
     reviews = [
         Review(line["key"], line["label"], _label(line), by.strip(), at, sha256, number)
         for number, line in given.items()
         if number not in refused
     ]
     added = lake.reviews.add(reviews)
+    if refused:
+        lake.bad.reject(_rejected({number: given[number] for number in refused}, refused, own_name(path.stem, sha256), sha256))
     return Taken(len(lines), added, len(reviews) - added, len(lines) - len(given), refused)
 
 
