@@ -1,5 +1,6 @@
 """Writers at once, writers that are killed, and disks that fill up: real processes, real Delta tables, one outcome."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -97,17 +98,22 @@ def test_a_writer_that_is_killed_and_repeated_ends_in_the_same_tables(
     assert Lake(root).quarantine() == alone.quarantine()
 
 
-def test_a_disk_that_fills_up_leaves_the_lake_as_it_was(disk: Path, digits: RawRows, few: RawRows) -> None:
+@pytest.mark.parametrize("left", [0, 100_000, 1_000_000])  # bytes
+def test_a_disk_that_fills_up_leaves_the_lake_as_it_was_and_no_line_of_a_library(
+    disk: Path, digits: RawRows, few: RawRows, capfd: pytest.CaptureFixture[str], left: int
+) -> None:
     lake = Lake(disk / "lake")
     lake.add(few)
     before = held(disk / "lake")
     filled = fill(disk)
+    os.truncate(filled, filled.stat().st_size - left)
 
     with pytest.raises(HomeError, match=r"/examples cannot be written: No space left on device\. Free some space"):
         lake.add(spoiled(digits))
 
     assert held(disk / "lake") == before
     assert lake.quarantine() == ()
+    assert capfd.readouterr().err == ""
     filled.unlink()
     assert lake.add(digits).added == 4900
 

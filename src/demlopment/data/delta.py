@@ -19,6 +19,7 @@ from deltalake.schema import PrimitiveType
 from polars.io.plugins import register_io_source
 
 from demlopment.data import bucket
+from demlopment.data.room import refuse_full
 from demlopment.data.tables import ATTEMPTS, check_storable
 from demlopment.errors import DataError, HomeError, NotReadyError
 from demlopment.home import REMEDIES
@@ -46,8 +47,8 @@ NEWER = re.compile(r"[Uu]nsupported (?:minimum )?(?:reader|writer|table)")  # ve
 class Passing:
     """Frames on their way into a table, one at a time; what they raise is kept, because Delta makes it words of its own."""
 
-    def __init__(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
-        self._table, self._frames = table, iter(frames)
+    def __init__(self, table: str, address: str, frames: Iterable[pl.DataFrame]) -> None:
+        self._table, self._address, self._frames = table, address, iter(frames)
         self.first = next(self._frames, None)
         self.failure: BaseException | None = None
 
@@ -58,9 +59,13 @@ class Passing:
 
     def _checked(self) -> Iterator[pl.DataFrame]:
         assert self.first is not None, "the first frame says what the columns are"
+        passed = 0.0  # bytes
         try:
             for frame in chain([self.first], self._frames):
                 check_storable(self._table, frame)
+                passed += frame.estimated_size()
+                # A file that is being written is in memory; of the rows that were there before, the disk has theirs.
+                refuse_full(self._address, min(passed, 2 * FILE_BYTES))
                 yield frame
         except BaseException as failure:
             self.failure = failure
@@ -116,7 +121,8 @@ class DeltaStore:
                 yield rows.slice(start, size).select(list(columns) if columns else pl.all()).collect()
 
     def extend(self, table: str, frames: Iterable[pl.DataFrame], *, since: int | None, note: Mapping[str, str]) -> bool:
-        address, passing = self._address(table), Passing(table, frames)
+        address = self._address(table)
+        passing = Passing(table, address, frames)
         if passing.first is None:
             return True
         with _explained(address):
@@ -213,6 +219,7 @@ class DeltaStore:
         target = _opened(address)
         if target.transaction_version(batch) is not None:
             return False
+        refuse_full(address, frame.estimated_size())
         # Of two commits that name one transaction Delta refuses the second, also where both had looked before.
         commit = CommitProperties(app_transactions=[Transaction(batch, 1)])
         write_deltalake(target, frame, mode="append", commit_properties=commit)
@@ -230,6 +237,7 @@ class DeltaStore:
         fresh = frame.join(known, on=list(by), how="anti", maintain_order="left")
         if fresh.is_empty():
             return 0
+        refuse_full(address, fresh.estimated_size())
         # Delta refuses the second of two commits that name one transaction, so what was compared with is still all there is.
         # A merge would say the same, and read every column of every row to do so.
         named = CommitProperties(custom_metadata=dict(note), app_transactions=[Transaction(EXTENDED, 1)])
