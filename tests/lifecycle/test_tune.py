@@ -1,13 +1,16 @@
 """A search on real digits: by the command, with runs and a page; and the best recipe in the next training."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner, Result
 
 from demlopment import archive
 from demlopment.cli import app
-from demlopment.data import Lake, packaged_digits
+from demlopment.data import Lake, RawRows, packaged_digits
 from demlopment.errors import DataError
 from demlopment.home import Home
+from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import learn
 from demlopment.lifecycle.workshop import tracker_of
 from demlopment.records import Trial
@@ -55,6 +58,30 @@ def test_the_command_names_the_best_recipe_and_writes_a_page(home: Home, result:
     assert "src=" not in page
     assert "Too few trials are complete to tell what mattered." in page
     assert Lake(home.lake).named("search-spring").rows == 5000
+
+
+@pytest.mark.parametrize("rule", ["warn", "stop"])
+def test_a_snapshot_that_is_not_as_expected_is_remarked_upon_or_not_searched(
+    tmp_path: Path, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, rows = Home(tmp_path / "var"), packaged_digits()
+    home.open()
+    Lake(home.lake).add(RawRows(rows.name, rows.sha256, rows.frame.gather_every(10)))
+    monkeypatch.setenv("DEMLOPMENT_DATA__MOST_INK", "0.1")
+    monkeypatch.setenv("DEMLOPMENT_DATA__UNEXPECTED", rule)
+
+    result = searched(home, "--trials", "1")
+
+    (entry,) = History(home.history).entries()
+    assert (entry.verdict.kind, entry.verdict.subject) == ("data", "search-spring")
+    assert entry.verdict.decision == {"stop": "refuse", "warn": "continue"}[rule]
+    if rule == "stop":
+        assert isinstance(result.exception, DataError)
+        assert "is not as expected: the mean ink is" in str(result.exception)
+        assert not home.studies.exists()
+    else:
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert "Warning: the mean ink is 0.13" in result.stdout
 
 
 def test_each_trial_is_a_tracked_run(home: Home, best: Trial) -> None:

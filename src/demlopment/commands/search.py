@@ -58,6 +58,8 @@ def search(
         )
     path = page.write(searched, home.report)
     say(page.summary(searched))
+    for unexpected in searched.unexpected:
+        say(f"Warning: {unexpected}.")
     for setting, value in searched.best.parameters.items():
         say(f"{setting}  {value:g}" if isinstance(value, float) else f"{setting}  {value}")
     say(f"`demlopment train --study {name}` fits with it. The report, which opens in any browser:")

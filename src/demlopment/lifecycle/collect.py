@@ -60,9 +60,13 @@ def collect_returned(lake: Lake, settings: Data, traffic: Traffic, name: str, re
 def everything(lake: Lake, settings: Data, name: str, reference: str = "") -> Collected:
     """Pin and split all that the lake holds; nothing comes in. What is new is compared with the snapshot `reference`."""
     snapshot = lake.pin(name, settings.salt, commit=commit())
-    known = reference if reference in lake.snapshots() else ""
-    parts, unexpected = divided(lake, snapshot, settings, known)
-    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, lake.classes, parts, unexpected, len(waiting(lake)), known)
+    return pinned(lake, settings, snapshot, reference if reference in lake.snapshots() else "")
+
+
+def pinned(lake: Lake, settings: Data, snapshot: Snapshot, reference: str = "") -> Collected:
+    """Split what was pinned already. Raises as `divided`."""
+    parts, unexpected = divided(lake, snapshot, settings, reference)
+    return Collected(Ingested("", "", 0, 0, 0, {}), snapshot, lake.classes, parts, unexpected, len(waiting(lake)), reference)
 
 
 def divided(lake: Lake, snapshot: Snapshot, settings: Data, reference: str = "") -> tuple[Split, tuple[str, ...]]:

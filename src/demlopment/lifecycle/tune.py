@@ -1,14 +1,15 @@
 """Search for a recipe on a pinned snapshot, and find the best one again by the search's name. Composes data and training."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from demlopment.data import Lake
 from demlopment.home import Home
-from demlopment.lifecycle.collect import divided
+from demlopment.lifecycle.collect import pinned
 from demlopment.lifecycle.provenance import commit, edited
-from demlopment.lifecycle.workshop import tracker_of
+from demlopment.lifecycle.workshop import Workshop
 from demlopment.records import Snapshot, Trial
 from demlopment.settings import PLACES, Settings, Training
 from demlopment.training import draws, studies
@@ -29,6 +30,7 @@ class Searched:
     sampler: draws.Sampler
     trials: tuple[Trial, ...]
     importances: Mapping[str, float]  # shares of 1; empty where too few trials say anything
+    unexpected: tuple[str, ...] = ()  # what of the snapshot is not as the settings expect it, in words
 
     @property
     def best(self) -> Trial:
@@ -46,24 +48,25 @@ def tune(
     *,
     sampler: draws.Sampler = "tpe",
     workers: int = 1,
+    now: Callable[[], float] = time.time,
 ) -> Searched:
     """Run the search called `name`, or go on with it, on the snapshot `search-NAME`, which is pinned when it begins.
 
     Every trial is fitted to the training part and judged on the validation part; nobody looks at the test part.
-    Raises DataError if it was begun otherwise.
+    Raises DataError if it was begun otherwise, or if the snapshot is not as expected and the settings say to stop there.
     """
     studies.refuse_unusable(name)
-    lake, pinned = Lake.of(home, settings.data), f"search-{name}"
-    snapshot = lake.snapshots().get(pinned) or lake.pin(pinned, settings.data.salt, commit=commit())
-    parts, _ = divided(lake, snapshot, settings.data)
+    lake, own, workshop = Lake.of(home, settings.data), f"search-{name}", Workshop(home, settings, now)
+    snapshot = lake.snapshots().get(own) or lake.pin(own, settings.data.salt, commit=commit())
+    collected = workshop.take(pinned(lake, settings.data, snapshot))
+    parts = collected.split
     base = settings.training
     plan = {"sampler": sampler, "generation": draws.GENERATION, "snapshot": snapshot.digest, "salt": snapshot.salt}
     plan |= base.model_dump(mode="json", exclude=FREE | set(space))
     objective = Fitting(parts.train, parts.validation, len(lake.classes), base)
     with studies.opened(home, base.studies, name, space, plan) as study:
-        tracker = tracker_of(home, base)
-        search(study, objective, budget, tracker, workers=workers, watch=watch, commit=commit(), edited=edited())
-        return Searched(name, snapshot, base, space, sampler, study.trials(), study.importances())
+        search(study, objective, budget, workshop.tracker, workers=workers, watch=watch, commit=commit(), edited=edited())
+        return Searched(name, snapshot, base, space, sampler, study.trials(), study.importances(), collected.unexpected)
 
 
 def recommended(home: Home, settings: Settings, study: str | None) -> tuple[Settings, dict[str, Any]]:
