@@ -128,6 +128,23 @@ def test_what_is_written_out_holds_every_row_and_a_picture_of_each_that_shows_on
     assert len(list((tmp_path / "bad").rglob("*.png"))) == len(shown) == 4
 
 
+def test_rows_are_dropped_by_reason_once_somebody_has_agreed(home: Home) -> None:
+    def dropped(answer: str, *arguments: str) -> Result:
+        command = ["--home", str(home.root), "data", "quarantine", "--drop", *arguments]
+        return CliRunner().invoke(app, command, input=answer)
+
+    refused = dropped("n\n", "--reason", "label")
+    kept = quarantine(home)
+    agreed, at_once = dropped("y\n", "--reason", "label"), dropped("", "--yes")
+
+    assert "Drop 3 rows from quarantine?" in refused.stdout
+    assert (refused.exit_code, kept.stdout.splitlines()[0]) == (1, "7 rows in quarantine.")
+    assert "3 rows were dropped from quarantine." in agreed.stdout
+    assert "4 rows were dropped from quarantine." in at_once.stdout
+    assert quarantine(home).stdout == "0 rows in quarantine.\n"
+    assert quarantine(home, "--drop", "--replay").exit_code == quarantine(home, "--yes").exit_code == 2
+
+
 def test_a_folder_that_is_there_and_a_name_that_is_not_change_nothing(home: Home, tmp_path: Path) -> None:
     fixes = tmp_path / "fixes.csv"
     fixes.write_text("name,label\nnobody,3\n")

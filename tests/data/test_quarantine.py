@@ -369,6 +369,69 @@ def test_a_file_of_corrections_is_read_however_a_spreadsheet_saved_it(
     assert corrections(path).labels == {"a": "7", "c": "2"}
 
 
+def test_rows_that_were_dropped_are_gone_and_do_not_come_back_with_their_source(
+    store: DeltaStore | MemoryStore, few: RawRows
+) -> None:
+    lake, rows = lake_on(store), spoiled(few)
+    lake.add(rows)
+    lake.replay(said({name_of(lake, "label missing"): "5"}))  # which its picture contradicts: it stays, with that label
+
+    dropped = lake.bad.drop(pl.col("reasons").str.contains("image") | (pl.col("label") == "5"))
+    again = lake.add(rows)
+
+    assert dropped == 4
+    assert [row.reasons for row in lake.quarantine()] == [
+        ("label outside 0 to 9",),
+        ("the same pixels are already labelled 0",),
+    ]
+    assert (again.added, again.known, again.rejected) == (0, 104, 2)
+    assert again.quarantined == {"label outside 0 to 9": 1, "the same pixels are already labelled 0": 1}
+
+
+def test_a_row_that_was_dropped_comes_in_once_its_class_is_known(store: DeltaStore | MemoryStore, few: RawRows) -> None:
+    lake_on(store, FOUR).add(few)
+    lake_on(store, FOUR).bad.drop(pl.lit(True))  # noqa: FBT003  polars' way to say "all"
+
+    added = lake_on(store).add(few)
+
+    assert (added.added, added.known, added.rejected) == (60, 40, 0)
+
+
+def test_of_a_source_that_is_forgotten_its_dropped_rows_are_too(few: RawRows) -> None:
+    store = MemoryStore()
+    lake = lake_on(store)
+    lake.add(spoiled(few))
+    lake.bad.drop(pl.lit(True))  # noqa: FBT003  polars' way to say "all"
+
+    lake.bad.forget("source", few.name, ())
+
+    assert store.read("corrections").is_empty()
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("write", [1, 2])
+def test_a_drop_killed_at_any_write_and_repeated_ends_in_the_same_tables(
+    few: RawRows,
+    write: int,
+    committed: bool,  # noqa: FBT001  pytest passes parameters by name
+) -> None:
+    whole, mortal = MemoryStore(), MortalInMore(0, committed=committed)
+    lakes = [lake_on(store) for store in (whole, mortal)]
+    blank = pl.col("reasons").str.contains("blank")
+    for lake in lakes:
+        lake.add(spoiled(few))
+    lakes[0].bad.drop(blank)
+    mortal.write = write
+
+    with pytest.raises(Killed):
+        lakes[1].bad.drop(blank)
+    lakes[1].bad.drop(blank)
+
+    for table in TABLES:
+        order = "name" if table != "examples" else "key"
+        assert_frame_equal(*(without_runs(store.read(table)).sort(order) for store in (mortal, whole)))
+
+
 def test_what_is_forgotten_is_forgotten_in_corrections_too_and_would_be_bad_again(few: RawRows) -> None:
     store = MemoryStore()
     lake, rows = lake_on(store), lone(few)

@@ -28,15 +28,25 @@ def quarantine(
     fixes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --replay: a CSV file with columns name and label, the true one.")
     ] = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Remove the rows for good; their source does not bring them back.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --drop: do not ask.")] = False,
 ) -> None:
-    """Show how many rows are in quarantine, by reason; or write them out, or try them again with their labels put right.
+    """Show how many rows are in quarantine, by reason; write them out, try them again with labels put right, or drop them.
 
     Example: demlopment data quarantine --replay --fixes bad/rows.csv
+
+    Example: demlopment data quarantine --drop --reason "image is blank"
     """
     if fixes is not None and not replay:
         raise typer.BadParameter("Give --fixes together with --replay.")
     if replay and (export is not None or source is not None or reason is not None or limit):
         raise typer.BadParameter("Give --replay alone or with --fixes: it is about every row.")
+    if drop and (replay or export is not None or limit):
+        raise typer.BadParameter("Give --drop alone or with --source or --reason: which rows are dropped.")
+    if yes and not drop:
+        raise typer.BadParameter("Give --yes together with --drop.")
     from demlopment.data import Lake
 
     settings = settings_of(context)
@@ -44,6 +54,8 @@ def quarantine(
     lake = Lake.of(home, settings.data)
     if replay:
         _replay(home, lake, fixes)
+    elif drop:
+        _drop(home, lake, source, reason, asking=not yes)
     elif export is not None:
         _export(lake, export, source, reason)
     else:
@@ -73,6 +85,17 @@ def _export(lake: "Lake", folder: Path, source: str | None, reason: str | None) 
     count = export(lake.bad, folder, chosen(source, reason))
     say(f"{count} rows are in {folder}.")
     say(f"Put their labels right in {folder / LIST}, and give it to `demlopment data quarantine --replay --fixes`.")
+
+
+def _drop(home: "Home", lake: "Lake", source: str | None, reason: str | None, *, asking: bool) -> None:
+    from demlopment.data.exhibits import chosen
+
+    where = chosen(source, reason)
+    if asking:
+        count = len(lake.bad.found(where, ("name",)))
+        typer.confirm(f"Drop {count} rows from quarantine? There is no way back.", abort=True)
+    with home.locked("turn"):
+        say(f"{lake.bad.drop(where)} rows were dropped from quarantine. Run `demlopment data gc` to free their room.")
 
 
 def _replay(home: "Home", lake: "Lake", fixes: Path | None) -> None:

@@ -1,7 +1,8 @@
 """What people say of bad rows: their true labels, read from a CSV file, and the table of those that were put right by it.
 
 The table tells a row that was corrected from one that was never there, so that a replay that was killed, or a source that
-is ingested again, finds nothing new in it. What its source called a row stays there as `former`.
+is ingested again, finds nothing new in it. What its source called a row stays there as `former`. One without a label was
+dropped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import polars as pl
 
 from demlopment.data import sheet
 from demlopment.data.sources.port import digest
+from demlopment.data.sources.spoiled import planted_in
 from demlopment.data.tables import TableStore
 from demlopment.errors import DataError
 
@@ -47,13 +49,13 @@ def corrections(path: Path) -> Corrections:
 
 
 class Corrected:
-    """The table `corrections` of one store: rows of quarantine that a file named, most of which have left it."""
+    """The table `corrections` of one store: rows of quarantine that a file named or that were dropped; most have left it."""
 
     def __init__(self, store: TableStore) -> None:
         self._store = store
 
-    def among(self, names: Sequence[str]) -> dict[str, str]:
-        """Those of the names that are here, with the label that was said to be true."""
+    def among(self, names: Sequence[str]) -> dict[str, str | None]:
+        """Those of the names that are here, with the label that was said to be true, None of rows that were dropped."""
         if not self._store.exists(CORRECTIONS):
             return {}
         found = self._store.read(CORRECTIONS, columns=("name", "label"), where=pl.col("name").is_in(list(names)))
@@ -78,3 +80,8 @@ class Corrected:
     def drop(self, names: Sequence[str]) -> None:
         """Drop what was said of the rows of these names."""
         self._store.remove(CORRECTIONS, "name", names, note={})
+
+    def drop_source(self, source: str) -> None:
+        """Drop what was said of the rows of a source, and of those that were planted in it."""
+        self._store.remove(CORRECTIONS, "source", [source], note={})
+        self._store.remove(CORRECTIONS, "origin", [planted_in(source)], note={})

@@ -19,7 +19,7 @@ class Added:
 
     rows: int
     added: int
-    known: int  # already in the lake, twice in the source, or bad and put right since
+    known: int  # already in the lake, twice in the source, or bad and put right or dropped since
     rejected: int  # rows that are in quarantine, since now or since they were first seen
     quarantined: Mapping[str, int]  # reason -> rows; a row with two reasons counts under both
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from demlopment.data import transform
 from demlopment.data.contract import JUDGED, RAW, SEPARATOR
-from demlopment.data.corrections import Corrected
+from demlopment.data.corrections import RECORDED, Corrected
 from demlopment.data.sources import BATCH
 from demlopment.data.sources.spoiled import planted_in
 from demlopment.data.tables import TableStore
@@ -41,7 +41,7 @@ class Quarantine:
         self.corrected = Corrected(store)
 
     def reject(self, bad: pl.DataFrame) -> pl.DataFrame:
-        """Keep bad rows with their `reasons`, and return those that were corrected and have left: they are not kept again."""
+        """Keep bad rows with their `reasons`, and return those that were corrected or dropped: these are not kept again."""
         fresh = named(bad)
         said = pl.col("name").is_in(list(self.corrected.among(fresh["name"].to_list())))
         self._store.insert(QUARANTINE, fresh.filter(said.not_()), by=("name",), note={})
@@ -77,6 +77,16 @@ class Quarantine:
         batches = (names[start : start + BATCH].to_list() for start in range(0, len(names), BATCH))
         return sum(self._store.remove(QUARANTINE, "name", each, note={}) for each in batches)
 
+    def drop(self, where: pl.Expr) -> int:
+        """Remove the bad rows `where` it is true, and return how many they were; their source does not bring them back.
+
+        Cut off anywhere it is simply repeated.
+        """
+        rows = self.found(where, [name for name in RECORDED if name not in ("former", "file")])
+        said = rows.with_columns(label=pl.lit(None, pl.String), former="label", file=pl.lit(""))
+        self.corrected.record(said)
+        return self.release(rows["name"])
+
     def forget(self, column: str, value: str, digests: Collection[str]) -> int:
         """Remove the rows with that value, and those whose picture has one of the digests, as it came or prepared.
 
@@ -89,6 +99,8 @@ class Quarantine:
             gone.append(some.filter(_showing(some, digests) | theirs | planted)["name"])
         names = pl.concat(gone)
         self.corrected.drop(names.to_list())  # first: as long as the rows are here, it is known which they are
+        if column == "source":
+            self.corrected.drop_source(value)
         return self.release(names)
 
 
