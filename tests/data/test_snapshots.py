@@ -18,12 +18,14 @@ from demlopment.data.lake import Lake
 from demlopment.data.quarantine import ALL
 from demlopment.data.snapshots import checkout, contents, difference
 from demlopment.data.sources import RawRows, opened, returned
-from demlopment.errors import DataError
+from demlopment.errors import DataError, HomeError
 from tests.data.sources.written import zipped
 from tests.fakes import MemoryStore
+from tests.lifecycle.test_full_disk import disk, fill
 from tests.test_cli import assert_two_sentences, run
 
 SALT = "demlopment-1"
+__all__ = ["disk"]
 NEW = np.full((1, 28, 28), np.eye(28) * 255).astype(np.uint8)
 
 
@@ -123,6 +125,20 @@ def test_a_folder_that_holds_something_is_left_as_it_was(lake: Lake, tmp_path: P
         checkout(lake, lake.named("after"), tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_checkout_onto_a_full_disk_is_told_and_leaves_nothing(few: RawRows, disk: Path, pictures: bool) -> None:  # noqa: FBT001  pytest passes by name
+    lake = Lake("memory", MemoryStore)
+    lake.add(few)
+    snapshot = lake.pin("all", SALT)
+    filled = fill(disk)
+    os.truncate(filled, filled.stat().st_size - 8192)  # for the folder itself
+
+    with pytest.raises(HomeError, match=r"/out cannot be written: No space left on device\. Free some space"):
+        checkout(lake, snapshot, disk / "out", pictures=pictures)
+
+    assert [path.name for path in disk.iterdir()] == [filled.name]
 
 
 def test_a_checkout_that_is_killed_leaves_no_folder_and_the_next_one_tidies_up(few: RawRows, tmp_path: Path) -> None:

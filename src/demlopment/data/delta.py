@@ -19,7 +19,7 @@ from deltalake.schema import PrimitiveType
 from polars.io.plugins import register_io_source
 
 from demlopment.data import bucket
-from demlopment.data.room import refuse_full
+from demlopment.data.room import refusal, refuse_full
 from demlopment.data.tables import ATTEMPTS, check_storable
 from demlopment.errors import DataError, HomeError, NotReadyError
 from demlopment.home import REMEDIES
@@ -39,7 +39,6 @@ FILE_BYTES = 8_000_000  # of one file of a table: what is being written is in me
 MOST_VALUES = 5_000  # of one condition: DataFusion takes it apart by recursion, and 40,000 end the process without a word
 EXTENDED = "extended"  # the transaction of every commit that adds rows by what it knew of the others
 T = TypeVar("T")
-ERRNO = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
 
 NEWER = re.compile(r"[Uu]nsupported (?:minimum )?(?:reader|writer|table)")  # version or feature of Delta's own
 
@@ -351,10 +350,9 @@ def _explained(address: str) -> Iterator[None]:
             raise DataError(
                 f"The table {address} is of a newer release: {_first_line(text)}.", "Use a newer release."
             ) from error
-        code = ERRNO.search(text)
-        remedy = REMEDIES.get(int(code[1] or code[2])) if code else None
-        if code and remedy is not None:  # the operating system's words: Delta and the libraries below it put theirs around
-            raise HomeError(f"{address} cannot be written: {os.strerror(int(code[1] or code[2]))}.", remedy) from error
+        number = refusal(text)
+        if number in REMEDIES:  # the operating system's words: Delta and the libraries below it put theirs around
+            raise HomeError(f"{address} cannot be written: {os.strerror(number)}.", REMEDIES[number]) from error
         raise DataError(
             f"The table {address} is damaged: {_first_line(text)}.",
             "Restore it from a copy, or move it away and ingest again.",

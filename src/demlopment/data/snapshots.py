@@ -1,6 +1,7 @@
 """What pinned snapshots hold, how two differ, and their rows as files for others. Changes nothing in the lake."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import polars as pl
 from demlopment import home, images
 from demlopment.data import transform
 from demlopment.data.lake import Lake
+from demlopment.data.room import refusal
 from demlopment.data.runs import RUN, Arrival
 from demlopment.data.sources import FEEDBACK
 from demlopment.data.sources.labels import EXAMPLES, SNAPSHOT
@@ -94,7 +96,7 @@ def checkout(lake: Lake, snapshot: Snapshot, folder: Path, *, pictures: bool = F
 
 def _write(folder: Path, rows: pl.DataFrame, *, pictures: bool) -> None:
     if not pictures:
-        rows.write_parquet(folder / EXAMPLES)
+        _write_table(folder / EXAMPLES, rows)
         return
     for label in rows["label"].unique():
         (folder / label).mkdir()
@@ -102,6 +104,16 @@ def _write(folder: Path, rows: pl.DataFrame, *, pictures: bool) -> None:
     for file, picture in zip(files, transform.pixels(rows), strict=True):
         (folder / file).write_bytes(images.encode_png(picture))
     rows.select(pl.Series("file", files, pl.String), *LISTED).write_csv(folder / "labels.csv")
+
+
+def _write_table(path: Path, rows: pl.DataFrame) -> None:
+    try:
+        rows.write_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        number = refusal(str(error))
+        if not number:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error  # as Python's own writing says it
 
 
 def _counted(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
