@@ -190,11 +190,11 @@ class DeltaStore:
     def _vacuum(self, address: str, keep: Collection[int], hours: int, *, everything: bool, dry_run: bool) -> list[str]:
         delta = _opened(address)
         rules: dict[str, Any] = {"full": everything, "enforce_retention_duration": False, "keep_versions": sorted(keep)}
-        # The log names for ever what was once removed, also what is long gone.
-        named = delta.vacuum(hours, dry_run=True, **rules)
-        found = [name for name in named if bucket.is_remote(address) or Path(address, name).exists()]
-        # Deleting nothing would still make two versions.
-        return found if dry_run or not found else delta.vacuum(hours, dry_run=False, **rules)
+        # The log names what was once removed, also what is long gone.
+        found = [name for name in delta.vacuum(hours, dry_run=True, **rules) if _is_there(f"{address}/{name}")]
+        if found and not dry_run:  # deleting nothing would still make two versions
+            delta.vacuum(hours, dry_run=False, **rules)
+        return found
 
     def _delete(self, table: str, where: str, note: Mapping[str, str]) -> int:
         address, commit = self._address(table), CommitProperties(custom_metadata=dict(note))
@@ -333,6 +333,19 @@ def _files(folder: str, delta: DeltaTable) -> list[str]:
                 "Restore it from a copy, or move it away and ingest again.",
             )
     return [f"{folder}/{name}" for name, _ in written]
+
+
+def _is_there(file: str) -> bool:
+    """Whether there is such a file, whatever is in it."""
+    if not bucket.is_remote(file):
+        return Path(file).exists()
+    try:
+        pl.scan_parquet(file, glob=False, storage_options=bucket.READING).collect_schema()
+    except FileNotFoundError:
+        return False
+    except pl.exceptions.PolarsError:
+        return True  # one that nobody wrote to its end
+    return True
 
 
 @contextlib.contextmanager
