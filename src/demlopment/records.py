@@ -197,6 +197,7 @@ class TrafficPlan:
     a_a: bool = False  # whether the arms may be the same network
     shadows: tuple[str, ...] = ()  # versions that are asked as well, once the client has its answer
     canary: Canary | None = None  # the only treatment's
+    bandit: bool = False  # whether the labels move its shares: then they earn right answers, and no verdict
     number: int = 0  # of this plan among those that its model has had, from 1; 0 before it is in force
     since: float = 0.0  # seconds since 1970, when it was put in force or a canary's share last changed
 

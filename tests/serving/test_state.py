@@ -36,10 +36,10 @@ def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     shadows = st.lists(number, max_size=2).map(tuple)
     times = st.none() | st.floats(0, 1e10)
     rest = (times, times, st.booleans(), shadows)
-    put = (st.integers(0, 9), st.floats(0, 1e10))
-    plans = st.builds(TrafficPlan, names, number, treatments, names, names, *rest, st.none(), *put)
+    put = {"bandit": st.booleans(), "number": st.integers(0, 9), "since": st.floats(0, 1e10)}
+    plans = st.builds(TrafficPlan, names, number, treatments, names, names, *rest, **put)
     one = st.tuples(st.builds(Treatment, number, st.floats(0, 1)))
-    plans |= st.builds(TrafficPlan, names, number, one, names, names, *rest, canaries, *put)
+    plans |= st.builds(TrafficPlan, names, number, one, names, names, *rest, canaries, **put)
     return st.builds(Model, number, st.just(known), st.none() | plans, st.integers(0, 9))
 
 

@@ -1,19 +1,20 @@
 """`demlopment traffic`: split the traffic of a running endpoint between versions."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from demlopment.commands.client import ask
+from demlopment.commands import steering
 from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.saying import say
+from demlopment.commands.steering import manage
 from demlopment.errors import DataError
 
 app = typer.Typer(help="Split the traffic of a running endpoint between versions.", no_args_is_help=True)
+for command in (steering.canary, steering.pause, steering.resume, steering.abort, steering.bandit):
+    app.command(command.__name__)(command)
 
 
 @app.command("show")
@@ -22,7 +23,7 @@ def show(context: typer.Context, model: Annotated[str, typer.Argument()] = "digi
 
     Example: demlopment traffic show digits
     """
-    _manage(context, "GET", model)
+    manage(context, "GET", model)
 
 
 @app.command("split")
@@ -58,7 +59,7 @@ def split(
         "ends": ends,
         "a_a": a_a,
     }
-    _manage(context, "PUT", model, plan if unit is None else plan | {"unit": unit})
+    manage(context, "PUT", model, plan if unit is None else plan | {"unit": unit})
 
 
 @app.command("plan")
@@ -127,68 +128,13 @@ def read(
         say(f"The intervals over time are in {plot}.")
 
 
-@app.command("canary")
-def canary(
-    context: typer.Context,
-    control: Annotated[str, typer.Option(help="The version that most units keep.")],
-    treatment: Annotated[str, typer.Option(help="The version whose share grows.")],
-    step: Annotated[
-        list[float] | None, typer.Option(help="A share; several, rising [default: 0.01, 0.05, 0.2 and 0.5].")
-    ] = None,
-    dwell: Annotated[float, typer.Option(help="Seconds that each step lasts, at least.")] = 300,
-    requests: Annotated[int, typer.Option(help="Requests that the canary has answered in each step, at least.")] = 100,
-    guardrail: Annotated[
-        list[str] | None, typer.Option(help="NAME=LIMIT, or NAME=none: one that is other than its default.")
-    ] = None,
-    salt: Annotated[str, typer.Option(help="Another salt is another assignment.")] = "1",
-    unit: Annotated[str, typer.Option(help="What stays with its arm, as for split.")] = "header:x-unit-id",
-    model: Annotated[str, typer.Option()] = "digits",
-) -> None:
-    """Let a version's share grow by itself, and fall to nothing at the first guardrail that it breaks.
-
-    Example: demlopment traffic canary --control 3.0 --treatment 4.0 --guardrail errors=0.01
-    """
-    rails = dict(map(_limit, guardrail or ()))
-    steps = {"steps": step} if step else {}
-    chosen = {**steps, "dwell": dwell, "requests": requests, "guardrails": rails}
-    plan = {"control": control, "treatments": [{"version": treatment}], "salt": salt, "unit": unit, "canary": chosen}
-    _manage(context, "PUT", model, plan)
-
-
-@app.command("pause")
-def pause(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
-    """Let a canary keep the share that it has.
-
-    Example: demlopment traffic pause digits
-    """
-    _manage(context, "PUT", model, action="/pause")
-
-
-@app.command("resume")
-def resume(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
-    """Let a canary go on that was paused, or that a restart has halted.
-
-    Example: demlopment traffic resume digits
-    """
-    _manage(context, "PUT", model, action="/resume")
-
-
-@app.command("abort")
-def abort(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
-    """Take a canary's traffic away for good; the plan stays, and says so.
-
-    Example: demlopment traffic abort digits
-    """
-    _manage(context, "PUT", model, action="/abort")
-
-
 @app.command("end")
 def end(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
     """End a split: every request goes to the default version again.
 
     Example: demlopment traffic end digits
     """
-    _manage(context, "DELETE", model)
+    manage(context, "DELETE", model)
 
 
 def _treatment(given: str) -> dict[str, Any]:
@@ -197,16 +143,3 @@ def _treatment(given: str) -> dict[str, Any]:
         return {"version": version, "share": float(share)}
     except ValueError:
         raise DataError(f"The treatment is {given!r}.", "Give VERSION=SHARE, such as 4.0=0.1.") from None
-
-
-def _limit(given: str) -> tuple[str, float | None]:
-    name, _, limit = given.partition("=")
-    try:
-        return name, None if limit == "none" else float(limit)
-    except ValueError:
-        raise DataError(f"The guardrail is {given!r}.", "Give NAME=LIMIT, such as errors=0.01, or NAME=none.") from None
-
-
-def _manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None, action: str = "") -> None:
-    said = ask(context, "management", method, f"/models/{quote(model, safe='')}/traffic{action}", json=plan)
-    say(json.dumps(said, indent=2))

@@ -45,7 +45,8 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
         raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
     plan, terms = registered.plan, judging(home, settings, model, metric, minimum)
     traffic, history, told = observe.journalled(home, model, plan.since), History(home.history), terms.terms.metric
-    met = [each.version for each in plan.treatments if each.share]  # a canary without traffic is in no experiment
+    # A canary without traffic is in no experiment, and of a bandit's labels some count more often than others.
+    met = [each.version for each in plan.treatments if each.share and not plan.bandit]
     readings = [observe.reading(plan, traffic, version, judging=terms, now=now) for version in met]
     shadows = [observe.shadowed(version, traffic, judging=terms) for version in plan.shadows]
     verdicts = [*(policy.of_experiment(each, plan) for each in readings), *(policy.of_shadow(each, plan) for each in shadows)]

@@ -57,9 +57,14 @@ class Rollout:
         """Take one version out of the endpoint; where that is not allowed, it stays loaded."""
         self._expect("DELETE", f"/models/{model}/{version}", also=httpx2.codes.METHOD_NOT_ALLOWED)
 
-    def split(self, plan: TrafficPlan) -> None:
-        """Requests that name no version are divided as `plan` says, until it is replaced or ended."""
-        self._expect("PUT", f"/models/{plan.model}/traffic", json=plan_shown(plan))
+    def split(self, plan: TrafficPlan, *, replaces: int | None = None) -> int:
+        """Requests that name no version are divided as `plan` says, until it is replaced or ended; its number.
+
+        With the number of a plan that it `replaces` only if that one is in force.
+        """
+        sent = plan_shown(plan) | {"replaces": replaces}
+        number: int = self._expect("PUT", f"/models/{plan.model}/traffic", json=sent).json()["number"]
+        return number
 
     def hand_over(self, model: str, version: str) -> None:
         """End the split, send every request that names no version to `version`, and let the other versions go."""

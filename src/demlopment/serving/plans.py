@@ -9,7 +9,7 @@ from demlopment.records import TrafficPlan, Treatment
 from demlopment.serving import canaries, traffic, units
 from demlopment.serving.objects import refuse_unknown
 
-FIELDS = ("control", "treatments", "shadows", "canary", "salt", "unit", "starts", "ends", "a_a", "replaces")
+FIELDS = ("control", "treatments", "shadows", "canary", "bandit", "salt", "unit", "starts", "ends", "a_a", "replaces")
 MOST_SHADOWS = 4  # each answers everything once more
 OF_A_TREATMENT = ("version", "share")
 
@@ -37,8 +37,11 @@ def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
         a_a=_flag(values, "a_a"),
         shadows=_shadows(values.get("shadows", ())),
         canary=canary,
+        bandit=_flag(values, "bandit"),
     )
     if canary is not None:
+        if plan.bandit:
+            raise _contradicted("The plan is a canary's and a bandit's.", "Send one of them: each would move the shares.")
         if len(treatments) != 1:
             raise _contradicted(
                 f"The plan has a canary and {len(treatments)} treatments.", "Send one: a canary is the only treatment."
@@ -66,6 +69,7 @@ def plan_shown(plan: TrafficPlan) -> dict[str, Any]:
         "starts": _shown(plan.starts),
         "ends": _shown(plan.ends),
         "a_a": plan.a_a,
+        "bandit": plan.bandit,
         "canary": None if plan.canary is None else canaries.canary_shown(plan.canary),
     }
 

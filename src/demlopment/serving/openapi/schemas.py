@@ -52,6 +52,7 @@ PLAN = {
     "starts": {"type": "string", "format": "date-time", "nullable": True},
     "ends": {"type": "string", "format": "date-time", "nullable": True},
     "a_a": {**BOOLEAN, "description": "Whether the arms may be the same network"},
+    "bandit": {**BOOLEAN, "description": "Whether labels move the shares, so that there is no verdict"},
     "canary": {**record({**CANARY, "guardrails": record(GUARDRAILS), **STANDS}), "nullable": True},
 }
 NEW_PLAN = {
