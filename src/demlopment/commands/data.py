@@ -9,6 +9,7 @@ import typer
 from demlopment.commands import quarantine as bad
 from demlopment.commands import review
 from demlopment.commands import snapshots as pinned
+from demlopment.commands.hush import hushed
 from demlopment.commands.place import home_of, lake_of, settings_of
 from demlopment.commands.saying import say
 
@@ -90,7 +91,7 @@ def ingest(
         sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=_stated(labels)),), False
     with home.locked("turn"):
         for each in sources:
-            with Progress(Console(stderr=True)) as progress:
+            with hushed(), Progress(Console(stderr=True)) as progress:
                 heard = progress.counted(each.name, each.rows)
                 added = Lake.of(home, settings.data).add(each, heard, commit=commit())
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from demlopment.commands.hush import hushed
 from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.saying import say, visible
 
@@ -106,7 +107,7 @@ def _replay(home: "Home", lake: "Lake", fixes: Path | None) -> None:
     from demlopment.lifecycle.provenance import commit
 
     said = NOTHING_SAID if fixes is None else corrections(fixes)
-    with home.locked("turn"), Progress(Console(stderr=True)) as progress:
+    with home.locked("turn"), hushed(), Progress(Console(stderr=True)) as progress:
         done = lake.replay(said, progress.counted("quarantine", None), commit=commit())
     say(f"{done.rows} rows: {done.added} added, {done.known} known, {done.rejected} still in quarantine.")
     show_counts(done.quarantined)
