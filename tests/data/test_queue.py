@@ -203,7 +203,7 @@ def test_taking_verdicts_that_is_killed_anywhere_is_simply_repeated(few: RawRows
     again = take(lake, file, "ann", 2.0)
 
     assert killed.returncode == -signal.SIGKILL
-    assert (again.added, again.known) == ((0, 2) if point == "extend after" else (2, 0))
+    assert (again.added, again.known) == ((2, 0) if point == "extend before" else (0, 2))
     assert len(lake.reviews.all()) == 2
     assert len(lake.quarantine()) == 1
     assert dict(lake.reviews.standing().rows()) == {some(lake, "3"): "5", some(lake, "4"): ""}
