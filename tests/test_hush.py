@@ -27,6 +27,20 @@ def test_all_but_remarks_on_damage_is_passed_on() -> None:
     assert done.stderr == "at once\nfirst of a library\nlastafter\n"
 
 
+def test_a_limit_that_stops_a_write_is_told_in_our_words_alone(tmp_path: Path) -> None:
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\nfrom demlopment.cli import main\nmain()"
+    )
+    command = [sys.executable, "-c", limited, "--home", str(tmp_path / "var"), "data", "ingest"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "File too large. A limit on the size of files is in force" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_what_was_said_before_a_failure_is_passed_on_too(capfd: pytest.CaptureFixture[str]) -> None:
     def interrupted() -> None:
         os.write(2, b"a panic\n")

@@ -7,8 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# libjpeg has no other way to remark upon a picture that it decodes none the less.
-REMARKS = re.compile(rb"Corrupt JPEG data: |Premature end of JPEG |Warning: unknown JFIF |Inconsistent progression sequence ")
+# libjpeg has no other way to remark upon a picture that it decodes none the less; and where a file cannot be written, a
+# library below Delta panics after it has told so, which we say in our words.
+REMARKS = re.compile(
+    rb"^(?:Corrupt JPEG data: |Premature end of JPEG |Warning: unknown JFIF |Inconsistent progression sequence ).*\n?"
+    rb"|\n?^thread '[^']*' (?:\(\d+\) )?panicked at .*object_store.*\nAlready shut down\n"
+    rb"(?:(?:stack backtrace:|note: | +\d+: | +at ).*\n)*",
+    re.MULTILINE,
+)
 
 
 @contextmanager
@@ -26,7 +32,5 @@ def hushed() -> Iterator[None]:
             sys.stderr = before
             os.dup2(terminal, 2)
             heard.seek(0)
-            for line in heard:
-                if not REMARKS.match(line):
-                    os.write(terminal, line)
+            os.write(terminal, REMARKS.sub(b"", heard.read()))
             os.close(terminal)
