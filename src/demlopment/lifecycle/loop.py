@@ -15,6 +15,7 @@ from demlopment.evaluation import evaluate_archive
 from demlopment.home import Home
 from demlopment.lifecycle import observe, policy, simulate
 from demlopment.lifecycle.collect import Collected, collect, collect_returned
+from demlopment.lifecycle.judging import judging
 from demlopment.lifecycle.narrator import Narrator, Telling
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.rollout import Rollout, endpoint
@@ -198,7 +199,8 @@ def serve_both(
 
 def read_the_experiment(workshop: Workshop, production: Production, challenger: Candidate, telling: Telling) -> Reading:
     with telling.step("Read the experiment") as step:
-        reading = observe.reading(production.plan, production.traffic)
+        terms = judging(workshop.home, workshop.settings, MODEL)
+        reading = observe.reading(production.plan, production.traffic, judging=terms)
         workshop.record(policy.of_experiment(reading, production.plan))
         if reading.decision == "promote":
             workshop.name(challenger.version, "champion")
