@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import (
     accuracy,
     assignment,
+    canary,
     command_line,
     data,
     endpoint,
@@ -24,7 +25,7 @@ parser.add_argument(
     "names",
     nargs="*",
     help="command_line, monitoring, verdicts (3 minutes), assignment (3), accuracy (20), data (10), endpoint (8), "
-    "precision (5), handlers (6), shadow (2), soak; all but it if none",
+    "precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "precision": lambda: precision.run(mnist),
     "endpoint": lambda: endpoint.run(options.rounds, options.seconds),
     "handlers": lambda: handlers.run(options.rounds, options.seconds),
+    "canary": canary.run,
     "shadow": lambda: shadow.run(options.rounds, options.seconds),
     "soak": lambda: soak.run(options.minutes),
 }

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from demlopment import archive, images
 from demlopment.archive import Archive, Card
 from demlopment.serving.state import Version
-from tests.serving.endpoint import CLASSES, TEMPERATURE, digit, onnx_network, weights
+from tests.serving.endpoint import CLASSES, TEMPERATURE, digit, onnx_network, packed, weights
 from tests.serving.handlers.hosting import packed as packed_handler
 
 HANDLERS = {
@@ -26,12 +26,17 @@ def handle(data, context):
 
 
 def network(store: Path, fault: str, version: str) -> Version:
-    """Register-ready: a network that has the fault `slow`, `nan`, `swapped` or `sure`, or none and is what 1.0 is."""
+    """A network with the fault `slow`, `nan`, `swapped` or `sure`, or `none`: then only a little more careful than 1.0."""
     made = {"slow": _slow, "nan": _nan, "swapped": _swapped}.get(fault, lambda: onnx_network("1.0"))()
-    temperature = 0.001 if fault == "sure" else TEMPERATURE
+    temperature = {"sure": 0.001, "none": 1.1 * TEMPERATURE}.get(fault, TEMPERATURE)
     card = Card("digits", version, CLASSES, images.VERSION, temperature, {}, {})
     path = archive.write(store, Archive(card, made, {}, digit(1)))
     return Version(path.name, path.name, 1, 1)
+
+
+def twin(store: Path, version: str) -> Path:
+    """The network of 1.0 under another number."""
+    return packed(store, version, network=onnx_network("1.0"))
 
 
 def handler(store: Path, fault: str, version: str) -> Version:
