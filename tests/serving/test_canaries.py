@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from hypothesis import strategies as st
 from demlopment.errors import RequestError
 from demlopment.records import Canary, Guardrails, TrafficPlan
 from demlopment.serving import canaries
+from demlopment.serving.engine import Engine
+from demlopment.serving.guardrails import Breach
 from demlopment.serving.plans import plan_from, plan_shown
+from demlopment.serving.state import State, Version
+from demlopment.serving.units import Asker
+from tests.serving.endpoint import packed
 
 BACK = partial(canaries.rolled_back, reason="slow")
 HALT = partial(canaries.halted, reason="restarted")
@@ -124,3 +130,31 @@ def test_a_canary_that_cannot_be_meant_is_refused_by_the_name_of_its_field(canar
 def test_a_canary_is_the_only_treatment(treatments: list[dict[str, str]]) -> None:
     with pytest.raises(RequestError, match="a canary is the only treatment"):
         plan_from("digits", {"control": "1.0", "treatments": treatments, "shadows": ["4.0"], "canary": {}})
+
+
+def test_a_canary_that_was_stopped_is_met_by_nobody_until_there_is_another_plan(tmp_path: Path) -> None:
+    state = State()
+    for version in ("1.0", "2.0"):
+        file = packed(tmp_path, version).name
+        state = state.register("digits", version, Version(file, file, 1, 1))
+    ramped = state.split(plan(steps=[0.9]))
+    found: list[Breach] = []
+    engine = Engine(tmp_path, broken=found.append)
+
+    def arms(of: State) -> set[str]:
+        assert engine.prepare(of) == {}
+        engine.switch(of)
+        return {engine.route("digits", None, Asker({}), f"request {number}").arm for number in range(40)}
+
+    before = arms(ramped)
+    (watch,) = engine.watches
+    for _ in range(3):
+        watch.fail()
+    after, again = arms(ramped), arms(ramped.set_default("digits", "2.0"))
+    replaced = arms(ramped.split(plan(steps=[0.8])))
+    arms(state)
+    anew = arms(state.split(plan(steps=[0.9])))  # number 1, as the first
+
+    assert [(each.model, each.number) for each in found] == [("digits", 1)]
+    assert (before, after, again) == ({"control", "treatment"}, {"control"}, {"control"})
+    assert replaced == anew == {"control", "treatment"}

@@ -126,7 +126,10 @@ class Engine:
     def switch(self, state: State) -> None:
         """Answer by `state` from now on, with the networks that were prepared for it."""
         self._models, self._networks, self._prepared = state.models, self._prepared, {}
-        self._follow({name: model.plan for name, model in state.models.items() if model.plan})
+        plans = {name: model.plan for name, model in state.models.items() if model.plan}
+        # A model that is registered anew counts its plans from 1 again.
+        self._stopped &= {(name, plan.number) for name, plan in plans.items()}
+        self._follow(plans)
 
     def stop(self, model: str, number: int) -> None:
         """From now on nobody meets the canary of that plan."""

@@ -6,6 +6,7 @@ supervisor to replace it. However this process ends, the serving processes notic
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import stat
@@ -45,6 +46,8 @@ from demlopment.serving.tokens import KeyFile
 
 if TYPE_CHECKING:  # a serving process imports this package too, and has no use for the settings' 20 MB
     from demlopment.settings import Endpoint
+
+log = logging.getLogger(__name__)
 
 LEFT_BEHIND_SECONDS = 10.0  # twice what the processes of a killed supervisor take to leave, see process.py
 POLL_SECONDS = 0.1
@@ -142,7 +145,11 @@ class Supervisor:
 
     async def _look_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._ramps.look(await self._fleet.collect())
+            counted = await self._fleet.collect()
+            try:
+                await self._ramps.look(counted)
+            except Exception:  # a bug of ours in a canary must not take the endpoint down
+                log.exception("The canaries could not be looked at")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
 
