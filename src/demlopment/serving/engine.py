@@ -103,9 +103,10 @@ class Engine:
     _splits: Mapping[str, Split] = field(default_factory=dict)
     _shadows: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     now: Callable[[], float] = time.time  # seconds since 1970
-    processes: int = 1  # that serve the same
+    processes: int = 1  # that serve the same, at least: models may ask for more
     broken: Callable[[Breach], None] = lambda _: None  # is told of a canary that was stopped here
     _watches: dict[str, Watch] = field(default_factory=dict)
+    _together: int = 1  # processes that serve this generation
     _stopped: set[tuple[str, int]] = field(default_factory=set)  # models with the number of a plan whose canary is over
 
     def prepare(self, state: State) -> dict[Key, str]:
@@ -126,6 +127,7 @@ class Engine:
     def switch(self, state: State) -> None:
         """Answer by `state` from now on, with the networks that were prepared for it."""
         self._models, self._networks, self._prepared = state.models, self._prepared, {}
+        self._together = max(self.processes, state.workers)
         plans = {name: model.plan for name, model in state.models.items() if model.plan}
         # A model that is registered anew counts its plans from 1 again.
         self._stopped &= {(name, plan.number) for name, plan in plans.items()}
@@ -166,7 +168,7 @@ class Engine:
             return known
         networks = self._held(plan.model, plan.versions[:2])
         answering = {each.version: each.answering for each in networks} if len(networks) == 2 else {}
-        return Watch(plan, answering, networks[0].classes if answering else (), self.processes, self._breached)
+        return Watch(plan, answering, networks[0].classes if answering else (), self._together, self._breached)
 
     def _breached(self, breach: Breach) -> None:
         self.stop(breach.model, breach.number)
@@ -201,6 +203,8 @@ class Engine:
         if split is None or version is not None:
             return self._route((name, self._models[name].default if version is None else version), "direct", unit, version)
         arm, chosen = split.chosen(unit, self.now())
+        if (name, chosen) not in self._networks and self._models[name].versions[chosen].kind == "onnx":
+            arm, chosen = "direct", split.plan.control  # its archive was damaged meanwhile
         shadows = () if arm == "direct" else self._shadows.get(name, ())
         route = self._route((name, chosen), arm, unit, None, shadows)
         watch = self._watches.get(name)
