@@ -286,6 +286,8 @@ def test_a_plan_may_only_name_versions_that_are_served_and_keeps_them(endpoint: 
         "ends": None,
         "a_a": False,
         "shadows": [],
+        "bandit": False,
+        "canary": None,
     }
     assert in_use[0] == 409
     assert "traffic" in in_use[1]

@@ -86,11 +86,13 @@ def test_pausing_resuming_and_aborting_are_one_call_each(endpoint: Running) -> N
     ask(endpoint, 10)
     twice = commanded(endpoint, "pause")
     stale = commanded(endpoint, "resume", number=number + 1)
+    unread = commanded(endpoint, "abort", number="last"), commanded(endpoint, "abort", number=0)
     resumed = commanded(endpoint, "resume")
     went_on = eventually(lambda: bool(ask(endpoint, 5)) and stands(endpoint) == ("complete", 0.6))
     aborted = commanded(endpoint, "abort"), stands(endpoint)
     again = commanded(endpoint, "resume")
 
+    assert unread == (400, 409)
     assert (paused, twice, stale, resumed, went_on) == ((200, "paused"), 409, 409, 200, True)
     assert (aborted, again) == ((200, ("aborted", 0.0)), 409)
     assert set(ask(endpoint, 20)) == {"control"}

@@ -164,6 +164,8 @@ def test_outside_of_its_time_the_control_answers_and_nobody_is_in_the_experiment
         ({"starts": "tomorrow"}, "starts"),
         ({"starts": "2027-01-31T12:00:00"}, "zone"),
         ({"ends": 17}, "ends"),
+        ({"starts": "0001-01-01T00:00:00+14:00"}, "starts"),
+        ({"ends": "9999-12-31T23:59:59-14:00"}, "ends"),
         ({"starts": "2027-01-31T12:00:00Z", "ends": "2027-01-31T12:00:00Z"}, "ends before it starts"),
         ({"a_a": "yes"}, "a_a"),
         ({"model": "letters"}, "model"),
@@ -175,6 +177,14 @@ def test_a_plan_that_cannot_be_meant_is_refused_by_the_name_of_its_field(change:
 
     with pytest.raises(RequestError, match=named):
         plan_from("digits", values)
+
+
+@pytest.mark.parametrize("change", [{"control": "x" * 9999}, {"a_a": "x" * 9999}, {"model": "x" * 9999}, {"x" * 9999: 1}])
+def test_what_is_refused_is_not_sent_back_at_length(change: dict[str, object]) -> None:
+    with pytest.raises(RequestError) as refused:
+        plan_from("digits", {"control": "1.0", "treatments": [{"version": "2.0", "share": 0.5}]} | change)
+
+    assert len(str(refused.value)) < 400
 
 
 times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(

@@ -125,14 +125,15 @@ class Models:
 
     async def split(self, name: str, values: Mapping[str, Any]) -> Answer:
         """Put a plan in force; with `replaces` only if the one that it replaces is the one that the client has seen."""
-        plan, expected = replace(plans.plan_from(name, values), since=time.time()), plans.replaced(values)
+        plan, expected = plans.plan_from(name, values), plans.replaced(values)
         await asyncio.to_thread(arms.refuse_unlike, plan, self.registry.state.model(name).versions, self.store)
-        await self.registry.change(lambda state: state.split(plan, expected))
+        # Other changes come first, and may take a minute: what is answered meanwhile is none of this plan's.
+        await self.registry.change(lambda state: state.split(replace(plan, since=time.time()), expected))
         return self._plan_was("begun", name)
 
     async def steer(self, name: str, command: str, query: Mapping[str, str]) -> Answer:
         """Pause, resume or abort the canary of the plan in force; with `number` only if the plan in force has it."""
-        number = integer(query, "number", 0) or None
+        number = plans.numbered(query)
         await self.registry.change(lambda state: state.steer(name, number, canaries.COMMANDS[command], time.time()))
         return self._plan_was(command, name)
 

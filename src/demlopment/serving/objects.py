@@ -10,4 +10,4 @@ def refuse_unknown(what: str, values: Mapping[str, Any], known: Sequence[str]) -
     """Raise RequestError for a field that `what` has not: a misspelt one would be passed over."""
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise RequestError(f"{what} has no field {unknown[0]!r}.", f"Its fields are {', '.join(known)}.")
+        raise RequestError(f"{what} has no field {unknown[0]!r:.60}.", f"Its fields are {', '.join(known)}.")

@@ -1,5 +1,6 @@
 """Traffic plans as clients send and see them. Knows JSON's values; chooses no arm."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,9 @@ def plan_from(model: str, values: Mapping[str, Any]) -> TrafficPlan:
     """
     refuse_unknown("A traffic plan", values, ("model", "number", "since", *FIELDS))
     if values.get("model", model) != model:
-        raise RequestError(f"The plan names the model {values['model']!r}, and the path names {model}.", "Send one of them.")
+        raise RequestError(
+            f"The plan names the model {values['model']!r:.140}, and the path names {model}.", "Send one of them."
+        )
     canary = None if values.get("canary") is None else canaries.canary_from(values["canary"])
     control, treatments = _text(values, "control"), _treatments(values.get("treatments", ()), ramped=canary is not None)
     # Without a salt of its own an experiment still differs from the next one, which compares other versions.
@@ -82,6 +85,16 @@ def replaced(values: Mapping[str, Any]) -> int | None:
     return number
 
 
+def numbered(query: Mapping[str, str]) -> int | None:
+    """The number of the plan that a client wants to steer; None: whichever is in force."""
+    given = query.get("number")
+    if given is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,10}", given):
+        raise RequestError(f"The number of the plan is {given!r:.60}.", "Send that of the plan in force, or none.")
+    return int(given)
+
+
 def _treatments(values: object, *, ramped: bool) -> tuple[Treatment, ...]:
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) > traffic.MOST:
         raise RequestError(
@@ -134,14 +147,14 @@ def _text(values: Mapping[str, Any], name: str, default: str | None = None) -> s
     value = values.get(name, default)
     # Half of a surrogate pair is a text in JSON and nowhere else.
     if not isinstance(value, str) or not 0 < len(value) <= 128 or any("\ud800" <= each <= "\udfff" for each in value):
-        raise RequestError(f"The plan's {name} is {value!r}.", "Send a text of 1 to 128 characters.")
+        raise RequestError(f"The plan's {name} is {value!r:.140}.", "Send a text of 1 to 128 characters.")
     return value
 
 
 def _share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise RequestError(
-            f"The plan's share is {value!r}.", "Send a number from 0 (nobody gets the treatment) to 1 (everybody)."
+            f"The plan's share is {value!r:.60}.", "Send a number from 0 (nobody gets the treatment) to 1 (everybody)."
         )
     return float(value)
 
@@ -149,7 +162,7 @@ def _share(value: object) -> float:
 def _flag(values: Mapping[str, Any], name: str) -> bool:
     value = values.get(name, False)
     if not isinstance(value, bool):
-        raise RequestError(f"The plan's {name} is {value!r}.", "Send true or false.")
+        raise RequestError(f"The plan's {name} is {value!r:.60}.", "Send true or false.")
     return value
 
 
@@ -161,7 +174,7 @@ def _time(values: Mapping[str, Any], name: str) -> float | None:
     try:
         read = datetime.fromisoformat(value)
         if read.tzinfo is not None:
-            return read.timestamp()
+            return read.astimezone(UTC).timestamp()  # which has no year 10,000 to show
     except (TypeError, ValueError, OverflowError):
         pass
     raise RequestError(f"The plan's {name} is {value!r:.60}.", "Send a time with its zone, such as 2027-01-31T12:00:00Z.")
