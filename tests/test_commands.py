@@ -95,6 +95,7 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
         after = run("traffic", "show", home=home.root)
         unknown = run("traffic", "split", "--control", "1.0", "--treatment", "9.0=0.5", home=home.root)
         shareless = run("traffic", "split", "--control", "1.0", "--treatment", "2.0", home=home.root)
+        endless = run("traffic", "split", "--control", "1.0", "--treatment", "2.0=nan", home=home.root)
         canary = ("traffic", "canary", "--control", "1.0", "--treatment", "2.0", "--step", "0.1")
         begun = run(*canary, "--guardrail", "errors=0.5", "--guardrail", "classes=none", home=home.root)
         limitless = run(*canary, "--guardrail", "errors=few", home=home.root)
@@ -110,6 +111,7 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
 
     assert re.search(r"sample\.png  \d  \d+\.\d%  by digits 1\.0", answer.stdout)
     assert_two_sentences(before, "no traffic plan")
+    assert "The plan's share is nan" in endless.stderr
     assert '"share": 0.25' in split.stdout
     assert split.stdout == after.stdout
     assert_two_sentences(unknown, "9.0")

@@ -1,6 +1,7 @@
 """A look at a traffic plan is recorded: the sentence first, then decision, effect, limits, checks; and drawn if asked for."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -132,6 +133,29 @@ def test_the_intervals_over_time_are_drawn_for_every_version(home: Home, tmp_pat
     assert "digits 3.0 beside digits 1.0: accuracy" in words
     assert words.count("After 400 labels the effect lies between") == 2
     assert sum(each.get("class") == "dashed" for each in drawn.iter()) == 4, "what is of no interest, for both"
+
+
+@pytest.mark.parametrize(
+    ("share", "bandit", "said"),
+    [
+        (0.5, True, "A bandit moves the shares of this plan, so there is no verdict on its treatments."),
+        (0.0, False, "There is no verdict on 2.0, which has no share of the traffic."),
+    ],
+)
+def test_a_treatment_without_a_verdict_is_said_to_have_none_and_is_not_drawn(
+    home: Home, tmp_path: Path, share: float, said: str, *, bandit: bool
+) -> None:
+    copied = Home(shutil.copytree(home.root, tmp_path / "copied"))
+    path = state.path(copied)
+    plan = TrafficPlan("digits", "1.0", (Treatment("2.0", share),), "s", bandit=bandit)
+    state.save(path, state.load(path).split(plan))
+
+    shown = read(copied)
+    drawn = read(copied, "--plot", str(tmp_path / "looks.svg"))
+
+    assert shown.output.splitlines() == [said, f"Plan 2: {UNITS} requests, {2 * UNITS // 3} with a label."]
+    assert isinstance(drawn.exception, DataError)
+    assert not (tmp_path / "looks.svg").exists()
 
 
 @pytest.mark.parametrize(

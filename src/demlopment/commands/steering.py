@@ -97,7 +97,8 @@ def bandit(
 
 def manage(context: typer.Context, method: str, model: str, plan: dict[str, Any] | None = None, action: str = "") -> None:
     """Tell the endpoint what becomes of a model's traffic, and say what its plan is now."""
-    said = ask(context, "management", method, f"/models/{quote(model, safe='')}/traffic{action}", json=plan)
+    content = None if plan is None else json.dumps(plan)  # with NaN, if that was given: the endpoint names its field
+    said = ask(context, "management", method, f"/models/{quote(model, safe='')}/traffic{action}", content=content)
     say(json.dumps(said, indent=2))
 
 

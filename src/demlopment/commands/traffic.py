@@ -118,11 +118,15 @@ def read(
         say(f"  Decision: {each.found.decision}. It is verdict {each.entry.number} of the history.")
         for detail in each.details:
             say(f"  {detail}")
+    if found.unread:
+        say(found.unread)
     say(f"Plan {found.plan.number}: {found.requests} requests, {found.labelled} with a label.")
     if (canary := found.plan.canary) is not None:
         because = f" ({canary.reason})" if canary.reason else ""
         share = found.plan.treatments[0].share
         say(f"The canary {found.plan.versions[1]} is {canary.state}{because}, with a share of {share:g}.")
+    if plot is not None and not found.seen:
+        raise DataError("There is nothing to draw.", "Draw a plan that has a treatment with a share, or a shadow.")
     if plot is not None:
         replace(plot, looks.picture(found).encode())
         say(f"The intervals over time are in {plot}.")

@@ -31,6 +31,7 @@ class Look:
     requests: int
     labelled: int
     seen: tuple[Seen, ...]
+    unread: str  # why some or all of the treatments are not read, if so
     factor: float  # what an effect is multiplied by when it is told
     unit: str
 
@@ -54,7 +55,16 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
     seen = tuple(
         Seen(each, history.record(verdict, now), _details(each, told)) for each, verdict in zip(found, verdicts, strict=True)
     )
-    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, told.factor, told.unit)
+    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, _unread(plan, met), told.factor, told.unit)
+
+
+def _unread(plan: TrafficPlan, met: list[str]) -> str:
+    left = [each.version for each in plan.treatments if each.version not in met]
+    if not left:
+        return ""
+    if plan.bandit:
+        return "A bandit moves the shares of this plan, so there is no verdict on its treatments."
+    return f"There is no verdict on {', '.join(left)}, which has no share of the traffic."
 
 
 def _details(found: Reading | PairedReading, metric: Metric) -> tuple[str, ...]:
