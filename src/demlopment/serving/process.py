@@ -80,7 +80,10 @@ class Process:
         return {}
 
     async def collect(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What happened so far."""
+        """What happened so far, and how busy it is."""
+        self.tally.counters["demlopment_serving_cpu_seconds_total", self.worker] = time.process_time()
+        self.tally.gauge("demlopment_connections", self.worker, value=self.server.open)
+        self.tally.gauge("demlopment_requests_in_hand", self.worker, value=self.server.in_hand)
         return {"tally": self.tally.as_json()}
 
     async def drain(self, arguments: dict[str, Any]) -> dict[str, Any]:

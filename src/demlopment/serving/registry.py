@@ -37,6 +37,11 @@ class Registry:
         self._broken: dict[Key, str] = {}  # handlers in force whose archive cannot be read
         self._lock = asyncio.Lock()
 
+    @property
+    def failed(self) -> dict[Key, str]:
+        """What should be served and cannot be, with the reason."""
+        return self._broken | self._hall.failed | self._fleet.failed
+
     async def start(self, tell: Callable[[str], None]) -> None:
         """Bring up workers and processes with what earlier runs registered; what cannot be served is told."""
         if self.state != states.load(self._path):
@@ -78,7 +83,7 @@ class Registry:
 
     async def _try(self, new: State, specs: dict[Key, Spec], broken: dict[Key, str]) -> None:
         failed = broken | await self._hall.prepare(specs.values()) | await self._fleet.prepare(new)
-        known = self._broken | self._hall.failed | self._fleet.failed
+        known = self.failed
         before, after = self.state.versions, new.versions
         for key, reason in failed.items():
             # An archive that was broken before does not stand in the way of other models.

@@ -180,6 +180,21 @@ def size(folder: Path) -> int:
     return whole
 
 
+def waiting(folder: Path, empty: int) -> tuple[int, float | None]:
+    """Bytes of complete segments that are not in the lake, and when the oldest was last written (seconds since 1970), if any.
+
+    Those of at most `empty` bytes hold nothing that waits.
+    """
+    whole, oldest = 0, None
+    for path in _listed(folder):
+        with contextlib.suppress(FileNotFoundError):  # removed or moved meanwhile
+            seen = path.stat()
+            if seen.st_size > empty and stored(path) is None and complete(path):
+                whole += seen.st_size
+                oldest = seen.st_mtime if oldest is None else min(oldest, seen.st_mtime)
+    return whole, oldest
+
+
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
     """Say which file it is that cannot be read."""

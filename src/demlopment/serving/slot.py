@@ -66,6 +66,11 @@ class Slot:
         self._retiring = asyncio.Event()
         self._life = asyncio.create_task(self._keep())
 
+    @property
+    def running(self) -> bool:
+        """Whether there is a process just now."""
+        return self._line is not None
+
     async def up(self) -> None:
         """Wait for the first life to answer. Raises NotReadyError if it died before."""
         await asyncio.shield(self._up)

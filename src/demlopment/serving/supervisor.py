@@ -43,6 +43,7 @@ from demlopment.serving.registry import Registry, Staff
 from demlopment.serving.seclusion import seclude
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import KeyFile
+from demlopment.serving.vitals import Vitals
 
 if TYPE_CHECKING:  # a serving process imports this package too, and has no use for the settings' 20 MB
     from demlopment.settings import Endpoint
@@ -108,6 +109,7 @@ class Supervisor:
         self._guard = Guard(KeyFile(home, settings), self._fleet.permit)
         staff = Staff(self._fleet, self._hall, Roster(launch.model_store, unpacked, settings))
         self._registry = Registry(state.path(home), staff, settings.processes)
+        self._vitals = Vitals(launch, self._registry, self._fleet, self._hall)
         chronicle = Chronicle(home.endpoint / "traffic.jsonl", _say)
         self._ramps = Ramps(self._registry, self._fleet, self._hall, chronicle, _say)
         self._models = Models(self._registry, self._fleet, self._hall, launch.model_store, settings, terms, chronicle, _say)
@@ -141,7 +143,8 @@ class Supervisor:
 
     async def _collect(self) -> Tally:
         observe_host(self._tally, self._home.root, self._processor)
-        return tally.total([await self._fleet.collect(), self._hall.collect(), self._tally])
+        answered = await self._fleet.collect()
+        return tally.total([answered, self._hall.collect(), self._tally, await self._vitals.look(answered)])
 
     async def _look_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

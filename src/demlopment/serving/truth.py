@@ -34,6 +34,7 @@ class Truth:
             self.tally.add("demlopment_journal_refused_total")
             raise
         self.tally.add("demlopment_feedback_total")
+        self.tally.gauge("demlopment_label_timestamp_seconds", value=feedback.at)
         for watch in self.engine.watches:
             watch.learn(feedback)
         return wire.sentence("Feedback recorded")

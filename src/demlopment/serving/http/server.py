@@ -44,6 +44,16 @@ class Server:
         self._exhausted = False  # the system gave us no descriptor for the last one
         self._watch: asyncio.Task[None] | None = None
 
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
+    @property
+    def in_hand(self) -> int:
+        """On how many of them something is being received or answered."""
+        return sum(each.busy for each in self._connections)
+
     async def start(self) -> None:
         """Accept connections from now on."""
         self._listener.setblocking(False)  # noqa: FBT003  (the standard library's own signature)
