@@ -61,7 +61,7 @@ class Evidence:
     >>> for _ in range(2):
     ...     evidence.see(np.array([1.0]))  # an error
     >>> evidence.log_wealth().round(1).tolist()
-    [7.3]
+    [7.4]
     """
 
     def __init__(self, limits: Sequence[float], lowest: Sequence[float]) -> None:

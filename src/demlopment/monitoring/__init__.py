@@ -1,4 +1,4 @@
-"""What production says of a model: drift of its input, its accuracy from late labels, and the reading of an experiment."""
+"""What production says of a model: drift of its input, its accuracy with late labels or none, the reading of an experiment."""
 
 from demlopment.monitoring.bandit import Record, shares
 from demlopment.monitoring.drift import drift, windows
@@ -9,8 +9,10 @@ from demlopment.monitoring.quality import accuracy
 from demlopment.monitoring.reference import profile
 from demlopment.monitoring.sizing import Size
 from demlopment.monitoring.terms import Terms
+from demlopment.monitoring.unlabelled import Estimate, estimated, trust
 
 __all__ = [
+    "Estimate",
     "Outcome",
     "Pair",
     "PairedReading",
@@ -19,9 +21,11 @@ __all__ = [
     "Terms",
     "accuracy",
     "drift",
+    "estimated",
     "paired",
     "profile",
     "read",
     "shares",
+    "trust",
     "windows",
 ]
