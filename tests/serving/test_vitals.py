@@ -148,7 +148,8 @@ def test_processes_tell_how_busy_they_are(endpoint: Running) -> None:
     text = endpoint.metrics.get("/metrics").text
 
     assert value(text, "demlopment_serving_processes ") == value(text, "demlopment_serving_processes_wanted ") == 2
-    assert set(gauges(endpoint, "demlopment_serving_cpu_seconds_total")) == {"9000", "9001"}
+    # Of processes that have been retired, what they counted stays.
+    assert set(gauges(endpoint, "demlopment_serving_cpu_seconds_total")) >= {"9000", "9001"}
     assert min(gauges(endpoint, "demlopment_serving_cpu_seconds_total").values()) > 0
     assert min(gauges(endpoint, "demlopment_serving_memory_bytes").values()) > 1e6
     assert value(text, "demlopment_connections_limit") == 1024
