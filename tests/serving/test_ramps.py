@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -134,6 +135,21 @@ def test_a_serving_process_that_dies_takes_the_canarys_traffic_with_it(endpoint:
 
     assert eventually(lambda: stands(endpoint) == ("rolled back", 0.0))
     assert "a serving process died" in endpoint.management.get(PATH).json()["canary"]["reason"]
+
+
+def test_one_whose_end_finds_a_full_disk_is_halted_until_there_is_room_and_then_rolled_back(tmp_path: Path) -> None:
+    add(tmp_path, faulty.network(registered(tmp_path, "1.0").models, "swapped", "2.0"))
+    with running(tmp_path, free_ports(processes=2)) as endpoint:
+        canary(endpoint, steps=[0.5], dwell=3600)
+        resource.prlimit(endpoint.process.pid, resource.RLIMIT_FSIZE, (16, resource.RLIM_INFINITY))
+        halted = eventually(lambda: bool(ask(endpoint, 5)) and stands(endpoint) == ("halted", 0.0))
+        resource.prlimit(endpoint.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        arms = set(ask(endpoint, 20))
+        rolled_back = eventually(lambda: stands(endpoint) == ("rolled back", 0.0))
+
+    assert halted
+    assert arms == {"control"}
+    assert rolled_back
 
 
 @pytest.mark.parametrize(

@@ -220,3 +220,18 @@ def test_the_workers_of_a_handler_ask_for_no_serving_process() -> None:
     )
 
     assert (both.workers, set(both.served)) == (2, {("digits", "1.0"), ("echo", "1.0")})
+
+
+def test_a_canary_that_was_stopped_has_no_traffic_in_what_processes_begin_with() -> None:
+    """A successor must not serve what its predecessor found out, even while no disk takes it."""
+    versions = {number: Version(f"{number}.mar", "", 1, 1) for number in ("1.0", "2.0")}
+    plan = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.1),), "s", canary=Canary((0.1,), 0.0, 0, Guardrails()), number=7)
+    found = State(3, {"digits": Model("1.0", versions, plan, 7)})
+
+    stopped, other = found.without({("digits", 7)}), found.without({("digits", 6)})
+
+    halted = stopped.models["digits"].plan
+    assert halted is not None
+    assert halted.canary is not None
+    assert (halted.canary.state, halted.treatments[0].share, stopped.generation) == ("halted", 0.0, 3)
+    assert other == found

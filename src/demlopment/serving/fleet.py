@@ -26,9 +26,15 @@ class Fleet:
     heard: Heard
     slots: list[Slot] = field(default_factory=list)
     _state: State = field(default_factory=State)
+    _stopped: set[tuple[str, int]] = field(default_factory=set)  # models with the number of a plan whose canary is over
     _permits: Permits = field(default_factory=Permits)
     _past: Tally = field(default_factory=Tally)  # of processes that were retired
     _restarts: int = 0  # of those
+
+    @property
+    def state(self) -> State:
+        """What every process answers by: the generation in force, but for canaries whose end is not written down yet."""
+        return self._state.without(self._stopped)
 
     @property
     def failed(self) -> dict[Key, str]:
@@ -52,6 +58,7 @@ class Fleet:
     async def load(self, state: State) -> None:
         """Put a generation in force: when this returns, every process answers by it."""
         self._state = state
+        self._stopped &= {(name, model.plan.number) for name, model in state.models.items() if model.plan}
         await asyncio.gather(*(slot.load(state) for slot in self.slots))
 
     async def permit(self, permits: Permits) -> None:
@@ -60,7 +67,8 @@ class Fleet:
         await asyncio.gather(*(slot.permit() for slot in self.slots))
 
     async def stop(self, model: str, number: int) -> None:
-        """Let nobody meet the canary of that plan any more, before that is written down."""
+        """Let nobody meet the canary of that plan any more, before that is written down; nor from a successor."""
+        self._stopped.add((model, number))
         await asyncio.gather(*(slot.stop(model, number) for slot in self.slots))
 
     @property
@@ -95,7 +103,7 @@ class Fleet:
         return Slot(str(FIRST_WORKER + number), listener, self.launch, self._current, self.attend, self.tell, self.heard)
 
     def _current(self) -> tuple[State, Permits]:
-        return self._state, self._permits
+        return self.state, self._permits
 
     async def _retire(self, slots: list[Slot]) -> None:
         await asyncio.gather(*(slot.retire() for slot in slots))

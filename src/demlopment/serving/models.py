@@ -147,7 +147,7 @@ class Models:
         return wire.sentence(f'Traffic plan of model "{name}" removed')
 
     def _plan(self, name: str) -> TrafficPlan:
-        plan = self.registry.state.model(name).plan
+        plan = self.fleet.state.model(name).plan
         if plan is None:
             raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
         return plan

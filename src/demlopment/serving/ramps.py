@@ -6,7 +6,7 @@ Times are those of a clock that nobody can set. What cannot be written down is i
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from demlopment.errors import DemlopmentError, RequestError
@@ -74,7 +74,7 @@ class Ramps:
             answered = counted.counters.get(("demlopment_predictions_total", name, plan.versions[1], "treatment"), 0)
             stand = self._stands.get(name)
             if stand is None or stand.plan != plan:
-                stand = self._stands[name] = Stand(plan, self.clock(), answered, self.fleet.restarts)
+                stand = self._stands[name] = self._stand(plan, answered, stand)
             trouble = self._trouble(stand)
             if trouble:
                 await self._end(Breach(name, plan.number, trouble))
@@ -84,6 +84,12 @@ class Ramps:
     async def settle(self) -> None:
         """Wait for the ends that were heard of."""
         await asyncio.gather(*self._ending)
+
+    def _stand(self, plan: TrafficPlan, answered: float, before: Stand | None) -> Stand:
+        """At its next step a canary is still compared with what there was when it began."""
+        if before is None or before.plan.number != plan.number:
+            return Stand(plan, self.clock(), answered, self.fleet.restarts)
+        return replace(before, plan=plan, since=self.clock(), answered=answered)
 
     def _trouble(self, stand: Stand) -> str:
         """What no answer shows, "" if nothing is wrong."""
@@ -120,6 +126,7 @@ class Ramps:
         self._say(plan.model, "moved on")
 
     async def _end(self, breach: Breach) -> None:
+        breach = self._owed.get((breach.model, breach.number), breach)  # the first reason is the reason
         await self.fleet.stop(breach.model, breach.number)
         try:
             await self._steer(breach.model, breach.number, partial(canaries.rolled_back, reason=breach.reason))

@@ -4,7 +4,7 @@ Every change makes a new generation. It is on disk before it is acknowledged, so
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -186,6 +186,15 @@ class State:
             if model.plan and model.plan.canary and model.plan.canary.state in canaries.MOVING:
                 found = found.steer(name, None, lambda plan: canaries.halted(plan, "the endpoint was restarted"), at)
         return found
+
+    def without(self, stopped: Collection[tuple[str, int]]) -> "State":
+        """The same generation, where the canaries of these plans, of a model and a number, have no traffic."""
+        models = dict(self.models)
+        for name, model in self.models.items():
+            plan = model.plan
+            if plan and (name, plan.number) in stopped and plan.canary and plan.canary.state in canaries.SERVED:
+                models[name] = replace(model, plan=canaries.halted(plan, "it was stopped, which is not written down yet"))
+        return replace(self, models=models)
 
     def unsplit(self, name: str) -> "State":
         """End the experiment: the default version answers again."""
