@@ -158,6 +158,16 @@ def test_a_treatment_without_a_verdict_is_said_to_have_none_and_is_not_drawn(
     assert not (tmp_path / "looks.svg").exists()
 
 
+@pytest.mark.parametrize("times", [{"ends": 3000.0}, {"starts": 1e11}])
+def test_a_plan_outside_of_its_time_is_said_to_be_so(home: Home, tmp_path: Path, times: dict[str, float]) -> None:
+    copied = Home(shutil.copytree(home.root, tmp_path / "copied"))
+    path = state.path(copied)
+    plan = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "s", **times)  # type: ignore[arg-type]
+    state.save(path, state.load(path).split(plan))
+
+    assert read(copied).output.splitlines()[-2].startswith("It is not the time of this plan: the control answers everybody")
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

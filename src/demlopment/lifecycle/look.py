@@ -31,7 +31,7 @@ class Look:
     requests: int
     labelled: int
     seen: tuple[Seen, ...]
-    unread: str  # why some or all of the treatments are not read, if so
+    unread: str  # why treatments are not read, or not met just now, if so
     factor: float  # what an effect is multiplied by when it is told
     unit: str
 
@@ -55,10 +55,12 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
     seen = tuple(
         Seen(each, history.record(verdict, now), _details(each, told)) for each, verdict in zip(found, verdicts, strict=True)
     )
-    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, _unread(plan, met), told.factor, told.unit)
+    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, _unread(plan, met, now), told.factor, told.unit)
 
 
-def _unread(plan: TrafficPlan, met: list[str]) -> str:
+def _unread(plan: TrafficPlan, met: list[str], now: float) -> str:
+    if not (plan.starts or now) <= now < (plan.ends or now + 1):
+        return "It is not the time of this plan: the control answers everybody, in no experiment."
     left = [each.version for each in plan.treatments if each.version not in met]
     if not left:
         return ""
