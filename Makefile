@@ -21,8 +21,13 @@ venv_pip: $(STAMP) ## make the virtual environment in .venv and install everythi
 $(STAMP): requirements.lock pyproject.toml tools/install
 	@tools/install $(PYTHON) $(VENV) $(STAMP) $(TORCH_BACKEND)
 
-test: $(STAMP) ## run all tests: offline, on this machine only, warnings are errors
+test: $(STAMP) $(VENV)/prometheus ## run all tests: offline, on this machine only, warnings are errors
 	$(BIN)/python -m pytest tests --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Tried once in an environment: where it cannot be had, its tests are skipped and say so.
+$(VENV)/prometheus: $(STAMP) tools/prometheus
+	@tools/prometheus $(VENV)
+	@touch $@
 
 test-torchserve: $(STAMP) ## compare with the real TorchServe 0.12.0, which is installed into .torchserve (needs Java 17)
 	@tests/torchserve/install $(PYTHON) .torchserve

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from demlopment import __version__
-from demlopment.commands import data, endpoint, lineage, loop, models, search, traffic
+from demlopment.commands import data, endpoint, lineage, loop, models, monitor, search, traffic
 from demlopment.commands.saying import say, visible
 from demlopment.errors import DemlopmentError
 from demlopment.home import REMEDIES
@@ -40,7 +40,6 @@ for command in (
     loop.train,
     endpoint.serve,
     endpoint.predict,
-    loop.monitor,
     loop.history,
     lineage.lineage,
 ):
@@ -49,6 +48,7 @@ app.command("settings")(loop.show_settings)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(traffic.app, name="traffic")
+app.add_typer(monitor.app, name="monitor")
 
 
 def main() -> None:

@@ -236,6 +236,17 @@ class Monitoring(Room):
     )
 
 
+class Alerts(Room):
+    """When Prometheus tells a person, in the rules that `demlopment monitor rules` writes."""
+
+    availability: Annotated[float, Field(gt=0, lt=1)] = 0.999  # of requests not answered with 5xx: 43 minutes of 30 days
+    slow_milliseconds: Annotated[float, Field(gt=0)] = 100.0  # an answer that took longer is slow; a bound of the histogram
+    fast: Annotated[float, Field(gt=0, lt=1)] = 0.99  # share of the answers that are not slow
+    champion_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0  # an older one has missed a month of labels
+    label_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 7.0  # without one nobody knows how often it is right
+    journal_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 24.0  # that rows wait for the lake
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -250,6 +261,7 @@ class Settings(BaseSettings):
     gate: Gate = Gate()
     endpoint: Endpoint = Endpoint()
     monitoring: Monitoring = Monitoring()
+    alerts: Alerts = Alerts()
 
     @classmethod
     def settings_customise_sources(

@@ -74,7 +74,9 @@ def monitor(
 ) -> None:
     """Compare the journalled traffic, window by window, with what a model was made for.
 
-    Example: demlopment monitor var/models/digits-4.0.mar
+    Example: demlopment monitor traffic var/models/digits-4.0.mar
+
+    The word traffic may be left out.
     """
     from demlopment import archive as archives
     from demlopment.lifecycle import observe

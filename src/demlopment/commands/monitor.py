@@ -1,0 +1,87 @@
+"""`demlopment monitor`: what production says, and the files by which Prometheus and Grafana watch it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from demlopment.commands import loop
+from demlopment.commands.place import settings_of
+from demlopment.commands.saying import say
+
+if TYPE_CHECKING:
+    from demlopment.monitoring.signals import Objectives
+    from demlopment.settings import Settings
+
+DEFAULT = "traffic"
+Folder = Annotated[Path, typer.Option("--to", help="The folder to write into; it is created if need be.")]
+Job = Annotated[str, typer.Option(help="The job under which Prometheus scrapes the endpoint.")]
+
+
+class Monitor(TyperGroup):
+    """An archive in the place of a command is what the traffic is compared with."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=Monitor,
+    help="Compare the journalled traffic with what a model was made for, or write rules and dashboards.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.command(DEFAULT)(loop.monitor)
+
+
+@app.command()
+def rules(context: typer.Context, to: Folder, job: Job = "demlopment") -> None:
+    """Write the recording and alerting rules that Prometheus loads.
+
+    Example: demlopment monitor rules --to /etc/prometheus
+    """
+    objectives = _objectives(settings_of(context), job)
+
+    from demlopment.monitoring import rules
+
+    _write(to / "demlopment.rules.yml", rules.rules(objectives))
+
+
+@app.command()
+def dashboards(context: typer.Context, to: Folder) -> None:
+    """Write the dashboard that Grafana imports or provisions.
+
+    Example: demlopment monitor dashboards --to /var/lib/grafana/dashboards
+    """
+    objectives = _objectives(settings_of(context), "demlopment")
+
+    from demlopment.monitoring import dashboards
+
+    _write(to / "demlopment.json", dashboards.dashboard(objectives))
+
+
+def _objectives(settings: "Settings", job: str) -> "Objectives":
+    from demlopment.errors import SettingsError
+    from demlopment.monitoring.signals import Objectives
+    from demlopment.serving.tally import BOUNDS
+
+    wanted = settings.alerts
+    slow = wanted.slow_milliseconds / 1000
+    if slow not in BOUNDS:
+        raise SettingsError(
+            f"The setting alerts.slow_milliseconds is {wanted.slow_milliseconds:g}, between two bounds of the histogram.",
+            f"Choose one of {', '.join(f'{1000 * bound:g}' for bound in BOUNDS)}.",
+        )
+    return Objectives(
+        job, wanted.availability, slow, wanted.fast, wanted.champion_days, wanted.label_days, wanted.journal_hours
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    from demlopment import home
+
+    home.replace(path, text.encode())
+    say(str(path))
