@@ -184,14 +184,19 @@ BUSY = 'worker="9000"'
 CASES = {
     "EndpointDown": Case("5m", [{named("up"): "0x10"}, {}], [{named("up"): "1x10"}]),
     "ErrorsFast": Case(
-        "60m",
-        [answers("0+98x60", "0+2x60"), answers("0x60", "0+1x60")],
-        # what 6 times the allowed rate does not reach, and too few to say anything
-        [answers("0+199x60", "0+1x60"), answers("0+1x60", "0 1 2 3 4x56")],
+        "7h",
+        # 2 % in the last of seven hours, or 0.7 % in all of them
+        [answers("0+98x420", "0x360 2+2x59"), answers("0+993x420", "0+7x420")],
+        # less, what is over, and too few to say anything
+        [answers("0+995x420", "0+5x420"), answers("0+98x420", "0x340 2+2x59 120x20"), answers("0+1x420", "0x400 1 2 3 4x17")],
     ),
-    "ErrorsSteadily": Case("75h", [answers("0+998x450", "0+2x450")], [answers("0+9999x450", "0+5x450")], every="10m"),
-    "SlowFast": Case("60m", [times("0+100x60", "0+80x60")], [times("0+100x60", "0+95x60")]),
-    "SlowSteadily": Case("75h", [times("0+1000x450", "0+980x450")], [times("0+1000x450", "0+995x450")], every="10m"),
+    "ErrorsSteadily": Case("75h", [answers("0+9988x450", "0+12x450")], [answers("0+9992x450", "0+8x450")], every="10m"),
+    "SlowFast": Case(
+        "7h",
+        [times("0+100x420", "0+100x360 36080+80x59"), times("0+100x420", "0+93x420")],
+        [times("0+100x420", "0+95x420"), times("0+100x420", "0+100x340 34080+80x59 38900+100x20")],
+    ),
+    "SlowSteadily": Case("75h", [times("0+1000x450", "0+988x450")], [times("0+1000x450", "0+992x450")], every="10m"),
     "JournalRefuses": Case("5m", [one("journal_refused_total", "0 0 0 1x10")], [one("journal_refused_total", "7x20")]),
     "JournalMissesAnswers": Case(
         "5m", [one("journal_unrecorded_total", "0 0 0 1x10")], [one("journal_unrecorded_total", "7x20")]
@@ -237,10 +242,10 @@ CASES = {
     "ShadowLost": Case(
         "40m",
         [
-            one("shadows_dropped_total", "0+2x60", VERSION) | one("shadows_failed_total", "0x60", VERSION),
-            one("shadows_dropped_total", "0x60", VERSION) | one("shadows_failed_total", "0+2x60", VERSION),
+            one("shadows_dropped_total", "0+0.4x60", VERSION) | one("shadows_failed_total", "0x60", VERSION),
+            one("shadows_dropped_total", "0x60", VERSION) | one("shadows_failed_total", "0+0.4x60", VERSION),
         ],
-        [one("shadows_dropped_total", "0x30 3x30", VERSION) | one("shadows_failed_total", "1x60", VERSION)],
+        [one("shadows_dropped_total", "0+0.3x60", VERSION) | one("shadows_failed_total", "1x60", VERSION)],
     ),
     "MeasurementsDropped": Case(
         "10m",
