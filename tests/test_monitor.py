@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from demlopment.cli import app
 from demlopment.monitoring.alerts import alerts
-from demlopment.monitoring.signals import Objectives
+from demlopment.monitoring.watched import Objectives
 from demlopment.serving.tally import BOUNDS
 from tests.test_cli import assert_two_sentences, run
 

@@ -8,7 +8,8 @@ import pytest
 from demlopment.monitoring.alerts import alerts
 from demlopment.monitoring.dashboards import RINGING, dashboard
 from demlopment.monitoring.rules import rules
-from demlopment.monitoring.signals import Objectives, Signal, signals
+from demlopment.monitoring.signals import signals
+from demlopment.monitoring.watched import Objectives, Signal
 from tests.prometheus import Prometheus, scraping
 from tests.serving.endpoint import Load, Running, digit, eventually, registered, running
 

@@ -13,7 +13,8 @@ import pytest
 from demlopment.monitoring.alerts import alerts
 from demlopment.monitoring.dashboards import dashboard
 from demlopment.monitoring.rules import rules
-from demlopment.monitoring.signals import Objectives, signals
+from demlopment.monitoring.signals import signals
+from demlopment.monitoring.watched import Objectives
 from demlopment.serving.families import FAMILIES, OURS
 from demlopment.serving.tally import BOUNDS
 from tests.prometheus import tool

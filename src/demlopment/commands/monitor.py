@@ -11,7 +11,7 @@ from demlopment.commands.place import settings_of
 from demlopment.commands.saying import say
 
 if TYPE_CHECKING:
-    from demlopment.monitoring.signals import Objectives
+    from demlopment.monitoring.watched import Objectives
     from demlopment.settings import Settings
 
 DEFAULT = "traffic"
@@ -65,7 +65,7 @@ def dashboards(context: typer.Context, to: Folder) -> None:
 
 def _objectives(settings: "Settings", job: str) -> "Objectives":
     from demlopment.errors import SettingsError
-    from demlopment.monitoring.signals import Objectives
+    from demlopment.monitoring.watched import Objectives
     from demlopment.serving.tally import BOUNDS
 
     wanted = settings.alerts

@@ -6,7 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from demlopment.monitoring.rules import SERVICE
-from demlopment.monitoring.signals import Objectives, Signal, Unit, signals
+from demlopment.monitoring.signals import signals
+from demlopment.monitoring.watched import Objectives, Signal, Unit
 
 SCHEMA = 39  # of dashboards, Grafana 11; later ones migrate it by themselves
 WIDE, HIGH, COLUMNS = 8, 8, 24  # of a panel, and of the page, in Grafana's grid

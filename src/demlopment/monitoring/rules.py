@@ -6,8 +6,9 @@ The file is JSON, which is YAML too.
 import json
 from typing import Any
 
-from demlopment.monitoring.alerts import Alert, alerts
-from demlopment.monitoring.signals import Objectives, Signal, signals
+from demlopment.monitoring.alerts import alerts
+from demlopment.monitoring.signals import signals
+from demlopment.monitoring.watched import Alert, Objectives, Signal
 
 SERVICE = "demlopment"  # the label of every alert, by which one receiver can be told of all
 

@@ -4,50 +4,12 @@ Expressions are PromQL over the families of the metrics port; each keeps the lab
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-Unit = Literal["share", "seconds", "bytes", "per second", "number"]
+from demlopment.monitoring.watched import Objectives, Signal
 
-WINDOWS = ("5m", "30m", "1h", "6h", "3d")  # over which budgets are watched, see alerts.py
+WINDOWS = ("5m", "30m", "1h", "6h", "3d")  # over which budgets are watched, see budgets.py
 VERSION = "{{model_name}} {{model_version}}"
 OURS = "* on (job, instance) group_left () demlopment_info"  # of the host's figures only those beside an endpoint
-
-
-@dataclass(frozen=True)
-class Objectives:
-    """What the service promises, and how old things may be. The settings of the same names are below alerts."""
-
-    job: str = "demlopment"  # under which Prometheus scrapes the endpoint
-    availability: float = 0.999  # share of requests that are not answered with 5xx
-    slow_seconds: float = 0.1  # an answer that took longer is slow; one of the histogram's bounds
-    fast: float = 0.99  # share of answers that are not slow
-    champion_days: float = 30.0
-    label_days: float = 7.0
-    journal_hours: float = 24.0
-
-
-@dataclass(frozen=True)
-class Signal:
-    """One figure over time. What is `recorded` has a name in Prometheus, under which alerts and panels find it."""
-
-    title: str  # signals with the same one are drawn together
-    unit: Unit
-    expression: str
-    legend: str = ""  # in Grafana's {{label}}
-    recorded: str = ""
-    limit: float | None = None  # beyond it an alert rings
-
-    @property
-    def series(self) -> str:
-        """How to ask for it."""
-        return self.recorded or self.expression
-
-    @property
-    def beyond(self) -> str:
-        """Whether it is over its limit."""
-        assert self.limit is not None, f"{self.title} has no limit"
-        return f"{self.series} > {self.limit:.6g}"
 
 
 def signals(objectives: Objectives) -> Mapping[str, Sequence[Signal]]:
