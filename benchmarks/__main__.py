@@ -11,6 +11,7 @@ from benchmarks import (
     canary,
     command_line,
     data,
+    drift,
     endpoint,
     handlers,
     monitoring,
@@ -24,7 +25,7 @@ parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, verdicts (3 minutes), assignment (3), accuracy (20), data (10), endpoint (8), "
+    help="command_line, monitoring, drift (5 minutes), verdicts (3), assignment (3), accuracy (20), data (10), endpoint (8), "
     "precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
@@ -39,6 +40,7 @@ mnist = Path(options.mnist) if options.mnist else None
 BENCHMARKS: dict[str, Callable[[], Path]] = {
     "command_line": command_line.run,
     "monitoring": monitoring.run,
+    "drift": drift.run,
     "verdicts": verdicts.run,
     "assignment": assignment.run,
     "accuracy": lambda: accuracy.run(mnist, options.seeds, options.peer_epochs),

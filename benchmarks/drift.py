@@ -1,0 +1,281 @@
+"""What the monitors get wrong: false alarms, changes they miss, delay, and the accuracy that is told without labels.
+
+Streams of lifecycle/production.py, whose truth is known. Pictures are rendered and read once by a fitted network; a stream then
+draws its requests from these, by class. What is judged is what `monitoring.drift` and `monitoring.estimated` compute; the tests
+do the same with small counts (tests/test_alarms.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import chi2
+
+from benchmarks.baselines import stability
+from benchmarks.rendering import Pools, prepared
+from benchmarks.result import RESULTS, write
+from demlopment import monitoring
+from demlopment.intervals import wilson
+from demlopment.lifecycle.production import Change, Course, Kind, Setting, script
+from demlopment.monitoring.drift import ks_p_values, label_p_value
+from demlopment.records import Scores
+
+STREAMS = 200  # of each kind
+CALM_STREAMS = 2500  # without a change: at one in a thousand, 100 alarms in 100,000 windows are known to a tenth
+REFERENCE, WINDOW, WINDOWS = 500, 100, 40
+BUDGET = 0.001  # false alarms per window, the default of `monitoring.false_alarm_rate`
+EXAMINED = 1000  # labelled rows from which trust is learnt
+ESTIMATED = 500  # answers whose accuracy is told together
+USUAL = 0.05  # the level of an ordinary test
+PSI_LIMIT = 0.1
+SCREEN = 0.02  # two hundred times what an alarm takes
+
+Flags = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+
+# What changes, and for what share of the requests.
+CHANGES: Sequence[tuple[Kind, float]] = (
+    ("pen", 1.0),
+    ("scanner", 1.0),
+    ("writers", 1.0),
+    ("labels", 1.0),
+    ("concept", 1.0),
+    ("quality", 0.2),
+    ("outliers", 0.1),
+    ("attack", 0.2),
+)
+COURSES: Sequence[Course] = ("abrupt", "gradual", "recurring")
+MONITORS = ("drift", "psi above 0.1", "ks at 0.05 each", "ks at the budget each")
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """One stretch of production: which row of the pools each request is."""
+
+    reference: Places  # (500,)
+    rows: Places  # (n,)
+    classes: Places  # (n,) what was meant; -1 for what has no class
+
+
+def run(streams: int = STREAMS, calm: int = CALM_STREAMS) -> Path:
+    """Simulate that many streams of each kind, write the result and its table."""
+    pools = prepared()
+    kinds = [(kind, share, course) for kind, share in CHANGES for course in COURSES]
+    figures = {
+        "budget": BUDGET,
+        "window": WINDOW,
+        "network_accuracy": float(pools.right[pools.calm].mean()),
+        "false_alarms": false_alarms(pools, calm),
+        "changes": [found(pools, streams, kind, share, course) for kind, share, course in kinds],
+        "accuracy": [told(pools, streams, kind, share) for kind, share in (("none", 0.0), *CHANGES[:6])],
+    }
+    (RESULTS / "drift.md").write_text(table(figures))
+    return write("drift", figures)
+
+
+def false_alarms(pools: Pools, streams: int) -> dict[str, Any]:
+    """Alarms per thousand windows in which nothing changed, beside the budget."""
+    windows = streams * WINDOWS
+    rng = np.random.default_rng(1)
+    counts = sum(
+        np.stack([flags.sum() for flags in alarms(pools, stream(pools, rng, seed, Change())).values()])
+        for seed in range(streams)
+    )
+    rates = {}
+    for monitor, count in zip(MONITORS, np.asarray(counts).tolist(), strict=True):
+        interval = wilson(int(count), windows)
+        rates[monitor] = {
+            "alarms": int(count),
+            "per_1000": 1000 * count / windows,
+            "low": 1000 * interval.low,
+            "high": 1000 * interval.high,
+            "times_the_budget": count / windows / BUDGET,
+        }
+    return {"streams": streams, "windows": windows, "monitors": rates}
+
+
+def found(pools: Pools, streams: int, kind: Kind, share: float, course: Course) -> dict[str, Any]:
+    """In what share of the streams a change is found before they end, and after how many requests (their median)."""
+    rng = np.random.default_rng(2)
+    delays: dict[str, list[int]] = {monitor: [] for monitor in MONITORS}
+    for seed in range(streams):
+        at = int(rng.integers(WINDOW, WINDOWS * WINDOW // 2))
+        played = stream(pools, rng, seed, Change(kind, course, at=at, share=share))
+        first = at // WINDOW
+        for monitor, flags in alarms(pools, replace(played, rows=played.rows[first * WINDOW :])).items():
+            if flags.any():
+                delays[monitor].append((first + int(flags.argmax()) + 1) * WINDOW - at)
+    figures = {
+        monitor: {"found": len(each) / streams, "median_delay": median(each) if each else None}
+        for monitor, each in delays.items()
+    }
+    return {"kind": kind, "course": course, "share": share, "streams": streams, "monitors": figures}
+
+
+def told(pools: Pools, streams: int, kind: Kind, share: float) -> dict[str, Any]:
+    """How far the accuracy that is told without labels is from what it was, in points, over all windows after the change."""
+    rng = np.random.default_rng(3)
+    errors, held, naive, frozen, true = [], [], [], [], []
+    for seed in range(streams):
+        played = stream(pools, rng, seed, Change(kind, at=0, share=share))
+        examined = rng.choice(pools.calm, EXAMINED)
+        learnt = monitoring.trust(scores(pools, examined))
+        for start in range(0, len(played.rows) - ESTIMATED + 1, ESTIMATED):
+            part = slice(start, start + ESTIMATED)
+            rows = played.rows[part]
+            right = float((pools.probabilities[rows].argmax(axis=1) == played.classes[part]).mean())
+            answer = monitoring.estimated(pools.probabilities[rows], learnt)
+            errors.append(100 * (answer.accuracy - right))
+            held.append(answer.interval.low <= right <= answer.interval.high)
+            naive.append(100 * (float(pools.probabilities[rows].max(axis=1).mean()) - right))
+            frozen.append(100 * (float(pools.right[examined].mean()) - right))
+            true.append(100 * right)
+    return {
+        "kind": kind,
+        "share": share,
+        "streams": streams,
+        "windows": len(errors),
+        "answers": ESTIMATED,
+        "true_accuracy": float(np.mean(true)),
+        "mean_absolute_error": float(np.abs(errors).mean()),
+        "mean_error": float(np.mean(errors)),
+        "coverage": float(np.mean(held)),
+        "mean_confidence_error": float(np.abs(naive).mean()),
+        "last_examination_error": float(np.abs(frozen).mean()),
+    }
+
+
+def stream(pools: Pools, rng: np.random.Generator, seed: int, change: Change) -> Stream:
+    """A script's requests, each drawn among the rows of its pool that have its class; and a fresh reference."""
+    plan = script(pools.labels, Setting(requests=WINDOW * WINDOWS, seed=seed, change=change))
+    kind = change.kind
+    written = np.where(
+        plan.touched & (kind == "concept") & (plan.classes == change.concept[0]), change.concept[1], plan.classes
+    )
+    rows = np.zeros(len(written), np.int64)
+    for drawn_from, chosen in (("none", ~plan.touched), (kind, plan.touched)):
+        pool = pools.rows.get(drawn_from, pools.rows["none"])  # the others change what is drawn, and no picture
+        for meant in np.unique(written[chosen]).tolist():
+            places = chosen & (written == meant)
+            rows[places] = rng.choice(pool[meant], int(places.sum()))
+    if kind == "attack" and plan.touched.any():
+        rows[plan.touched] = rows[plan.touched][0]
+    return Stream(calm_mix(pools, rng), rows, plan.classes)
+
+
+def calm_mix(pools: Pools, rng: np.random.Generator) -> Places:
+    """Rows as a calm stream draws them: by the examples' mix of classes, then any row of the class."""
+    shares = np.bincount(pools.labels) / len(pools.labels)
+    counts = rng.multinomial(REFERENCE, shares).tolist()
+    return np.concatenate([rng.choice(pools.rows["none"][meant], count) for meant, count in enumerate(counts)])
+
+
+def alarms(pools: Pools, played: Stream) -> dict[str, Flags]:
+    """Which whole windows of a stream raise an alarm, by monitor: (windows,) each."""
+    old, new = p_values(pools, played), shifts(pools, played)
+    smallest = old.min(axis=1)
+    return dict(
+        zip(
+            MONITORS,
+            (
+                smallest < BUDGET / old.shape[1],
+                (new > PSI_LIMIT).any(axis=1),
+                smallest < USUAL,
+                smallest < BUDGET,
+            ),
+            strict=True,
+        )
+    )
+
+
+def p_values(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
+    """(windows, tests): what `monitoring.drift` says of each window, in the profile's order; the last is the label's."""
+    windows = _windows(played)
+    columns = [
+        _chances()[_distances(np.sort(column[played.reference]), np.sort(column[windows], axis=1)) // WINDOW]
+        for column in pools.statistics.values()
+    ]
+    counts = np.bincount(pools.told[played.reference], minlength=10)
+    label = [_label_p_value(counts, np.bincount(each, minlength=10)) for each in pools.told[windows]]
+    return np.stack([*columns, np.array(label)], axis=1)
+
+
+def shifts(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
+    """(windows, statistics and answers): the population stability index of each."""
+    windows = _windows(played)
+    columns = []
+    for column in pools.statistics.values():
+        edges = np.quantile(column[played.reference], np.linspace(0.1, 0.9, 9))
+        places = np.searchsorted(edges, column)
+        columns.append(stability(places[played.reference], places[windows]))
+    return np.stack([*columns, stability(pools.told[played.reference], pools.told[windows])], axis=1)
+
+
+def scores(pools: Pools, rows: Places) -> Scores:
+    """The answers to rows of known truth, as an examination has them."""
+    return Scores("digits 1.0", rows.astype(np.str_), pools.classes[rows], pools.probabilities[rows], 0.0, 0.0)
+
+
+def table(figures: dict[str, Any]) -> str:
+    """As Markdown."""
+    calm, budget = figures["false_alarms"], 1000 * figures["budget"]
+    lines = [
+        f"Windows of {figures['window']}, references of {REFERENCE}; {figures['network_accuracy']:.1%} are read if calm.",
+        "",
+        f"| no change, {calm['windows']:,} windows | alarms per 1,000 windows (95 %) | times the budget of {budget:g} |",
+        "| --- | --- | --- |",
+    ]
+    for monitor, each in calm["monitors"].items():
+        shown = f"{each['per_1000']:.2f} ({each['low']:.2f} to {each['high']:.2f})"
+        lines.append(f"| {monitor} | {shown} | {each['times_the_budget']:.2f} |")
+    lines += ["", "| change | course | share | found | median delay, requests |", "| --- | --- | --- | --- | --- |"]
+    for row in figures["changes"]:
+        ours = row["monitors"]["drift"]
+        delay = "" if ours["median_delay"] is None else f"{ours['median_delay']:,.0f}"
+        lines.append(f"| {row['kind']} | {row['course']} | {row['share']:.0%} | {ours['found']:.0%} | {delay} |")
+    lines += [
+        "",
+        "| without labels | true, % | error, points | bias | interval holds | error of mean confidence | of last accuracy |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in figures["accuracy"]:
+        errors = f"{row['mean_absolute_error']:.2f} | {row['mean_error']:+.2f} | {row['coverage']:.0%}"
+        beside = f"{row['mean_confidence_error']:.2f} | {row['last_examination_error']:.2f}"
+        lines.append(f"| {row['kind']}, {row['share']:.0%} | {row['true_accuracy']:.1f} | {errors} | {beside} |")
+    return "\n".join(lines) + "\n"
+
+
+def _windows(played: Stream) -> Places:
+    whole = len(played.rows) // WINDOW
+    return played.rows[: whole * WINDOW].reshape(whole, WINDOW)
+
+
+def _distances(old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> Places:
+    """Of sorted (m,) and (windows, n): the largest gap of both cumulative counts, times both sizes, (windows,)."""
+    m, n = len(old), new.shape[1]
+    places = np.arange(n)
+    # The new sample runs ahead farthest where it has just risen, and falls behind farthest just before.
+    ahead = (places + 1) * m - np.searchsorted(old, new, "right") * n
+    behind = np.searchsorted(old, new, "left") * n - places * m
+    return np.asarray(np.maximum(ahead, behind).max(axis=1), np.int64)
+
+
+@cache
+def _chances() -> npt.NDArray[np.float64]:
+    """The p-value of each distance that is possible: a multiple of the window's size, which divides the reference's."""
+    return ks_p_values(np.arange(REFERENCE + 1) * WINDOW, REFERENCE, WINDOW)
+
+
+def _label_p_value(reference: Places, window: Places) -> float:
+    """The exact one where the approximate one is small: ten times as many streams in the same time."""
+    both = (reference + window)[reference + window > 0]
+    expected = both * window.sum() / both.sum()
+    other = both - expected
+    apart = (window[reference + window > 0] - expected) ** 2
+    approximate = float(chi2.sf((apart / expected + apart / other).sum(), len(both) - 1))
+    return label_p_value(reference, window) if approximate < SCREEN else approximate

@@ -1,0 +1,98 @@
+"""Requests of every kind, rendered and read once by a network that was fitted to calm ones: what streams are drawn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from benchmarks import idx
+from demlopment import images, training
+from demlopment.lifecycle.production import Change, Kind, Setting, requests, script
+from demlopment.monitoring import profile
+from demlopment.monitoring.reference import answer_statistics, picture_statistics
+from demlopment.records import Examples
+from demlopment.settings import Training
+from demlopment.training.network import outputs
+
+TAUGHT, TOLD = 2500, 500  # digits that teach, and for the temperature; the others are what production writes
+CALM, OTHER = 6000, 2000  # requests that are rendered without a change, and of each change
+LESSONS = 5000  # calm requests that teach
+EPOCHS = 12
+PICTURED: tuple[Kind, ...] = (
+    "pen",
+    "scanner",
+    "writers",
+    "quality",
+    "outliers",
+)  # the other changes need no pictures of their own
+
+NOTHING = Change()
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pools:
+    """All rendered requests, (n,) each, and which of them are of a kind and a class."""
+
+    pictures: images.Grey  # (n, 28, 28)
+    probabilities: npt.NDArray[np.float32]  # (n, 10)
+    embeddings: npt.NDArray[np.float32]  # (n, width)
+    classes: Rows  # what was meant; -1 for what has no class
+    statistics: Mapping[str, npt.NDArray[np.float64]]  # as the profile has them
+    directions: npt.NDArray[np.float64]
+    rows: Mapping[str, Mapping[int, Rows]]  # of each kind, by class
+    labels: Rows  # of the examples that production writes
+
+    @property
+    def told(self) -> Rows:
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        return np.equal(self.told, self.classes)
+
+    @property
+    def calm(self) -> Rows:
+        return np.concatenate(list(self.rows["none"].values()))
+
+
+def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epochs: int = EPOCHS) -> Pools:
+    """Fit to calm requests of some digits, and read all kinds of requests that others write."""
+    digits = _digits()
+    taught, checked, written = (digits.where(part) for part in np.split(np.arange(len(digits)), [TAUGHT, TAUGHT + TOLD]))
+    recipe = Training(epochs=epochs, seed=1)
+    fitted = training.fit(_rendered(taught, lessons, 1), _rendered(checked, TOLD, 2), 10, recipe)
+    parts = {"none": _rendered(written, calm, 3)} | {
+        kind: _rendered(written, other, number, Change(kind)) for number, kind in enumerate(PICTURED, start=4)
+    }
+    pictures = np.concatenate([part.images for part in parts.values()])
+    classes = np.concatenate([part.labels for part in parts.values()])
+    logits, embeddings = outputs(fitted.network, pictures)
+    probabilities = softmax(logits.astype(np.float64) / fitted.temperature, axis=1).astype(np.float32)
+    directions = np.asarray(profile(pictures[:500], probabilities[:500], embeddings[:500])["directions"])
+    statistics = picture_statistics(pictures) | answer_statistics(probabilities, embeddings, directions)
+    of_kind = np.repeat(list(parts), [len(part) for part in parts.values()])
+    rows = {
+        kind: {int(meant): np.flatnonzero((of_kind == kind) & (classes == meant)) for meant in np.unique(part.labels)}
+        for kind, part in parts.items()
+    }
+    return Pools(pictures, probabilities, embeddings, classes, statistics, directions, rows, written.labels)
+
+
+def _rendered(written: Examples, number: int, seed: int, change: Change = NOTHING) -> Examples:
+    """What the endpoint's network is given of so many requests, with what was meant."""
+    plan = script(written.labels, Setting(requests=number, seed=seed, change=change))
+    pictures = np.stack([images.prepare(each.picture) for each in requests(plan, written)])
+    nothing = np.full(number, "")
+    return Examples(np.arange(number).astype(np.str_), pictures, plan.classes, nothing, nothing)
+
+
+def _digits() -> Examples:
+    """The packaged ones, in random order."""
+    pictures, labels = idx.digits(None)
+    order = np.random.default_rng(1).permutation(len(labels))
+    prepared_ = np.stack([images.prepare(picture) for picture in pictures[order]])
+    nothing = np.full(len(labels), "")
+    return Examples(order.astype(np.str_), prepared_, labels[order].astype(np.int64), nothing, nothing)
