@@ -25,7 +25,7 @@ parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, drift (5 minutes), verdicts (3), assignment (3), accuracy (20), data (10), endpoint (8), "
+    help="command_line, monitoring, drift (8 minutes), verdicts (3), assignment (3), accuracy (20), data (10), endpoint (8), "
     "precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
