@@ -4,6 +4,7 @@ Numbers and truths in a query are texts here: TorchServe takes what it cannot re
 """
 
 from demlopment.serving.openapi.pieces import (
+    COUNT,
     TEXT,
     Json,
     api_description,
@@ -19,7 +20,7 @@ from demlopment.serving.openapi.schemas import SCHEMAS
 
 MODEL = in_path("model_name", "A registered model")
 VERSION = in_path("model_version", "One of its versions")
-NUMBER = in_query("number", "Only if the plan in force has this number", TEXT)
+NUMBER = in_query("number", "Only if the plan in force has this number", {**COUNT, "maximum": 9_999_999_999})
 STEERED = {
     "pause": "Let the canary keep its share",
     "resume": "Let it ramp again, from the step where it stood",
