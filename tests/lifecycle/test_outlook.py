@@ -80,6 +80,9 @@ def test_the_days_hold_what_a_label_takes_to_come_back() -> None:
         (Wish(0.05, accuracy=0.97), NOTHING, "nothing can be better by 5 points"),
         (Wish(0.05, accuracy=0.97, shadow=True), NOTHING, "nothing can be better by 5 points"),
         (Wish(0.05, accuracy=7.0, shadow=True), NOTHING, "accuracy of the control is 7"),
+        (Wish(float("nan"), accuracy=0.9), NOTHING, "The effect is nan"),
+        (Wish(0.05, share=float("nan")), NOTHING, "The share is nan"),
+        (Wish(0.05, accuracy=0.9, shadow=True, differing=float("nan")), NOTHING, "The share of differing answers is nan"),
     ],
 )
 def test_a_wish_that_cannot_be_is_refused(wish: Wish, known: Pace, named: str) -> None:

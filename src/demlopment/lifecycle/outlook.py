@@ -63,6 +63,7 @@ def outlook(wish: Wish, known: Pace) -> tuple[str, ...]:
 
     Raises DataError for what is no test, and where neither the wish nor the journal says how good the control is.
     """
+    _refuse_no_share(wish)
     accuracy, source = _accuracy(wish, known)
     size, kind = _shadow(wish, known, accuracy) if wish.shadow else _arms(wish, accuracy)
     rate, pace_source = _rate(wish, known)
@@ -79,6 +80,19 @@ def outlook(wish: Wish, known: Pace) -> tuple[str, ...]:
         f"labels a day           {pace_source}",
         f"looked at once only    {_round(size.fixed)}: looking at any time takes {size.better / size.fixed:.1f} times as many",
     )
+
+
+def _refuse_no_share(wish: Wish) -> None:
+    """What is no number would be told of whatever is reckoned from it."""
+    given = {
+        "effect": wish.effect,
+        "share": wish.share,
+        "accuracy of the control": wish.accuracy,
+        "share of differing answers": wish.differing,
+    }
+    for name, value in given.items():
+        if value is not None and not 0 <= value <= 1:
+            raise DataError(f"The {name} is {value:g}.", "Give a share between 0 and 1, such as 0.05.")
 
 
 def _arms(wish: Wish, accuracy: float) -> tuple[Size, Sequence[str]]:
