@@ -22,24 +22,26 @@ def canary(
     step: Annotated[
         list[float] | None, typer.Option(help="A share; several, rising [default: 0.01, 0.05, 0.2 and 0.5].")
     ] = None,
-    dwell: Annotated[float, typer.Option(help="Seconds that each step lasts, at least.")] = 300,
-    requests: Annotated[int, typer.Option(help="Requests that the canary has answered in each step, at least.")] = 100,
+    dwell: Annotated[float | None, typer.Option(help="Seconds that each step lasts, at least [default: 300].")] = None,
+    requests: Annotated[
+        int | None, typer.Option(help="Requests that the canary has answered in each step, at least [default: 100].")
+    ] = None,
     guardrail: Annotated[
         list[str] | None, typer.Option(help="NAME=LIMIT, or NAME=none: one that is other than its default.")
     ] = None,
     salt: Annotated[str, typer.Option(help="Another salt is another assignment.")] = "1",
-    unit: Annotated[str, typer.Option(help="What stays with its arm, as for split.")] = "header:x-unit-id",
+    unit: Annotated[str | None, typer.Option(help="What stays with its arm, as for split.")] = None,
     model: Annotated[str, typer.Option()] = "digits",
 ) -> None:
     """Let a version's share grow by itself, and fall to nothing at the first guardrail that it breaks.
 
     Example: demlopment traffic canary --control 3.0 --treatment 4.0 --guardrail errors=0.01
     """
-    rails = dict(map(_limit, guardrail or ()))
-    steps = {"steps": step} if step else {}
-    chosen = {**steps, "dwell": dwell, "requests": requests, "guardrails": rails}
-    plan = {"control": control, "treatments": [{"version": treatment}], "salt": salt, "unit": unit, "canary": chosen}
-    manage(context, "PUT", model, plan)
+    wishes: dict[str, Any] = {"steps": step or None, "dwell": dwell, "requests": requests}
+    chosen = {name: value for name, value in wishes.items() if value is not None}  # the endpoint has the defaults
+    chosen["guardrails"] = dict(map(_limit, guardrail or ()))
+    plan = {"control": control, "treatments": [{"version": treatment}], "salt": salt, "canary": chosen}
+    manage(context, "PUT", model, plan if unit is None else plan | {"unit": unit})
 
 
 def pause(context: typer.Context, model: Annotated[str, typer.Argument()] = "digits") -> None:
