@@ -32,13 +32,13 @@ def novelty(places: Sequence[int], values: Sequence[float], metric: Metric, conf
     allowed = 1 - (1 - confidence) / (k * (k + 1)) / 2
     found = np.asarray(places, np.int64)
     early, late = (_bounded(part, values, allowed, metric, confidence) for part in (found[:parting], found[parting:]))
-    found_apart = early.high < late.low or late.high < early.low
-    state = "The effect has changed" if found_apart else "Nothing says that the effect changes"
+    told = Novelty(parting, early, len(places) - parting, late, "")
+    state = "The effect has changed" if told.changed else "Nothing says that the effect changes"
     said = (
         f"{state}: {metric.between(early.low, early.high)} in the first {parting} labels, "
         f"{metric.between(late.low, late.high)} in the {len(places) - parting} since."
     )
-    return Novelty(parting, early, len(places) - parting, late, said)
+    return replace(told, sentence=said)
 
 
 def returns(rows: Sequence[Outcome], share: float, now: float | None) -> Returns:
