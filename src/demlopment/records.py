@@ -206,6 +206,10 @@ class TrafficPlan:
         """Of all arms."""
         return (self.control, *(each.version for each in self.treatments), *self.shadows)
 
+    def runs(self, at: float) -> bool:
+        """Whether it is the plan's time (seconds since 1970); outside of it the control answers, in no experiment."""
+        return (self.starts is None or at >= self.starts) and (self.ends is None or at < self.ends)
+
 
 class Prediction(NamedTuple):
     """One acknowledged answer, as the journal keeps it; a tuple, because every request makes one."""

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 from demlopment import cli
 from demlopment.errors import DataError
 from demlopment.home import Home
-from demlopment.lifecycle.outlook import DAY_SECONDS, Pace, Wish, outlook
+from demlopment.lifecycle.compact import DAY_SECONDS
+from demlopment.lifecycle.outlook import Pace, Wish, outlook
 from demlopment.records import Feedback
 from demlopment.serving import state
 from demlopment.serving.journal import Journal

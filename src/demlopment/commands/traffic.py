@@ -86,7 +86,7 @@ def plan(
 
     home, now = home_of(settings_of(context), growing=False), time.time()
     registered = state.load(state.path(home)).models.get(model)
-    traffic = observe.journalled(home, model, now - outlook.RECENT_DAYS * outlook.DAY_SECONDS)
+    traffic = observe.journalled(home, model, now - outlook.RECENT_SECONDS)
     known = outlook.pace(traffic, registered.default if registered else "", now)
     wish = outlook.Wish(effect, share, confidence, power, shadow, accuracy, differing, labels_per_day)
     for line in outlook.outlook(wish, known):
@@ -123,8 +123,8 @@ def read(
     say(f"Plan {found.plan.number}: {found.requests} requests, {found.labelled} with a label.")
     if (canary := found.plan.canary) is not None:
         because = f" ({canary.reason})" if canary.reason else ""
-        share = found.plan.treatments[0].share
-        say(f"The canary {found.plan.versions[1]} is {canary.state}{because}, with a share of {share:g}.")
+        (treatment,) = found.plan.treatments
+        say(f"The canary {treatment.version} is {canary.state}{because}, with a share of {treatment.share:g}.")
     if plot is not None and not found.seen:
         raise DataError("There is nothing to draw.", "Draw a plan that has a treatment with a share, or a shadow.")
     if plot is not None:

@@ -7,13 +7,12 @@ from demlopment import monitoring
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle import observe
+from demlopment.lifecycle.compact import DAY_SECONDS
 from demlopment.lifecycle.rollout import Rollout
 from demlopment.monitoring import Record
 from demlopment.records import TrafficPlan, Treatment
-from demlopment.serving import state
 
 MOST_TREATMENTS = 2  # their shares are free; those of more take each other's units, see serving/traffic.py
-DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,7 @@ def move(home: Home, rollout: Rollout, model: str, floor: float, days: float, no
 
 
 def _plan(home: Home, model: str) -> TrafficPlan:
-    registered = state.load(state.path(home)).models.get(model)
-    plan = None if registered is None else registered.plan
-    if plan is None:
-        raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
+    plan = observe.plan(home, model)
     if plan.canary is not None or not 0 < len(plan.treatments) <= MOST_TREATMENTS:
         what = "a canary" if plan.canary is not None else f"{len(plan.treatments)} treatments"
         raise DataError(

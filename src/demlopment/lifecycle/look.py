@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle import observe, policy
 from demlopment.lifecycle.history import Entry, History
@@ -10,7 +9,6 @@ from demlopment.lifecycle.judging import judging
 from demlopment.monitoring import PairedReading
 from demlopment.monitoring.metrics import Metric
 from demlopment.records import Reading, TrafficPlan
-from demlopment.serving import state
 from demlopment.settings import Settings
 
 
@@ -41,10 +39,7 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
 
     Raises DataError if the model has no plan, or for terms that cannot be.
     """
-    registered = state.load(state.path(home)).models.get(model)
-    if registered is None or registered.plan is None:
-        raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
-    plan, terms = registered.plan, judging(home, settings, model, metric, minimum)
+    plan, terms = observe.plan(home, model), judging(home, settings, model, metric, minimum)
     traffic, history, told = observe.journalled(home, model, plan.since), History(home.history), terms.terms.metric
     # A canary without traffic is in no experiment, and of a bandit's labels some count more often than others.
     met = [each.version for each in plan.treatments if each.share and not plan.bandit]
@@ -59,7 +54,7 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
 
 
 def _unread(plan: TrafficPlan, met: list[str], now: float) -> str:
-    if not (plan.starts or now) <= now < (plan.ends or now + 1):
+    if not plan.runs(now):
         return "It is not the time of this plan: the control answers everybody, in no experiment."
     left = [each.version for each in plan.treatments if each.version not in met]
     if not left:

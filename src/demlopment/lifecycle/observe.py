@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from demlopment import monitoring, serving
 from demlopment.archive import Archive
 from demlopment.data import Answers
+from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import everything
 from demlopment.lifecycle.judging import Judging
 from demlopment.lifecycle.story import Sample
 from demlopment.monitoring import PairedReading
 from demlopment.records import DriftReport, Feedback, Prediction, Reading, TrafficPlan
+from demlopment.serving import state
 from demlopment.settings import Monitoring
 
 SAMPLES = 24  # pictures in the report
@@ -26,6 +28,14 @@ class Traffic:
     feedback: Sequence[Feedback]
     truth: Mapping[str, str]  # request id -> label, the last one said
     shadows: Sequence[Prediction] = ()  # what other versions would have answered to the same requests
+
+
+def plan(home: Home, model: str) -> TrafficPlan:
+    """The traffic plan in force, as the endpoint of a home wrote it down. Raises DataError for a model without one."""
+    registered = state.load(state.path(home)).models.get(model)
+    if registered is None or registered.plan is None:
+        raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
+    return registered.plan
 
 
 def journalled(home: Home, model: str, since: float) -> Traffic:

@@ -6,11 +6,12 @@ from math import ceil, floor, log10
 from statistics import median
 
 from demlopment.errors import DataError
+from demlopment.lifecycle.compact import DAY_SECONDS
 from demlopment.lifecycle.observe import Traffic
 from demlopment.monitoring import Size, sizing
 
-DAY_SECONDS = 86_400
 RECENT_DAYS = 14  # two of each day of the week: what is older says less of what will come
+RECENT_SECONDS = RECENT_DAYS * DAY_SECONDS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from demlopment import archive
 from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
-from demlopment.records import TrafficPlan
 from demlopment.serving import arms, canaries, plans, registration
 from demlopment.serving.chronicle import Chronicle
 from demlopment.serving.description import PAGE, Queue, Worker, describe, page
@@ -138,22 +137,16 @@ class Models:
         return self._plan_was(command, name)
 
     def plan(self, name: str) -> Answer:
-        return wire.as_json(plans.plan_shown(self._plan(name)))
+        return wire.as_json(plans.plan_shown(self.fleet.state.plan(name)))
 
     async def unsplit(self, name: str) -> Answer:
-        plan = self._plan(name)
+        plan = self.fleet.state.plan(name)
         await self.registry.change(lambda state: state.unsplit(name))
         self.chronicle.write("ended", plan)
         return wire.sentence(f'Traffic plan of model "{name}" removed')
 
-    def _plan(self, name: str) -> TrafficPlan:
-        plan = self.fleet.state.model(name).plan
-        if plan is None:
-            raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
-        return plan
-
     def _plan_was(self, event: str, name: str) -> Answer:
-        self.chronicle.write(event, self._plan(name))
+        self.chronicle.write(event, self.fleet.state.plan(name))
         return self.plan(name)
 
     def _workers(self, name: str, number: str) -> Sequence[Worker]:

@@ -71,7 +71,7 @@ class Ramps:
             if plan.canary is None or plan.canary.state not in canaries.SERVED:
                 self._stands.pop(name, None)
                 continue
-            answered = counted.counters.get(("demlopment_predictions_total", name, plan.versions[1], "treatment"), 0)
+            answered = counted.counters.get(("demlopment_predictions_total", name, plan.treatments[0].version, "treatment"), 0)
             stand = self._stands.get(name)
             if stand is None or stand.plan != plan:
                 stand = self._stands[name] = self._stand(plan, answered, stand)
@@ -107,7 +107,7 @@ class Ramps:
         return ""
 
     def _pids(self, plan: TrafficPlan) -> Sequence[int]:
-        workers = self.hall.workers((plan.model, plan.versions[1]))
+        workers = self.hall.workers((plan.model, plan.treatments[0].version))
         return [worker.pid for worker in workers] or [slot.pid for slot in self.fleet.slots]
 
     def _is_due(self, stand: Stand, answered: float) -> bool:
@@ -153,7 +153,6 @@ class Ramps:
         plan = self.registry.state.model(model).plan
         if plan is not None and plan.canary is not None:
             because = f": {plan.canary.reason}" if plan.canary.reason else ""
-            self.tell(
-                f"Canary {plan.versions[1]} of model {model} {event}, its share is {plan.treatments[0].share:g}{because}."
-            )
+            (treatment,) = plan.treatments
+            self.tell(f"Canary {treatment.version} of model {model} {event}, its share is {treatment.share:g}{because}.")
             self.chronicle.write(event, plan)

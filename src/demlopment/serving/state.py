@@ -108,6 +108,13 @@ class State:
             raise _no_version(f"Model version: {number} does not exist for model: {name}")
         return number, model.versions[number]
 
+    def plan(self, name: str) -> TrafficPlan:
+        """The traffic plan of a model."""
+        plan = self.model(name).plan
+        if plan is None:
+            raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
+        return plan
+
     def register(self, name: str, number: str, version: Version) -> "State":
         """Add a version; the first one of a model becomes its default."""
         model = self.models.get(name, Model(number, {}))
@@ -172,12 +179,10 @@ class State:
 
         With a `number` only if the plan in force has it: whoever asks has seen no other.
         """
-        model = self.model(name)
-        if model.plan is None:
-            raise RequestError(f"Model {name} has no traffic plan.", status=404, kind="ResourceNotFoundException")
-        if number is not None and number != model.plan.number:
-            raise _moved_on(name, number, model.plan.number)
-        return self._with(name, replace(model, plan=replace(command(model.plan), since=at)))
+        plan = self.plan(name)
+        if number is not None and number != plan.number:
+            raise _moved_on(name, number, plan.number)
+        return self._with(name, replace(self.model(name), plan=replace(command(plan), since=at)))
 
     def awake(self, at: float) -> "State":
         """What an endpoint begins with: canaries that had a share are halted, for nobody knows what they did meanwhile."""

@@ -48,10 +48,7 @@ class Split:
 
     def chosen(self, unit: str, at: float) -> Assigned:
         """Who answers at a time (seconds since 1970): before its start and from its end on the control, in no experiment."""
-        plan = self.plan
-        if (plan.starts is not None and at < plan.starts) or (plan.ends is not None and at >= plan.ends):
-            return self._outside
-        return self.assigned(unit)
+        return self.assigned(unit) if self.plan.runs(at) else self._outside
 
     def assigned(self, unit: str) -> Assigned:
         """Who answers while the plan is in force."""

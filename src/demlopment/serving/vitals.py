@@ -50,7 +50,7 @@ class Vitals:
         tally.gauge("demlopment_started_timestamp_seconds", value=self.began)
         self._processes(tally)
         self._handlers(tally)
-        plans(self.registry.state, tally, self.now())
+        plans(self.fleet.state, tally, self.now())
         await asyncio.to_thread(self._files, tally, self.registry.state)  # a slow disk keeps nobody else waiting
         return tally
 
@@ -92,7 +92,7 @@ def plans(state: State, tally: Tally, at: float) -> None:
         if model.plan is not None and model.plan.canary is not None:
             for each in get_args(CanaryState):
                 found = float(each == model.plan.canary.state)
-                tally.gauge("demlopment_canary_state", name, model.plan.versions[1], each, value=found)
+                tally.gauge("demlopment_canary_state", name, model.plan.treatments[0].version, each, value=found)
 
 
 def journal(folder: Path, tally: Tally, at: float) -> None:
@@ -107,7 +107,7 @@ def _shares(model: Model, at: float) -> Mapping[tuple[str, str], float]:
     plan = model.plan
     if plan is None:
         return {(model.default, "direct"): 1.0}
-    if (plan.starts is not None and at < plan.starts) or (plan.ends is not None and at >= plan.ends):
+    if not plan.runs(at):
         return {(plan.control, "direct"): 1.0}
     treatments = {(each.version, "treatment"): each.share for each in plan.treatments}
     return {(plan.control, "control"): max(1 - sum(treatments.values()), 0.0), **treatments}
