@@ -7,9 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from demlopment.cli import app
+from demlopment.commands.monitor import objectives
 from demlopment.monitoring.alerts import alerts
-from demlopment.monitoring.watched import Objectives
 from demlopment.serving.tally import BOUNDS
+from demlopment.settings import Settings
 from tests.test_cli import assert_two_sentences, run
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ def test_rules_and_dashboard_are_written_where_one_says(tmp_path: Path) -> None:
 
 
 def test_the_settings_are_the_objectives(tmp_path: Path) -> None:
-    env = {"DEMLOPMENT_ALERTS__AVAILABILITY": "0.9", "DEMLOPMENT_ALERTS__SLOW_MILLISECONDS": "50"}
+    env = {"DEMLOPMENT_ALERTS__AVAILABILITY": "0.9", "DEMLOPMENT_MONITORING__SLOW_MILLISECONDS": "50"}
 
     done = CliRunner().invoke(app, ["monitor", "rules", "--to", str(tmp_path), "--job", 'a "b"'], env=env)
 
@@ -39,7 +40,7 @@ def test_the_settings_are_the_objectives(tmp_path: Path) -> None:
 
 
 def test_slow_is_between_no_two_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEMLOPMENT_ALERTS__SLOW_MILLISECONDS", "77")
+    monkeypatch.setenv("DEMLOPMENT_MONITORING__SLOW_MILLISECONDS", "77")
 
     done = run("monitor", "rules", "--to", tmp_path, home=tmp_path / "var")
 
@@ -50,7 +51,7 @@ def test_slow_is_between_no_two_bounds(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("milliseconds", [1000 * bound for bound in BOUNDS])
 def test_slow_may_be_every_bound(tmp_path: Path, milliseconds: float) -> None:
-    env = {"DEMLOPMENT_ALERTS__SLOW_MILLISECONDS": f"{milliseconds:g}"}
+    env = {"DEMLOPMENT_MONITORING__SLOW_MILLISECONDS": f"{milliseconds:g}"}
 
     assert CliRunner().invoke(app, ["monitor", "rules", "--to", str(tmp_path)], env=env).exit_code == 0
 
@@ -73,4 +74,4 @@ def test_the_page_lists_every_alert_with_its_severity() -> None:
         for name in row.split("|")[1].split(",")
     }
 
-    assert said == {(alert.name, alert.severity) for alert in alerts(Objectives())}
+    assert said == {(alert.name, alert.severity) for alert in alerts(objectives(Settings()))}

@@ -228,7 +228,7 @@ class Monitoring(Room):
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.001  # per window, when nothing has changed
     # Of tests between versions: the difference that matters, and by how much the other metrics may get worse.
     minimum_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # in the unit of the metric; 0: any
-    slow_milliseconds: Annotated[float, Field(gt=0)] = 100.0  # an answer that took longer is slow; ours take 1 to 5
+    slow_milliseconds: Annotated[float, Field(gt=0)] = 100.0  # longer is slow, in tests and alerts; ours take 1 to 5
     most_slow: Share = 0.05  # more of the answers
     most_abstention: Share = 0.05  # more of the answers that are not accepted
     most_dearer: Annotated[float, Field(ge=0, allow_inf_nan=False)] = (
@@ -240,7 +240,6 @@ class Alerts(Room):
     """When Prometheus tells a person, in the rules that `demlopment monitor rules` writes."""
 
     availability: Annotated[float, Field(gt=0, lt=1)] = 0.999  # of requests not answered with 5xx: 43 minutes of 30 days
-    slow_milliseconds: Annotated[float, Field(gt=0)] = 100.0  # an answer that took longer is slow; a bound of the histogram
     fast: Annotated[float, Field(gt=0, lt=1)] = 0.99  # share of the answers that are not slow
     champion_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0  # an older one has missed a month of labels
     label_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 7.0  # without one nobody knows how often it is right

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from demlopment.commands.monitor import objectives
 from demlopment.monitoring.alerts import alerts
 from demlopment.monitoring.dashboards import RINGING, dashboard
 from demlopment.monitoring.rules import rules
 from demlopment.monitoring.signals import signals
-from demlopment.monitoring.watched import Objectives, Signal
+from demlopment.monitoring.watched import Signal
+from demlopment.settings import Settings
 from tests.prometheus import Prometheus, scraping
 from tests.serving.endpoint import Load, Running, digit, eventually, registered, running
 
-OBJECTIVES = Objectives(job="digits here")
+OBJECTIVES = objectives(Settings(), "digits here")
 UNWATCHED = dict.fromkeys(("errors", "slow", "classes", "abstained", "disagreement", "overconfidence", "memory_mb"))
 SIGNALS = [each for group in signals(OBJECTIVES).values() for each in group]
 ALERTS = alerts(OBJECTIVES)

@@ -4,22 +4,23 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from demlopment.commands.monitor import objectives
 from demlopment.monitoring.alerts import alerts
 from demlopment.monitoring.dashboards import dashboard
 from demlopment.monitoring.rules import rules
 from demlopment.monitoring.signals import signals
-from demlopment.monitoring.watched import Objectives
 from demlopment.serving.families import FAMILIES, OURS
 from demlopment.serving.tally import BOUNDS
+from demlopment.settings import Settings
 from tests.prometheus import tool
 
-OBJECTIVES = Objectives()
+OBJECTIVES = objectives(Settings())
 ALERTS = {alert.name: alert for alert in alerts(OBJECTIVES)}
 SIGNALS = [each for group in signals(OBJECTIVES).values() for each in group]
 PANELS = [panel for panel in json.loads(dashboard(OBJECTIVES))["panels"] if panel["type"] != "row"]
@@ -95,7 +96,7 @@ def test_every_alert_says_what_it_means_how_often_it_rings_and_what_to_do() -> N
 
 
 def test_another_objective_is_another_limit() -> None:
-    other = {alert.name: alert for alert in alerts(Objectives(availability=0.99, champion_days=1, job="other"))}
+    other = {alert.name: alert for alert in alerts(replace(OBJECTIVES, availability=0.99, champion_days=1, job="other"))}
 
     assert "> 0.144" in other["ErrorsFast"].expression
     assert "> 86400" in other["ChampionOld"].expression

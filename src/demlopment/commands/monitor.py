@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from demlopment.settings import Settings
 
 DEFAULT = "traffic"
+JOB = "demlopment"
 Folder = Annotated[Path, typer.Option("--to", help="The folder to write into; it is created if need be.")]
 Job = Annotated[str, typer.Option(help="The job under which Prometheus scrapes the endpoint.")]
 
@@ -38,16 +39,16 @@ app.command(DEFAULT)(loop.monitor)
 
 
 @app.command()
-def rules(context: typer.Context, to: Folder, job: Job = "demlopment") -> None:
+def rules(context: typer.Context, to: Folder, job: Job = JOB) -> None:
     """Write the recording and alerting rules that Prometheus loads.
 
     Example: demlopment monitor rules --to /etc/prometheus
     """
-    objectives = _objectives(settings_of(context), job)
+    promised = objectives(settings_of(context), job)
 
     from demlopment.monitoring import rules
 
-    _write(to / "demlopment.rules.yml", rules.rules(objectives))
+    _write(to / "demlopment.rules.yml", rules.rules(promised))
 
 
 @app.command()
@@ -56,23 +57,23 @@ def dashboards(context: typer.Context, to: Folder) -> None:
 
     Example: demlopment monitor dashboards --to /var/lib/grafana/dashboards
     """
-    objectives = _objectives(settings_of(context), "demlopment")
+    promised = objectives(settings_of(context))
 
     from demlopment.monitoring import dashboards
 
-    _write(to / "demlopment.json", dashboards.dashboard(objectives))
+    _write(to / "demlopment.json", dashboards.dashboard(promised))
 
 
-def _objectives(settings: "Settings", job: str) -> "Objectives":
+def objectives(settings: "Settings", job: str = JOB) -> "Objectives":
+    """What the settings promise. Raises SettingsError for a time that the endpoint's histogram does not tell apart."""
     from demlopment.errors import SettingsError
     from demlopment.monitoring.watched import Objectives
     from demlopment.serving.tally import BOUNDS
 
-    wanted = settings.alerts
-    slow = wanted.slow_milliseconds / 1000
+    wanted, slow = settings.alerts, settings.monitoring.slow_milliseconds / 1000
     if slow not in BOUNDS:
         raise SettingsError(
-            f"The setting alerts.slow_milliseconds is {wanted.slow_milliseconds:g}, between two bounds of the histogram.",
+            f"The setting monitoring.slow_milliseconds is {1000 * slow:g}, between two bounds of the endpoint's histogram.",
             f"Choose one of {', '.join(f'{1000 * bound:g}' for bound in BOUNDS)}.",
         )
     return Objectives(

@@ -9,15 +9,15 @@ Severity = Literal["page", "ticket"]  # a page wakes somebody, a ticket waits fo
 
 @dataclass(frozen=True)
 class Objectives:
-    """What the service promises, and how old things may be. The settings of the same names are below alerts."""
+    """What the service promises, and how old things may be; the settings have the defaults."""
 
-    job: str = "demlopment"  # under which Prometheus scrapes the endpoint
-    availability: float = 0.999  # share of requests that are not answered with 5xx
-    slow_seconds: float = 0.1  # an answer that took longer is slow; one of the histogram's bounds
-    fast: float = 0.99  # share of answers that are not slow
-    champion_days: float = 30.0
-    label_days: float = 7.0
-    journal_hours: float = 24.0
+    job: str  # under which Prometheus scrapes the endpoint
+    availability: float  # share of requests that are not answered with 5xx
+    slow_seconds: float  # an answer that took longer is slow; one of the histogram's bounds
+    fast: float  # share of answers that are not slow
+    champion_days: float
+    label_days: float
+    journal_hours: float
 
 
 @dataclass(frozen=True)
