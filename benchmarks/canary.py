@@ -17,7 +17,17 @@ from benchmarks.result import write
 from demlopment.serving import state
 from demlopment.serving.state import Version
 from tests.serving import faulty
-from tests.serving.endpoint import CLASSES, Running, digit, expected, free_ports, registered, running
+from tests.serving.endpoint import (
+    CLASSES,
+    Running,
+    digit,
+    expected,
+    free_ports,
+    onnx_network,
+    packed,
+    registered,
+    running,
+)
 
 FAULTS = ("none", "slow", "nan", "swapped", "sure", "crashing", "failing", "leaking")
 SHARE, CLIENTS = 0.1, 8
@@ -124,7 +134,7 @@ def _refusal() -> str:
     """What a version that is the control under another number is told."""
     with tempfile.TemporaryDirectory() as folder:
         home = registered(Path(folder), "1.0")
-        content = faulty.twin(home.models, "2.0")
+        content = packed(home.models, "2.0", network=onnx_network("1.0"))
         path = state.path(home)
         state.save(path, state.load(path).register("digits", "2.0", Version(content.name, content.name, 1, 1)))
         with running(Path(folder), free_ports()) as endpoint:

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from demlopment import archive, images
 from demlopment.archive import Archive, Card
 from demlopment.serving.state import Version
-from tests.serving.endpoint import CLASSES, TEMPERATURE, digit, onnx_network, packed, weights
+from tests.serving.endpoint import CLASSES, TEMPERATURE, digit, onnx_network, weights
 from tests.serving.handlers.hosting import packed as packed_handler
 
 HANDLERS = {
@@ -32,11 +32,6 @@ def network(store: Path, fault: str, version: str) -> Version:
     card = Card("digits", version, CLASSES, images.VERSION, temperature, {}, {})
     path = archive.write(store, Archive(card, made, {}, digit(1)))
     return Version(path.name, path.name, 1, 1)
-
-
-def twin(store: Path, version: str) -> Path:
-    """The network of 1.0 under another number."""
-    return packed(store, version, network=onnx_network("1.0"))
 
 
 def handler(store: Path, fault: str, version: str) -> Version:
