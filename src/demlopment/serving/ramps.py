@@ -53,6 +53,7 @@ class Ramps:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     _stands: dict[str, Stand] = field(default_factory=dict)
+    _restarts: int = 0  # of serving processes, at the last look: who dies before the first look at a canary counts
     _owed: dict[tuple[str, int], Breach] = field(default_factory=dict)  # that could not be written down
     _ending: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -80,6 +81,7 @@ class Ramps:
                 await self._end(Breach(name, plan.number, trouble))
             elif self._is_due(stand, answered):
                 await self._move(plan)
+        self._restarts = self.fleet.restarts
 
     async def settle(self) -> None:
         """Wait for the ends that were heard of."""
@@ -88,7 +90,7 @@ class Ramps:
     def _stand(self, plan: TrafficPlan, answered: float, before: Stand | None) -> Stand:
         """At its next step a canary is still compared with what there was when it began."""
         if before is None or before.plan.number != plan.number:
-            return Stand(plan, self.clock(), answered, self.fleet.restarts)
+            return Stand(plan, self.clock(), answered, self._restarts)
         return replace(before, plan=plan, since=self.clock(), answered=answered)
 
     def _trouble(self, stand: Stand) -> str:
@@ -134,11 +136,10 @@ class Ramps:
             self._owed.pop((breach.model, breach.number), None)
             return
         except DemlopmentError as failed:
-            if (breach.model, breach.number) not in self._owed:
-                self.tell(
-                    f"The canary of model {breach.model} was stopped ({breach.reason}), which is on no disk yet: {failed}"
-                )
-            self._owed[breach.model, breach.number] = breach
+            key = breach.model, breach.number
+            new, self._owed[key] = key not in self._owed, breach  # before it is told: a log on the same disk may be full, too
+            if new:
+                self.tell(f"The canary of model {breach.model} was stopped ({breach.reason}), not yet on disk: {failed}")
             return
         self._owed.pop((breach.model, breach.number), None)
         self._say(breach.model, "rolled back")

@@ -225,4 +225,5 @@ async def _unless(stop: asyncio.Event, start: Coroutine[Any, Any, None]) -> bool
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a log on a full disk: what was to be told goes on all the same
+        print(sentence, file=sys.stderr, flush=True)
