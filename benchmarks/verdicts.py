@@ -14,8 +14,10 @@ import numpy.typing as npt
 from benchmarks.result import write
 from demlopment import betting
 from demlopment.betting import Count
-from demlopment.monitoring import sizing
+from demlopment.monitoring import metrics, sizing
 from demlopment.monitoring.experiment import values
+from demlopment.monitoring.grid import places
+from demlopment.monitoring.metrics import Metric
 from demlopment.monitoring.paired import VALUES
 
 RUNS, LABELS = 1000, 2000  # tests of each kind, and labels of each
@@ -25,6 +27,7 @@ CONFIDENCE = 0.95
 BURN_IN = 50  # labels before which nobody would use the ordinary test; it errs more often with fewer
 
 Above = Callable[[Count, Sequence[float], npt.NDArray[np.float64], float], npt.NDArray[np.bool_]]
+Rounded = Callable[[npt.NDArray[np.float64], Sequence[float]], npt.NDArray[np.int64]]
 Flags = npt.NDArray[np.bool_]  # (tests, labels): what is so after so many labels
 
 ARMS = [  # share of the treatment, share of errors of the control, of the treatment
@@ -40,6 +43,14 @@ ARMS = [  # share of the treatment, share of errors of the control, of the treat
 ]
 PAIRS = [(0.005, 0.005), (0.02, 0.02), (0.1, 0.1), (0.5, 0.5), (0.05, 0.01), (0.01, 0.3), (0.02, 0.0)]  # won, lost by a shadow
 
+# Share of the treatment, and the Beta distributions of what the control and the treatment are sure of.
+MEANS = [
+    (0.5, (9.0, 1.0), (9.0, 1.0)),
+    (0.1, (9.0, 1.0), (9.0, 1.0)),
+    (0.5, (2.0, 2.0), (2.0, 2.0)),
+    (0.5, (9.0, 1.0), (8.0, 2.0)),
+]
+
 # Accuracy of the control, effect, share, power; then won, lost, power. Tests of the size that `demlopment traffic plan` tells.
 PLANNED_ARMS = [(0.9, 0.05, 0.5, 0.8), (0.95, 0.03, 0.5, 0.9), (0.9, 0.08, 0.1, 0.8)]
 PLANNED_PAIRS = [(0.06, 0.02, 0.8), (0.02, 0.005, 0.9)]
@@ -52,6 +63,7 @@ def run() -> Path:
         "verdicts",
         {
             "arms": [of_arms(rng, RUNS, LABELS, *each) for each in ARMS],
+            "means": [of_means(rng, RUNS, LABELS, *each) for each in MEANS],
             "shadows": [of_shadows(rng, RUNS, LABELS, *each) for each in PAIRS],
             "planned_arms": [planned_arms(rng, PLANNED_RUNS, *each) for each in PLANNED_ARMS],
             "planned_shadows": [planned_shadows(rng, PLANNED_RUNS, *each) for each in PLANNED_PAIRS],
@@ -91,6 +103,35 @@ def of_shadows(
         missed += ever(outside(counts, VALUES, won - lost, above))
         naive += ever(mcnemar(counts))
     return {"won": won, "lost": lost} | _rates(missed, naive, runs, labels, equal=won == lost)
+
+
+def of_means(
+    rng: np.random.Generator,
+    runs: int,
+    labels: int,
+    share: float,
+    control: tuple[float, float],
+    treatment: tuple[float, float],
+    metric: Metric = metrics.CONFIDENCE,
+    rounded: Rounded = places,
+) -> dict[str, Any]:
+    """The same of a mean of many numbers: confidences from two Beta distributions. Beside it the t-test.
+
+    `rounded` is who makes few values of them.
+    """
+    of = values(share, metric)
+    effect = treatment[0] / sum(treatment) - control[0] / sum(control)
+    missed = naive = 0
+    for _ in range(runs):
+        treated = rng.random(labels) < share
+        lost = 1 - np.where(treated, rng.beta(*treatment, labels), rng.beta(*control, labels))
+        numbers = np.where(treated, -lost / share, lost / (1 - share))
+        found = rounded(numbers, of)
+        counts = np.stack([np.cumsum(found == place, dtype=np.int64)[None] for place in range(len(of))])
+        missed += ever(outside(counts, of, effect))
+        naive += ever(t_test(lost, treated))
+    told = {"share": share, "control_beta": control, "treatment_beta": treatment}
+    return told | _rates(missed, naive, runs, labels, equal=control == treatment)
 
 
 def planned_arms(
@@ -152,6 +193,17 @@ def z_test(counts: Count, treated: Count) -> tuple[Flags, Flags]:
     pooled = (counts[1] + counts[2]) / labels
     spread = np.sqrt(pooled * (1 - pooled) * (1 / untreated + 1 / treated))
     return _significant(counts[1] / untreated - counts[2] / treated, spread)
+
+
+def t_test(lost: npt.NDArray[np.float64], treated: npt.NDArray[np.bool_]) -> tuple[Flags, Flags]:
+    """What the ordinary test of two means says at 5 %, if it is done again after each answer."""
+    means, spreads = [], []
+    for arm in (~treated, treated):
+        seen = np.maximum(arm.cumsum(), 1)
+        mean = (lost * arm).cumsum() / seen
+        means.append(mean)
+        spreads.append(((lost**2 * arm).cumsum() / seen - mean**2) / seen)
+    return _significant((means[0] - means[1])[None], np.sqrt(np.maximum(spreads[0] + spreads[1], 1e-12))[None])
 
 
 def mcnemar(counts: Count) -> tuple[Flags, Flags]:

@@ -123,6 +123,34 @@ def test_money_may_decide(home: Home) -> None:
     assert History(home.history).entries()[-2].verdict.evidence["metric"] == "cost"
 
 
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [("confidence", "a confidence of 95.0% of 300 for version 2.0"), ("milliseconds", "2.00 ms of 300 for version 2.0")],
+)
+def test_numbers_that_need_no_label_are_compared_on_all_answers(home: Home, metric: str, said: str) -> None:
+    lines = read(home, "--metric", metric).output.splitlines()
+
+    assert said in lines[0]
+    assert sum(line.startswith("The shadow 3.0") for line in lines) == (metric == "confidence")
+    assert ("A shadow is asked when there is time, so there is no verdict on how long it takes." in lines) == (
+        metric == "milliseconds"
+    )
+
+
+def test_the_probability_of_the_label_is_compared_where_the_card_names_the_classes(home: Home, tmp_path: Path) -> None:
+    copied = Home(shutil.copytree(home.root, tmp_path / "copied"))
+    unknown = read(copied, "--metric", "log_loss").output.splitlines()
+    for version in ("1.0", "2.0", "3.0"):
+        card = Card("digits", version, ("7", "1"), images.VERSION, 1.0, {}, {})
+        archive.place(copied.models, card).unlink()
+        archive.write(copied.models, Archive(card, b"network", {}, b"sample"))
+
+    known = read(copied, "--metric", "log_loss").output.splitlines()
+
+    assert unknown[0] == "No conclusion yet: 0 labels for the control and 0 for the treatment."
+    assert f"a loss of {-np.log(0.95):.3f} nats of 200 for version 2.0" in known[0]
+
+
 def test_the_intervals_over_time_are_drawn_for_every_version(home: Home, tmp_path: Path) -> None:
     shown = read(home, "--plot", str(tmp_path / "looks.svg"), "--minimum-effect", "0.05")
 

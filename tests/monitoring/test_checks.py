@@ -35,7 +35,7 @@ def test_an_effect_that_wears_off_is_told() -> None:
     early = rng.choice(3, 512, p=[0.7, 0.28, 0.02])  # the control errs far more often
     late = rng.choice(3, 700, p=[0.9, 0.05, 0.05])
 
-    found = novelty([*early.tolist(), *late.tolist()], VALUES, ACCURACY, 0.95)
+    found = novelty(np.concatenate([early, late]), VALUES, ACCURACY, 0.95)
 
     assert found is not None
     assert (found.early, found.late, found.changed) == (512, 700, True)
@@ -48,7 +48,7 @@ def test_an_effect_that_lasts_seldom_seems_to_change_however_often_one_looks() -
 
     changed = 0
     for _ in range(runs):
-        places = rng.choice(3, 500, p=[0.8, 0.12, 0.08]).tolist()
+        places = rng.choice(3, 500, p=[0.8, 0.12, 0.08])
         looks = (novelty(places[:seen], VALUES, ACCURACY, 0.95) for seen in range(64, 500, 8))
         changed += any(look is not None and look.changed for look in looks)
 
@@ -57,7 +57,7 @@ def test_an_effect_that_lasts_seldom_seems_to_change_however_often_one_looks() -
 
 @pytest.mark.parametrize(("labels", "parting"), [(63, None), (64, 32), (127, 32), (128, 64), (1000, 256), (1024, 512)])
 def test_labels_part_at_the_largest_power_of_two_that_leaves_as_many(labels: int, parting: int | None) -> None:
-    found = novelty([0] * labels, VALUES, ACCURACY, 0.95)
+    found = novelty(np.zeros(labels, np.int64), VALUES, ACCURACY, 0.95)
 
     assert (found and found.early) == parting
     assert found is None or found.early + found.late == labels

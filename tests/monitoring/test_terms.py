@@ -13,12 +13,22 @@ from demlopment import betting
 from demlopment.errors import DataError
 from demlopment.monitoring import Outcome, Pair, Terms, paired, read
 from demlopment.monitoring.experiment import values
-from demlopment.monitoring.metrics import ABSTENTION, ACCURACY, LATENCY, Answered, Metric, cost
+from demlopment.monitoring.metrics import (
+    ABSTENTION,
+    ACCURACY,
+    CONFIDENCE,
+    LOG_LOSS,
+    Metric,
+    Recorded,
+    cost,
+    latency,
+    milliseconds,
+)
 from demlopment.monitoring.terms import decide
 from demlopment.records import Interval, SideEffect, TrafficPlan, Treatment
 
 PLAN = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "s")
-MONEY = cost(error=2.0, review=0.1)
+MONEY, LATENCY = cost(error=2.0, review=0.1), latency(100.0)
 
 
 def outcomes(
@@ -36,9 +46,8 @@ def outcomes(
         treated = int(rng.random() < 0.5)
         right, accepted, late = rng.random(3) >= (wrong[treated], unaccepted[treated], slow[treated])
         arm, version = (("control", "1.0"), ("treatment", "2.0"))[treated]
-        made.append(
-            Outcome(arm, version, bool(right), float(at), f"u{at}", accepted=bool(accepted), slow=not late)  # type: ignore[arg-type]
-        )
+        recorded = Recorded(accepted=bool(accepted), milliseconds=5.0 if late else 300.0)
+        made.append(Outcome(arm, version, bool(right), float(at), f"u{at}", recorded=recorded))  # type: ignore[arg-type]
     return made
 
 
@@ -101,7 +110,7 @@ def test_what_needs_no_label_counts_requests_without_one_too() -> None:
 def test_money_is_what_errors_and_reviews_cost() -> None:
     rows = outcomes(3000, wrong=(0.1, 0.1), unaccepted=(0.0, 0.3), seed=2)
     lost = {
-        arm: [0.1 if not row.accepted else 2.0 * (not row.correct) for row in rows if row.arm == arm]
+        arm: [0.1 if not row.recorded.accepted else 2.0 * (not row.correct) for row in rows if row.arm == arm]
         for arm in ("control", "treatment")
     }
 
@@ -142,10 +151,17 @@ def test_the_interval_of_money_holds_the_truth_at_every_look() -> None:
 def test_a_shadow_is_judged_on_the_same_terms() -> None:
     rng = np.random.default_rng(1)
     pairs = [
-        Pair(bool(rng.random() > 0.1), shadow=True, at=float(at), unit=f"u{at}", shadow_accepted=bool(rng.random() > 0.3))
+        Pair(
+            bool(rng.random() > 0.1),
+            shadow=True,
+            at=float(at),
+            unit=f"u{at}",
+            shadow_recorded=Recorded(accepted=bool(rng.random() > 0.3)),
+        )
         for at in range(600)
     ]
-    unlabelled = [Pair(None, None, at=1000.0 + at, unit=f"v{at}", shadow_accepted=False) for at in range(50)]
+    unread = Recorded(accepted=False)
+    unlabelled = [Pair(None, None, at=1000.0 + at, unit=f"v{at}", shadow_recorded=unread) for at in range(50)]
 
     free, held = (
         paired("2.0", pairs),
@@ -158,18 +174,27 @@ def test_a_shadow_is_judged_on_the_same_terms() -> None:
     assert [side.metric for side in held.sides] == ["abstention"], "a shadow's time is not compared"
     assert (held.sides[0].counted, held.labelled) == (650, 600)
     assert "must not be promoted, for its abstention is worse" in held.sentence
-    expected = [2.0 * (not pair.told) - (0.1 if not pair.shadow_accepted else 0.0) for pair in pairs]
+    expected = [2.0 * (not pair.told) - (0.1 if not pair.shadow_recorded.accepted else 0.0) for pair in pairs]
     assert money.effect == pytest.approx(np.mean(expected))
     assert alike.decision == "stop"
     assert "makes no difference of interest (2 points)" in alike.sentence
 
 
 def test_the_losses_of_an_answer() -> None:
-    wrong, unread = Answered(right=False), Answered(right=False, accepted=False)
+    plain, unread, late = Recorded(), Recorded(accepted=False), Recorded(milliseconds=300.0)
+    given = [(True, plain), (False, unread), (False, plain), (None, plain)]
 
-    assert [MONEY.place(each) for each in (Answered(right=True), unread, wrong, Answered(None))] == [0, 1, 2, None]
-    assert ACCURACY.place(Answered(None)) is None
-    assert LATENCY.place(Answered(None, slow=True)) == ABSTENTION.place(Answered(None, accepted=False)) == 1
+    assert [MONEY.loss(right, of) for right, of in given] == [0, 0.05, 1, None]
+    assert [ACCURACY.loss(right, of) for right, of in given] == [0, 1, 1, None]
+    assert LATENCY.loss(None, late) == ABSTENTION.loss(None, unread) == 1
+    assert CONFIDENCE.loss(None, Recorded(confidence=0.75)) == 0.25
+    for right, of in given:
+        assert CONFIDENCE.loss(right, of) is LOG_LOSS.loss(right, of) is LATENCY.loss(right, of) is None
+        likelihoods = (float(np.exp(-0.5)), 0.0, 1e-9, 1.0000001)
+        nats = [LOG_LOSS.loss(right, Recorded(likelihood=each)) for each in likelihoods]
+        assert nats == ([None] * 4 if right is None else [pytest.approx(0.1), 1, 1, 0])
+    assert LOG_LOSS.loss(None, Recorded(likelihood=0.5)) is None
+    assert [milliseconds(20.0).loss(None, Recorded(milliseconds=taken)) for taken in (-1.0, 5.0, 300.0)] == [0, 0.25, 1]
 
 
 @pytest.mark.parametrize("prices", [(0.0, 0.0), (-1.0, 2.0), (float("nan"), 1.0), (float("inf"), 1.0)])

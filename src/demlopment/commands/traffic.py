@@ -97,7 +97,9 @@ def plan(
 def read(
     context: typer.Context,
     model: Annotated[str, typer.Argument()] = "digits",
-    metric: Annotated[str, typer.Option(help="accuracy, cost, abstention or latency.")] = "accuracy",
+    metric: Annotated[
+        str, typer.Option(help="accuracy, log_loss, cost, abstention, confidence, latency or milliseconds.")
+    ] = "accuracy",
     minimum_effect: Annotated[
         float | None, typer.Option(help="Less is of no interest, in the metric's unit [default: monitoring.minimum_effect].")
     ] = None,

@@ -2,14 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
 
-from demlopment.archive import Answering
+from demlopment.archive import Card
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.lineage import archives
 from demlopment.monitoring import Terms
-from demlopment.monitoring.metrics import ABSTENTION, ACCURACY, LATENCY, Metric, cost
+from demlopment.monitoring.metrics import (
+    ABSTENTION,
+    ACCURACY,
+    CONFIDENCE,
+    LOG_LOSS,
+    Metric,
+    Recorded,
+    cost,
+    latency,
+    milliseconds,
+)
 from demlopment.records import Prediction
 from demlopment.settings import Settings
 
@@ -19,13 +28,23 @@ class Judging:
     """The terms, with what they take from an answer; alone, accuracy and nothing beside it."""
 
     terms: Terms = field(default_factory=Terms)
-    slow_ms: float = inf
-    answering: Mapping[str, Answering] = field(default_factory=dict)  # by version
+    cards: Mapping[str, Card] = field(default_factory=dict)  # by version
 
-    def accepted(self, prediction: Prediction) -> bool:
-        """Whether an answer needs no human: one without probabilities or whose model has no card says nothing of it."""
-        card = self.answering.get(prediction.version)
-        return card is None or not len(prediction.probabilities) or card.accepts(prediction)
+    def recorded(self, prediction: Prediction, label: str | None) -> Recorded:
+        """What can be compared of an answer, whose label is None while none came back.
+
+        Without probabilities, or a card of its model, nothing says that it needed a human.
+        """
+        card, said = self.cards.get(prediction.version), prediction.probabilities
+        if not len(said):
+            return Recorded(milliseconds=prediction.latency_ms)
+        classes = card.classes if card is not None and len(card.classes) == len(said) else ()
+        return Recorded(
+            accepted=card is None or card.answer.accepts(prediction),
+            confidence=float(said.max()),
+            likelihood=float(said[classes.index(label)]) if label in classes else None,
+            milliseconds=prediction.latency_ms,
+        )
 
 
 def judging(home: Home, settings: Settings, model: str, metric: str = "accuracy", minimum: float | None = None) -> Judging:
@@ -34,16 +53,16 @@ def judging(home: Home, settings: Settings, model: str, metric: str = "accuracy"
     Raises DataError for a metric that there is not, or an effect that cannot be.
     """
     rules = settings.monitoring
-    limits = {ABSTENTION: rules.most_abstention, LATENCY: rules.most_slow, **_money(settings)}
-    known = {each.name: each for each in (ACCURACY, *limits)}
+    slow = rules.slow_milliseconds
+    limits = {ABSTENTION: rules.most_abstention, latency(slow): rules.most_slow, **_money(settings)}
+    known = {each.name: each for each in (ACCURACY, *limits, CONFIDENCE, LOG_LOSS, milliseconds(slow))}
     if metric not in known:
         raise DataError(f"There is no metric {metric!r} to judge by.", f"Choose one of {', '.join(known)}.")
     primary = known[metric]
     others = tuple((each, limit) for each, limit in limits.items() if each is not primary)
     return Judging(
         Terms(primary, rules.minimum_effect if minimum is None else minimum, others),
-        rules.slow_milliseconds,
-        {card.version: card.answer for _, card in archives(home) if card.name == model},
+        {card.version: card for _, card in archives(home) if card.name == model},
     )
 
 

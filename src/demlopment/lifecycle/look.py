@@ -44,21 +44,23 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
     # A canary without traffic is in no experiment, and of a bandit's labels some count more often than others.
     met = [each.version for each in plan.treatments if each.share and not plan.bandit]
     readings = [observe.reading(plan, traffic, version, judging=terms, now=now) for version in met]
-    shadows = [observe.shadowed(version, traffic, judging=terms) for version in plan.shadows]
+    beside = () if told.timed else plan.shadows  # a shadow is asked when there is time, so its own says nothing
+    shadows = [observe.shadowed(version, traffic, judging=terms) for version in beside]
     verdicts = [*(policy.of_experiment(each, plan) for each in readings), *(policy.of_shadow(each, plan) for each in shadows)]
     found: list[Reading | PairedReading] = [*readings, *shadows]
     seen = tuple(
         Seen(each, history.record(verdict, now), _details(each, told)) for each, verdict in zip(found, verdicts, strict=True)
     )
-    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, _unread(plan, met, now), told.factor, told.unit)
+    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, _unread(plan, met, told, now), told.factor, told.unit)
 
 
-def _unread(plan: TrafficPlan, met: list[str], now: float) -> str:
+def _unread(plan: TrafficPlan, met: list[str], metric: Metric, now: float) -> str:
     if not plan.runs(now):
         return "It is not the time of this plan: the control answers everybody, in no experiment."
     left = [each.version for each in plan.treatments if each.version not in met]
     if not left:
-        return ""
+        unasked = metric.timed and plan.shadows
+        return "A shadow is asked when there is time, so there is no verdict on how long it takes." if unasked else ""
     if plan.bandit:
         return "A bandit moves the shares of this plan, so there is no verdict on its treatments."
     return f"There is no verdict on {', '.join(left)}, which has no share of the traffic."
@@ -68,7 +70,7 @@ def _details(found: Reading | PairedReading, metric: Metric) -> tuple[str, ...]:
     checks = (found.novelty, found.returns if isinstance(found, Reading) else None)
     between = metric.between(found.interval.low, found.interval.high)
     return (
-        f"Effect: {metric.factor * found.effect:+.1f} {metric.unit}, {between}.",
+        f"Effect: {metric.told(found.effect)} {metric.unit}, {between}.",
         *(side.sentence for side in found.sides),
         *(check.sentence for check in checks if check is not None),
     )

@@ -64,8 +64,7 @@ def reading(
             at=prediction.at if label is None else came_at[prediction.request_id],
             unit=prediction.unit,
             asked=prediction.at,
-            accepted=judging.accepted(prediction),
-            slow=prediction.latency_ms > judging.slow_ms,
+            recorded=judging.recorded(prediction, label),
         )
         for prediction in traffic.predictions
         if prediction.arm != "direct"
@@ -84,9 +83,9 @@ def shadowed(version: str, traffic: Traffic, *, judging: Judging = PLAINLY) -> P
             shadow=None if label is None else shadow.label == label,
             at=heard.at if label is None else came_at[heard.request_id],
             unit=shadow.unit,
-            told_accepted=judging.accepted(heard),
-            shadow_accepted=judging.accepted(shadow._replace(image=heard.image)),
             asked=heard.at,
+            told_recorded=judging.recorded(heard, label),
+            shadow_recorded=judging.recorded(shadow._replace(image=heard.image), label),
         )
         for shadow in traffic.shadows
         if shadow.version == version and shadow.request_id in told

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median, quantiles
 
-import numpy as np
-import numpy.typing as npt
-
+from demlopment.monitoring.grid import Places
 from demlopment.monitoring.metrics import Metric
 from demlopment.monitoring.outcomes import Outcome
 from demlopment.monitoring.ratio import sample_ratio, unit_arms
@@ -17,7 +15,7 @@ FIRST = 32  # labels: fewer say nothing of an effect
 USUAL = 0.9  # of the labels that came
 
 
-def novelty(places: Sequence[int], values: Sequence[float], metric: Metric, confidence: float) -> Novelty | None:
+def novelty(places: Places, values: Sequence[float], metric: Metric, confidence: float) -> Novelty | None:
     """The effect of the earlier labels beside that of the later ones, None while there are not 64.
 
     They part at 32, 64, 128, ... labels, the last of these that leaves as many. The k-th parting has the k-th share of the
@@ -30,8 +28,7 @@ def novelty(places: Sequence[int], values: Sequence[float], metric: Metric, conf
     while 4 * parting <= len(places):
         parting, k = 2 * parting, k + 1
     allowed = 1 - (1 - confidence) / (k * (k + 1)) / 2
-    found = np.asarray(places, np.int64)
-    early, late = (_bounded(part, values, allowed, metric, confidence) for part in (found[:parting], found[parting:]))
+    early, late = (_bounded(part, values, allowed, metric, confidence) for part in (places[:parting], places[parting:]))
     told = Novelty(parting, early, len(places) - parting, late, "")
     state = "The effect has changed" if told.changed else "Nothing says that the effect changes"
     said = (
@@ -68,9 +65,7 @@ def returns(rows: Sequence[Outcome], share: float, now: float | None) -> Returns
     return replace(found, sentence=_said(found))
 
 
-def _bounded(
-    part: npt.NDArray[np.int64], values: Sequence[float], allowed: float, metric: Metric, confidence: float
-) -> Interval:
+def _bounded(part: Places, values: Sequence[float], allowed: float, metric: Metric, confidence: float) -> Interval:
     low, high = at_once(part, values, allowed)
     return Interval(metric.scale * low, metric.scale * high, confidence)
 

@@ -15,6 +15,7 @@ from demlopment import betting
 from demlopment.betting import Bound, Count
 from demlopment.errors import DataError
 from demlopment.monitoring import checks
+from demlopment.monitoring.grid import Places, places
 from demlopment.monitoring.metrics import ACCURACY, Metric
 from demlopment.monitoring.outcomes import Counted, Outcome, counted, first_labels
 from demlopment.monitoring.ratio import UNPLANNED, sample_ratio, unit_arms
@@ -55,8 +56,8 @@ def read(
     ordered, metric, confidence = first_labels(ours), terms.metric, terms.confidence
     arms = {arm: _arm(version, [row for row in ordered if row.arm == arm]) for arm, version in named.items()}
     known = counted(ours, metric)
-    places, of = _places(known, metric), values(share, metric)
-    points = sequence(places, of, confidence, metric.scale)
+    found, of = _places(known, share, metric), values(share, metric)
+    points = sequence(found, of, confidence, metric.scale)
     interval = Interval(*last(points, metric.scale), confidence)
     sides = tuple(_side(each, limit, counted(ours, each), share, confidence) for each, limit in terms.limits)
     ratio_p = sample_ratio(unit_arms(ordered), share)
@@ -75,7 +76,7 @@ def read(
         metric=metric.name,
         minimum_effect=terms.minimum_effect,
         sides=sides,
-        novelty=checks.novelty(places, of, metric, confidence),
+        novelty=checks.novelty(found, of, metric, confidence),
         returns=returned,
     )
 
@@ -105,16 +106,17 @@ def values(share: float, metric: Metric = ACCURACY) -> tuple[float, ...]:
     return (0.0, *(loss / (1 - share) for loss in losses), *(-loss / share for loss in losses))
 
 
-def _places(known: Sequence[Counted], metric: Metric) -> list[int]:
+def _places(known: Sequence[Counted], share: float, metric: Metric) -> Places:
     """Which of the values each outcome has."""
-    return [each.place + (len(metric.losses) - 1) * (each.treated and each.place > 0) for each in known]
+    numbers = [-each.loss / share if each.treated else each.loss / (1 - share) for each in known]
+    return places(np.array(numbers, np.float64), values(share, metric))
 
 
 def _means(known: Sequence[Counted], metric: Metric) -> dict[bool, tuple[int, float]]:
     """Whether treated -> outcomes, and what they lose in the mean, in the metric's unit."""
     found = {}
     for treated in (False, True):
-        losses = [metric.losses[each.place] for each in known if each.treated == treated]
+        losses = [each.loss for each in known if each.treated == treated]
         found[treated] = len(losses), metric.scale * sum(losses) / max(1, len(losses))
     return found
 
@@ -125,7 +127,7 @@ def _effect(known: Sequence[Counted], metric: Metric) -> float:
 
 
 def _side(metric: Metric, limit: float, known: Sequence[Counted], share: float, confidence: float) -> SideEffect:
-    return side_effect(metric, limit, _places(known, metric), values(share, metric), _effect(known, metric), confidence)
+    return side_effect(metric, limit, _places(known, share, metric), values(share, metric), _effect(known, metric), confidence)
 
 
 def _treatment(plan: TrafficPlan, version: str | None) -> tuple[str, float]:
@@ -176,9 +178,10 @@ def _sentence(
     metric, means, worse = terms.metric, _means(known, terms.metric), breaches(sides)
     control, treatment = arms["control"], arms["treatment"]
     if not all(count for count, _ in means.values()) and not worse:
-        return f"No conclusion yet: {control.labelled} labels for the control and {treatment.labelled} for the treatment."
+        what = "labels" if metric.labelled else "answers"
+        return f"No conclusion yet: {means[False][0]} {what} for the control and {means[True][0]} for the treatment."
     both = [(means[True], treatment.version), (means[False], control.version)]
-    said = " against ".join(f"{_mean(metric, loss)} of {count} for version {version}" for (count, loss), version in both)
+    said = " against ".join(f"{metric.mean(loss)} of {count} for version {version}" for (count, loss), version in both)
     conclusion = {
         "promote": "The treatment is better",
         "keep": f"The treatment must not be promoted, for {worse}" if worse else "The control is better",
@@ -188,7 +191,3 @@ def _sentence(
         f"{conclusion}: {said}, a difference {metric.between(interval.low, interval.high)} "
         f"({interval.confidence:.0%} confidence, valid at every look)."
     )
-
-
-def _mean(metric: Metric, loss: float) -> str:
-    return metric.mean.format(1 - loss if metric is ACCURACY else loss)

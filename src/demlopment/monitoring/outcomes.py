@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from demlopment.monitoring.metrics import Answered, Metric
+from demlopment.monitoring.metrics import PLAIN, Metric, Recorded
 from demlopment.records import Arm
 
 
@@ -18,8 +18,7 @@ class Outcome:
     at: float  # seconds since 1970: when the label came, or the request where none did
     unit: str = ""  # whom the arm sticks to; "" where each request is a unit of its own
     asked: float | None = None  # seconds since 1970, when the request came; None is `at`
-    accepted: bool = True  # whether the answer needed no human
-    slow: bool = False  # whether it took longer than is allowed
+    recorded: Recorded = PLAIN
 
     @property
     def came(self) -> float:
@@ -31,7 +30,7 @@ class Counted(NamedTuple):
     """One answer that counts."""
 
     treated: bool
-    place: int  # among the metric's losses
+    loss: float  # 0 to 1, as a share of the metric's scale
 
 
 def first_labels(ordered: Sequence[Outcome]) -> list[Outcome]:
@@ -51,8 +50,8 @@ def counted(rows: Iterable[Outcome], metric: Metric) -> list[Counted]:
     heard: set[str] = set()
     kept = []
     for row in sorted(rows, key=lambda row: row.at if metric.labelled else row.came):
-        place = metric.place(Answered(row.correct, row.accepted, row.slow))
-        if place is not None and row.unit not in heard:
-            kept.append(Counted(row.arm == "treatment", place))
+        loss = metric.loss(row.correct, row.recorded)
+        if loss is not None and row.unit not in heard:
+            kept.append(Counted(row.arm == "treatment", loss))
             heard |= {row.unit} - {""}
     return kept

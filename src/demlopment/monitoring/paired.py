@@ -7,8 +7,11 @@ right, -1 where it alone was wrong, else 0; the mean is the effect. Knows outcom
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from demlopment.monitoring import checks
-from demlopment.monitoring.metrics import ACCURACY, LATENCY, Answered, Metric
+from demlopment.monitoring.grid import Numbers, places
+from demlopment.monitoring.metrics import ACCURACY, PLAIN, Metric, Recorded
 from demlopment.monitoring.sequence import Points, last, sequence
 from demlopment.monitoring.terms import Terms, breaches, decide, side_effect
 from demlopment.records import Decision, Interval, Novelty, SideEffect
@@ -16,8 +19,13 @@ from demlopment.records import Decision, Interval, Novelty, SideEffect
 ACCURATE = Terms()
 
 
+FEW = 8  # losses whose differences are all told apart
+
+
 def values(metric: Metric) -> tuple[float, ...]:
     """What the others may lose less what the shadow may lose, nothing first."""
+    if len(metric.losses) > FEW:
+        return (*metric.losses, *(-loss for loss in metric.losses[1:]))
     return tuple(dict.fromkeys(told - shadow for shadow in metric.losses for told in metric.losses))
 
 
@@ -32,9 +40,9 @@ class Pair:
     shadow: bool | None
     at: float  # seconds since 1970: when the label came, or the request where none did
     unit: str = ""  # who asked; "" where each request is a unit of its own
-    told_accepted: bool = True  # whether the answer needed no human
-    shadow_accepted: bool = True
     asked: float | None = None  # seconds since 1970, when the request came; None is `at`
+    told_recorded: Recorded = PLAIN
+    shadow_recorded: Recorded = PLAIN
 
     @property
     def came(self) -> float:
@@ -72,17 +80,18 @@ def paired(version: str, pairs: Sequence[Pair], *, terms: Terms = ACCURATE) -> P
     """
     metric, confidence = terms.metric, terms.confidence
     known, labelled = _first(pairs, metric), _first(pairs, ACCURACY)
-    places = _places(known, metric)
-    points = sequence(places, values(metric), confidence, metric.scale)
+    differences = _differences(known, metric)
+    found_at = places(differences, values(metric))
+    points = sequence(found_at, values(metric), confidence, metric.scale)
     interval = Interval(*last(points, metric.scale), confidence)
-    sides = tuple(_side(each, limit, pairs, confidence) for each, limit in terms.limits if each.name != LATENCY.name)
+    sides = tuple(_side(each, limit, pairs, confidence) for each, limit in terms.limits if not each.timed)
     found = PairedReading(
         version=version,
         labelled=len(labelled),
         both=sum(bool(pair.told and pair.shadow) for pair in labelled),
         won=sum(bool(pair.shadow and not pair.told) for pair in labelled),
         lost=sum(bool(pair.told and not pair.shadow) for pair in labelled),
-        effect=_mean(places, metric),
+        effect=_mean(differences, metric),
         interval=interval,
         sequence=points,
         decision=decide(interval, terms, sides),
@@ -90,9 +99,9 @@ def paired(version: str, pairs: Sequence[Pair], *, terms: Terms = ACCURATE) -> P
         metric=metric.name,
         minimum_effect=terms.minimum_effect,
         sides=sides,
-        novelty=checks.novelty(places, values(metric), metric, confidence),
+        novelty=checks.novelty(found_at, values(metric), metric, confidence),
     )
-    return replace(found, sentence=_sentence(found, metric))
+    return replace(found, sentence=_sentence(found, known, metric))
 
 
 def _first(pairs: Sequence[Pair], metric: Metric) -> list[Pair]:
@@ -107,38 +116,45 @@ def _first(pairs: Sequence[Pair], metric: Metric) -> list[Pair]:
 
 
 def _losses(pair: Pair, metric: Metric) -> tuple[float | None, float | None]:
-    both = Answered(pair.told, pair.told_accepted), Answered(pair.shadow, pair.shadow_accepted)
-    told, shadow = (None if place is None else metric.losses[place] for place in map(metric.place, both))
-    return told, shadow
+    return metric.loss(pair.told, pair.told_recorded), metric.loss(pair.shadow, pair.shadow_recorded)
 
 
-def _places(known: Sequence[Pair], metric: Metric) -> list[int]:
-    """Which of the values each pair has."""
-    of = values(metric)
-    return [of.index((told or 0.0) - (shadow or 0.0)) for told, shadow in (_losses(pair, metric) for pair in known)]
+def _differences(known: Sequence[Pair], metric: Metric) -> Numbers:
+    """What the others lost on each pair less what the shadow did."""
+    both = (_losses(pair, metric) for pair in known)
+    return np.array([(told or 0.0) - (shadow or 0.0) for told, shadow in both], np.float64)
 
 
-def _mean(places: Sequence[int], metric: Metric) -> float:
-    of = values(metric)
-    return metric.scale * sum(of[place] for place in places) / max(1, len(places))
+def _mean(differences: Numbers, metric: Metric) -> float:
+    return metric.scale * float(differences.sum()) / max(1, len(differences))
 
 
 def _side(metric: Metric, limit: float, pairs: Sequence[Pair], confidence: float) -> SideEffect:
-    places = _places(_first(pairs, metric), metric)
-    return side_effect(metric, limit, places, values(metric), _mean(places, metric), confidence)
+    differences, of = _differences(_first(pairs, metric), metric), values(metric)
+    return side_effect(metric, limit, places(differences, of), of, _mean(differences, metric), confidence)
 
 
-def _sentence(found: PairedReading, metric: Metric) -> str:
+def _sentence(found: PairedReading, known: Sequence[Pair], metric: Metric) -> str:
     worse = breaches(found.sides)
-    if not found.labelled and not worse:
-        return f"No conclusion yet: no request that the shadow {found.version} was asked about has a label."
+    if not known and not worse:
+        lacking = "has a label" if metric.labelled else "says anything of it"
+        return f"No conclusion yet: no request that the shadow {found.version} was asked about {lacking}."
     conclusion = {
         "promote": "is better",
         "keep": f"must not be promoted, for {worse}" if worse else "is worse",
         "stop": f"makes no difference of interest ({metric.factor * found.minimum_effect:g} {metric.unit})",
     }.get(found.decision, "may be either")
     return (
-        f"The shadow {found.version} {conclusion}: alone right on {found.won} of {found.labelled} labelled requests and alone "
-        f"wrong on {found.lost}, a difference {metric.between(found.interval.low, found.interval.high)} "
+        f"The shadow {found.version} {conclusion}: {_beside(found, known, metric)}, a difference "
+        f"{metric.between(found.interval.low, found.interval.high)} "
         f"({found.interval.confidence:.0%} confidence, valid at every look)."
     )
+
+
+def _beside(found: PairedReading, known: Sequence[Pair], metric: Metric) -> str:
+    """The shadow beside the others, in the metric's words."""
+    if metric is ACCURACY:
+        return f"alone right on {found.won} of {found.labelled} labelled requests and alone wrong on {found.lost}"
+    both = np.array([_losses(pair, metric) for pair in known], np.float64).reshape(-1, 2).sum(axis=0) / max(1, len(known))
+    told, shadow = (metric.mean(metric.scale * float(loss)) for loss in both)
+    return f"{shadow} against {told} on {len(known)} requests"

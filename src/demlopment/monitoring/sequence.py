@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from demlopment import betting
+from demlopment.monitoring.grid import Places
 
 LONGEST_SEQUENCE = 500  # points: more cannot be told apart in a picture
 
@@ -13,17 +13,16 @@ Points = tuple[tuple[int, float, float], ...]  # (outcomes seen, low, high) over
 NOTHING = (-1.0, 1.0)  # what no outcome says of a mean between -1 and 1
 
 
-def sequence(places: Sequence[int], values: Sequence[float], confidence: float, scale: float = 1.0) -> Points:
+def sequence(places: Places, values: Sequence[float], confidence: float, scale: float = 1.0) -> Points:
     """Bounds after so many outcomes, each of which has the value that its place names; the last of all is the last point.
 
     `scale` is what a mean of 1 stands for.
 
-    >>> [(seen, round(low, 2), round(high, 2)) for seen, low, high in sequence([0, 1] * 200, (0.0, 1.0), 0.95)][-1]
+    >>> [(seen, round(low, 2), round(high, 2)) for seen, low, high in sequence(np.array([0, 1] * 200), (0.0, 1.0), 0.95)][-1]
     (400, 0.42, 0.58)
     """
-    found = np.asarray(places, np.int64)
-    shown = np.unique(np.linspace(1, len(found), min(LONGEST_SEQUENCE, len(found))).round().astype(np.int64))
-    counts = np.stack([np.cumsum(found == place, dtype=np.int64)[shown - 1] for place in range(len(values))])
+    shown = np.unique(np.linspace(1, len(places), min(LONGEST_SEQUENCE, len(places))).round().astype(np.int64))
+    counts = np.stack([np.cumsum(places == place, dtype=np.int64)[shown - 1] for place in range(len(values))])
     low, high = (scale * bound for bound in betting.bounds(counts, values, confidence))
     return tuple(zip(shown.tolist(), low.tolist(), high.tolist(), strict=True))
 
@@ -33,7 +32,7 @@ def last(points: Points, scale: float = 1.0) -> tuple[float, float]:
     return points[-1][1:] if points else (NOTHING[0] * scale, NOTHING[1] * scale)
 
 
-def at_once(places: npt.NDArray[np.int64], values: Sequence[float], confidence: float) -> tuple[float, float]:
+def at_once(places: Places, values: Sequence[float], confidence: float) -> tuple[float, float]:
     """The bounds after all of them."""
     counts = np.array([[np.count_nonzero(places == place)] for place in range(len(values))], np.int64)
     low, high = betting.bounds(counts, values, confidence)

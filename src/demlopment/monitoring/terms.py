@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from demlopment.errors import DataError
+from demlopment.monitoring.grid import Places
 from demlopment.monitoring.metrics import ACCURACY, Metric
 from demlopment.monitoring.sequence import last, sequence
 from demlopment.records import Decision, Interval, SideEffect
@@ -42,7 +43,7 @@ def decide(interval: Interval, terms: Terms, sides: Sequence[SideEffect]) -> Dec
 
 
 def side_effect(
-    metric: Metric, limit: float, places: Sequence[int], values: Sequence[float], effect: float, confidence: float
+    metric: Metric, limit: float, places: Places, values: Sequence[float], effect: float, confidence: float
 ) -> SideEffect:
     """What these outcomes, each with the value that its place names, say of another metric."""
     low, high = last(sequence(places, values, confidence, metric.scale), metric.scale)
