@@ -5,15 +5,18 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from demlopment.serving import state
 from demlopment.serving.state import Version
 from tests.serving import faulty
 from tests.serving.endpoint import Running, digit, eventually, free_ports, registered, running
+from tests.serving.handlers.hosting import packed
 
 PATH = "/models/digits/traffic"
 # The tiny networks of the tests contradict each other, whichever one takes.
@@ -187,3 +190,48 @@ def told(endpoint: Running, first: int, *, right: bool) -> list[str]:
 def add(root: Path, version: Version) -> None:
     path = state.path(registered(root))
     state.save(path, state.load(path).register("digits", "2.0", version))
+
+
+SLOW = """
+import os, time
+
+def handle(data, context):
+    while data and not os.path.exists("%s"):
+        time.sleep(0.01)
+    return data and ["late"] * len(data)
+"""
+
+
+def test_what_waits_for_a_canary_is_answered_by_the_control_once_it_ends(tmp_path: Path) -> None:
+    home, gate = registered(tmp_path, "1.0"), tmp_path / "gate"
+    manifest = {"modelName": "digits", "handler": "handler.py", "modelVersion": "2.0"}
+    path = packed(home.models / "digits-2.0.mar", {"handler.py": SLOW % gate}, manifest)
+    add(tmp_path, Version(path.name, path.name, 1, 1, kind="handler"))
+
+    with running(tmp_path, free_ports(processes=2, allow_handlers=True)) as endpoint, ThreadPoolExecutor(12) as clients:
+
+        def waiting() -> int:
+            (described,) = endpoint.management.get("/models/digits/2.0").json()
+            return int(described["jobQueueStatus"]["pendingRequests"])
+
+        def post(path: str) -> httpx2.Response:
+            return endpoint.inference.post(path, content=digit(1), timeout=60)
+
+        canary(endpoint, steps=[0.9], dwell=3600, guardrails=LOOSE | {"slow": None})
+        begun = clients.submit(post, "/predictions/digits/2.0")
+        assert eventually(lambda: waiting() == 0 and not begun.done())
+        named = clients.submit(post, "/predictions/digits/2.0")
+        assert eventually(lambda: waiting() == 1)
+        others = [clients.submit(post, "/predictions/digits") for _ in range(10)]
+        assert eventually(lambda: waiting() > 5)
+
+        assert endpoint.management.put(f"{PATH}/abort").status_code == 200
+        told = [each.result() for each in others]
+
+        assert not begun.done(), "who has a worker keeps it"
+        assert not named.done(), "who asked for the version waits for it"
+        gate.touch()
+        late = [begun.result().text, named.result().text]
+
+    assert {(answer.status_code, answer.headers["x-arm"]) for answer in told} == {(200, "control")}
+    assert late == ["late", "late"]

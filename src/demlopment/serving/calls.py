@@ -1,5 +1,6 @@
 """What goes to a Python handler and what comes back. Knows no process, no socket and no HTTP library."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,6 +25,11 @@ class Call:
     headers: Mapping[str, str]  # of the request, with `explain` and `url_path` as TorchServe adds them
     fields: tuple[Field, ...]
     asked: str = "default"  # the version as the request named it; TorchServe's metrics and words tell them apart
+    over: asyncio.Event | None = field(default=None, repr=False)  # set: whoever asks wants it back, unless a worker has it
+
+
+class RecalledError(Exception):
+    """A call was wanted back in time: no worker has seen it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,6 @@ class Handlers(Protocol):
         """The handler's response.
 
         Raises RequestError with TorchServe's status and words when there is none: no worker, a full queue, a worker that
-        died or was too late, a handler that raised.
+        died or was too late, a handler that raised. Raises RecalledError for a call that is over and was given back.
         """
         ...

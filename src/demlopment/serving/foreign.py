@@ -37,7 +37,10 @@ class Foreign:
     now: Callable[[], float] = time.time
 
     async def answer(self, request: Request, target: Target, route: Route) -> Answer:
-        """Raises RequestError where there is no response, ClientGoneError if the client does not wait for it."""
+        """Raises RequestError where there is no response, ClientGoneError if the client does not wait for it.
+
+        Raises RecalledError where the canary that it waited for has ended meanwhile: somebody else is to answer.
+        """
         try:
             answer = await self._answered(request, target, route)
         except RequestError as failed:
@@ -53,7 +56,8 @@ class Foreign:
             fields = (*forms.query(request.query), *fields)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
         headers.setdefault("content-length", str(len(request.body)))  # as TorchServe's parser does
-        call = Call(request.id, headers | target.marks, fields, route.asked)
+        over = route.watch.over if route.watch is not None and route.arm == "treatment" else None
+        call = Call(request.id, headers | target.marks, fields, route.asked, over)
         reply = await wire.unless_gone(request.receive, self.handlers.ask(*route.key, call))
         rest = None if reply.rest is None else _Rest(request.receive, reply.rest)
         try:

@@ -6,6 +6,7 @@ requests that are independent; of a user who sends one picture a thousand times 
 answers them, too.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class Watch:
     _controls: deque[tuple[Prediction, float]] = field(default_factory=lambda: deque(maxlen=WAITING))
     _canaries: deque[tuple[Prediction, float]] = field(default_factory=lambda: deque(maxlen=WAITING))
     _said: dict[str, Prediction] = field(default_factory=dict)
-    _over: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # set once nobody is to meet the canary any more
 
     def __post_init__(self) -> None:
         assert self.plan.canary is not None, "only a canary is watched"
@@ -125,7 +126,7 @@ class Watch:
 
     def _see(self, seen: Mapping[str, float]) -> None:
         known = {self._rows[key]: value for key, value in seen.items() if key in self._rows}
-        if self._over or not known:
+        if self.over.is_set() or not known:
             return
         outcomes = np.full(len(self._rows), np.nan)
         outcomes[list(known)] = list(known.values())
@@ -133,7 +134,7 @@ class Watch:
         wealth = self._evidence.log_wealth()
         worst = int(wealth.argmax())
         if wealth[worst] >= self._enough:
-            self._over = True
+            self.over.set()
             self.broken(Breach(self.plan.model, self.plan.number, f"{self._reasons[worst]}, after {self.answered} requests"))
 
 

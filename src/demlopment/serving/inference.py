@@ -9,8 +9,8 @@ from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
 from demlopment.serving import forms, kserve, openapi, paths
 from demlopment.serving.batching import Batching
-from demlopment.serving.calls import Field, Handlers
-from demlopment.serving.engine import Engine, Network
+from demlopment.serving.calls import Field, Handlers, RecalledError
+from demlopment.serving.engine import Engine, Network, Route
 from demlopment.serving.foreign import Foreign
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Request, Scope, Send, Whole
@@ -153,10 +153,17 @@ class Inference:
         asker = Asker(request.headers, request.query, request.client, await self._fields(name, request))
         route = self.engine.route(name, target.version, asker, request.id)
         self.tally.add("ts_inference_requests_total", name, route.asked)
+        while True:
+            try:
+                return await self._answered(request, target, route)
+            except RecalledError:
+                route = self.engine.route(name, target.version, asker, request.id)
+
+    async def _answered(self, request: Request, target: Target, route: Route) -> Answer:
         if route.network is not None:
             return await self._predictions.answer(request, target, route, route.network)
         if self._foreign is None:
-            raise NotReadyError(f"Model {name} has a Python handler.", "Set endpoint.allow_handlers to run it.")
+            raise NotReadyError(f"Model {route.key[0]} has a Python handler.", "Set endpoint.allow_handlers to run it.")
         return await self._foreign.answer(request, target, route)
 
     async def _fields(self, name: str, request: Request) -> Sequence[Field]:

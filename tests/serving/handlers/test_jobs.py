@@ -2,7 +2,9 @@
 
 import asyncio
 
-from demlopment.serving.calls import Call, Field, Reply
+import pytest
+
+from demlopment.serving.calls import Call, Field, RecalledError, Reply
 from demlopment.serving.handlers.jobs import Job, Waiting
 
 
@@ -45,3 +47,23 @@ def test_a_print_of_a_request_or_a_reply_leaves_its_bytes_out() -> None:
 
     assert "secret" not in printed
     assert "body" in printed
+
+
+def test_a_job_that_is_recalled_leaves_the_queue_and_one_that_was_taken_when_it_comes_back() -> None:
+    async def scenario() -> None:
+        waiting, jobs = Waiting(), [Job(Call(str(number), {}, ())) for number in range(3)]
+        for job in jobs:
+            await waiting.add(job)
+        taken = await waiting.take(1, 0.0)
+        for job in jobs[:2]:
+            waiting.recall(job)
+        assert [job.wanted for job in jobs] == [True, False, True], "a worker has the first, so it may still answer"
+
+        await waiting.put_back(taken)
+
+        assert await waiting.take(3, 0.0) == [jobs[2]]
+        for job in jobs[:2]:
+            with pytest.raises(RecalledError):
+                job.answer.result()
+
+    asyncio.run(scenario())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from demlopment.errors import NotReadyError, RequestError
-from demlopment.serving.calls import Reply
+from demlopment.serving.calls import Call, Field, RecalledError, Reply
 from demlopment.serving.handlers.hall import Hall
 from tests.serving.handlers.hosting import KEY, PATIENCE, Hosted, hosted, reached, running, until, written
 
@@ -506,3 +506,27 @@ def test_workers_end_with_a_supervisor_that_is_killed_even_in_a_hanging_handler(
     Hall(tmp_path / "handlers", print)
 
     assert not (tmp_path / "handlers" / "work").exists(), "the next start removes the dead worker's folder"
+
+
+def test_a_call_that_is_over_comes_back_unless_a_worker_has_it(tmp_path: Path) -> None:
+    async def run() -> list[Any]:
+        gate, over = tmp_path / "gate", asyncio.Event()
+
+        def call(order: str, over: asyncio.Event | None) -> Call:
+            return Call("id", {}, (Field("body", order.encode(), "text/plain"),), over=over)
+
+        async with hosted(tmp_path, HANDLER) as served:
+            begun = asyncio.create_task(served.call(call(f"wait:{gate}", over)))
+            await until(lambda: any("took" in line for line in served.told))
+            wanted = [asyncio.create_task(served.call(call("a", each))) for each in (over, None, over)]
+            await until(lambda: served.hall.queue(KEY)[1] == 3)
+            over.set()
+            await until(lambda: served.hall.queue(KEY)[1] == 1)
+            gate.touch()
+            return await asyncio.gather(begun, *wanted, return_exceptions=True)
+
+    begun, first, kept, last = asyncio.run(run())
+
+    assert begun.status == kept.status == 200
+    assert isinstance(first, RecalledError)
+    assert isinstance(last, RecalledError)

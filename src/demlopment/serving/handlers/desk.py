@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from demlopment.errors import NotReadyError, RequestError
-from demlopment.serving.calls import Bytes, Call, Reply
+from demlopment.serving.calls import Bytes, Call, RecalledError, Reply
 from demlopment.serving.handlers.frames import BrokenFrameError, Frame, Line
 from demlopment.serving.handlers.jobs import Stream
 
@@ -53,7 +53,7 @@ class Desk:
         }
         try:
             await self._send(header, [each.content for each in call.fields])
-            reply = await asked.reply
+            reply = await (asked.reply if call.over is None else self._recallable(number, asked.reply, call.over))
         except asyncio.CancelledError:
             self._forget(number)
             raise
@@ -87,6 +87,18 @@ class Desk:
             elif not asked.reply.done():
                 asked.reply.set_exception(_gone())
 
+    async def _recallable(self, number: int, reply: "asyncio.Future[Reply]", over: asyncio.Event) -> Reply:
+        """When the call is over before its reply is there, the hall is asked to give it back, and does or replies."""
+        waiting = asyncio.ensure_future(over.wait())
+        both: set[asyncio.Future[Any]] = {reply, waiting}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not reply.done():
+                self._line.write({"number": number, "recall": True})
+            return await reply
+        finally:
+            waiting.cancel()
+
     async def _rest(self, number: int, stream: Stream) -> AsyncGenerator[bytes, None]:
         """Whoever does not read it to its end closes it, which cancels the request."""
         try:
@@ -104,6 +116,9 @@ class Desk:
                 asked.reply.set_exception(
                     RequestError(header["problem"], header["remedy"], status=header["status"], kind=header["kind"])
                 )
+        elif "recalled" in header:
+            if not asked.reply.done():
+                asked.reply.set_exception(RecalledError())
         elif asked.stream is not None and "part" in header:
             asked.stream.put(body)
         elif asked.stream is not None:

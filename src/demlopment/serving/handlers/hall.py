@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from demlopment.errors import NotReadyError, RequestError
-from demlopment.serving.calls import Bytes, Call, Field, Reply
+from demlopment.serving.calls import Bytes, Call, Field, RecalledError, Reply
 from demlopment.serving.description import Worker
 from demlopment.serving.handlers import folders
 from demlopment.serving.handlers.frames import BrokenFrameError, Frame, Line
@@ -134,15 +134,20 @@ class Hall:
         """Serve one serving process until its socket closes; many requests at once. Requests of one that dies are dropped."""
         line = await Line.open(end)
         asked: dict[int, asyncio.Task[None]] = {}
+        calls: dict[int, Call] = {}
         try:
             while (frame := await line.receive()) is not None:
                 number = frame.header["number"]
                 if "cancel" in frame.header:
                     if number in asked:
                         asked[number].cancel()
-                    continue
-                asked[number] = asyncio.create_task(self._serve(frame, line))
-                asked[number].add_done_callback(partial(_forget, asked, number))
+                elif "recall" in frame.header:
+                    if number in calls:
+                        self._recall(calls[number])
+                else:
+                    calls[number] = call = _call(frame)
+                    asked[number] = asyncio.create_task(self._serve(frame.header, call, line))
+                    asked[number].add_done_callback(partial(_forget, asked, calls, number))
         except (BrokenFrameError, KeyError) as broken:
             self._tell(f"A serving process sent the handlers what is no request ({broken}); its line is closed.")
         finally:
@@ -151,10 +156,11 @@ class Hall:
             await asyncio.gather(*asked.values(), return_exceptions=True)
             line.close()
 
-    async def _serve(self, frame: Frame, line: Line) -> None:
-        header = frame.header
-        fields = [Field(name, blob, kind) for (name, kind), blob in zip(header["fields"], frame.blobs, strict=True)]
-        call = Call(header["id"], header["headers"], tuple(fields), header["asked"])
+    def _recall(self, call: Call) -> None:
+        for pool in (*self._force.values(), *self._prepared.values(), *self._leaving):
+            pool.recall(call)
+
+    async def _serve(self, header: Mapping[str, Any], call: Call, line: Line) -> None:
         number = header["number"]
 
         async def send(values: dict[str, Any], body: Bytes = b"") -> None:
@@ -165,6 +171,9 @@ class Hall:
                 reply = await self.ask(header["model"], header["version"], call)
             except RequestError as error:
                 await send({"problem": error.problem, "remedy": error.remedy, "status": error.status, "kind": error.kind})
+                return
+            except RecalledError:
+                await send({"recalled": True})
                 return
             started = {"status": reply.status, "phrase": reply.phrase, "headers": reply.headers, "more": reply.rest is not None}
             await send({"reply": started}, reply.body)
@@ -209,8 +218,14 @@ class Hall:
         return self._force.get(key) or self._prepared.get(key) or next(leaving, None)
 
 
-def _forget(asked: dict[int, "asyncio.Task[None]"], number: int, _: "asyncio.Task[None]") -> None:
-    del asked[number]
+def _call(frame: Frame) -> Call:
+    header = frame.header
+    fields = [Field(name, blob, kind) for (name, kind), blob in zip(header["fields"], frame.blobs, strict=True)]
+    return Call(header["id"], header["headers"], tuple(fields), header["asked"])
+
+
+def _forget(asked: dict[int, "asyncio.Task[None]"], calls: dict[int, Call], number: int, _: "asyncio.Task[None]") -> None:
+    del asked[number], calls[number]
 
 
 async def _stream(reply: Reply, send: Any) -> None:

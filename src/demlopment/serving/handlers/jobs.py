@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from demlopment.errors import NotReadyError, RequestError
-from demlopment.serving.calls import Call, Reply
+from demlopment.serving.calls import Call, RecalledError, Reply
 
 
 class Stream(AsyncIterator[bytes]):
@@ -64,6 +64,7 @@ class Job:
     since: float = field(default_factory=time.monotonic)
     alone: bool = False  # not to be put into a batch with others
     stream: Stream | None = None
+    recalled: bool = False  # wanted back, as soon as no worker has it
 
     @property
     def wanted(self) -> bool:
@@ -92,6 +93,12 @@ class Job:
             self.answer.set_exception(error)
             self.answer.exception()  # retrieved: whoever asked may have gone in this very moment
 
+    def give_back(self) -> None:
+        """To whoever asked and has recalled it."""
+        if self.wanted:
+            self.answer.set_exception(RecalledError())
+            self.answer.exception()
+
 
 class Waiting:
     """The queue of one version, first come first served."""
@@ -108,7 +115,10 @@ class Waiting:
         self._tell()
 
     async def put_back(self, jobs: Sequence[Job]) -> None:
-        """Return jobs that were taken: they are next."""
+        """Return jobs that were taken: they are next, but for those that were recalled meanwhile."""
+        for job in jobs:
+            if job.recalled:
+                job.give_back()
         self._jobs.extendleft(reversed([job for job in jobs if job.wanted]))
         self._tell()
 
@@ -116,6 +126,13 @@ class Waiting:
         """Forget a job that nobody wants any more, if it still waits."""
         if job in self._jobs:  # the error of `remove` would hold a print of the whole body
             self._jobs.remove(job)
+
+    def recall(self, job: Job) -> None:
+        """Give a job back, now if it waits, or when a worker that has it could not answer."""
+        job.recalled = True
+        if job in self._jobs:
+            self._jobs.remove(job)
+            job.give_back()
 
     async def take(self, size: int, delay: float) -> list[Job]:
         """The next batch. Waits for the first job, and `delay` seconds at most for as many as `size`.

@@ -67,6 +67,12 @@ class Pool:
             return self._full(call.asked)
         return await self._answer(Job(call))
 
+    def recall(self, call: Call) -> None:
+        """Whoever asked wants the call back, if no worker has it."""
+        for job in self._open:
+            if job.call is call:
+                self._waiting.recall(job)
+
     async def describe(self) -> dict[str, Any]:
         """What the handler's own description says; nothing if it is no JSON object. Raises RequestError as `ask`."""
         self._require_worker("describe")
