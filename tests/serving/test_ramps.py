@@ -235,3 +235,39 @@ def test_what_waits_for_a_canary_is_answered_by_the_control_once_it_ends(tmp_pat
 
     assert {(answer.status_code, answer.headers["x-arm"]) for answer in told} == {(200, "control")}
     assert late == ["late", "late"]
+
+
+FRAGILE = """
+import os
+
+if os.path.exists("%s"):
+    raise RuntimeError("its model is gone")
+
+def handle(data, context):
+    return data and ["late"] * len(data)
+"""
+
+
+def test_a_treatment_whose_handler_cannot_be_started_fails_nobody_and_costs_a_canary_its_traffic(tmp_path: Path) -> None:
+    home, gone = registered(tmp_path, "1.0"), tmp_path / "gone"
+    manifest = {"modelName": "digits", "handler": "handler.py", "modelVersion": "2.0"}
+    path = packed(home.models / "digits-2.0.mar", {"handler.py": FRAGILE % gone}, manifest)
+    add(tmp_path, Version(path.name, path.name, 1, 1, kind="handler"))
+    plan = {"control": "1.0", "treatments": [{"version": "2.0", "share": 0.5}], "unit": "request"}
+    settings = free_ports(processes=2, allow_handlers=True)
+
+    with running(tmp_path, settings) as endpoint:
+        assert endpoint.management.put(PATH, json=plan).status_code == 200
+        whole = set(ask(endpoint, 40))
+    gone.touch()
+    with running(tmp_path, settings) as endpoint:
+        split = set(ask(endpoint, 40))
+        canary(endpoint, steps=[0.5], dwell=3600)
+        met = ask(endpoint, 60)
+        assert eventually(lambda: stands(endpoint)[0] == "rolled back")
+        reason = endpoint.management.get(PATH).json()["canary"]["reason"]
+
+    assert whole == {"control", "treatment"}
+    assert split == {"control", "direct"}
+    assert set(met) == {"control", "direct"}
+    assert "of its requests failed" in reason

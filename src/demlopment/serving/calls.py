@@ -26,10 +26,15 @@ class Call:
     fields: tuple[Field, ...]
     asked: str = "default"  # the version as the request named it; TorchServe's metrics and words tell them apart
     over: asyncio.Event | None = field(default=None, repr=False)  # set: whoever asks wants it back, unless a worker has it
+    spare: bool = False  # whether somebody else answers where no worker can be started
 
 
 class RecalledError(Exception):
-    """A call was wanted back in time: no worker has seen it."""
+    """A call comes back that no worker has seen: it is over, or, if `broken`, no worker can be started."""
+
+    def __init__(self, *, broken: bool) -> None:
+        super().__init__(broken)
+        self.broken = broken
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,6 @@ class Handlers(Protocol):
         """The handler's response.
 
         Raises RequestError with TorchServe's status and words when there is none: no worker, a full queue, a worker that
-        died or was too late, a handler that raised. Raises RecalledError for a call that is over and was given back.
+        died or was too late, a handler that raised. Raises RecalledError for a call that comes back.
         """
         ...

@@ -219,6 +219,13 @@ class Engine:
             route = route._replace(shadows=(*shadows, *self._held(name, (split.plan.control,))))
         return route._replace(watch=watch)
 
+    def spared(self, route: Route) -> Route:
+        """The control, in no experiment, instead of a treatment that cannot answer."""
+        if route.arm != "treatment":
+            return route
+        model = route.key[0]
+        return self._route((model, self._splits[model].plan.control), "direct", route.unit, None)
+
     def asks_for_fields(self, name: str) -> bool:
         """Whether the unit of the model's plan may stand in a form."""
         split = self._splits.get(name)

@@ -12,7 +12,7 @@ import numpy as np
 from demlopment.errors import NotReadyError, RequestError
 from demlopment.records import Prediction
 from demlopment.serving import forms
-from demlopment.serving.calls import Call, Handlers, Reply
+from demlopment.serving.calls import Call, Handlers, RecalledError, Reply
 from demlopment.serving.engine import Route
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, Receive, Request
@@ -39,12 +39,16 @@ class Foreign:
     async def answer(self, request: Request, target: Target, route: Route) -> Answer:
         """Raises RequestError where there is no response, ClientGoneError if the client does not wait for it.
 
-        Raises RecalledError where the canary that it waited for has ended meanwhile: somebody else is to answer.
+        Raises RecalledError where somebody else is to answer: the canary that it waited for has ended, or the handler of a
+        treatment cannot be started.
         """
         try:
             answer = await self._answered(request, target, route)
         except RequestError as failed:
             _blame(route, failed.status)
+            raise
+        except RecalledError as back:
+            _blame(route, 503 if back.broken else 200)
             raise
         _blame(route, answer.status)
         return answer
@@ -56,8 +60,9 @@ class Foreign:
             fields = (*forms.query(request.query), *fields)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
         headers.setdefault("content-length", str(len(request.body)))  # as TorchServe's parser does
-        over = route.watch.over if route.watch is not None and route.arm == "treatment" else None
-        call = Call(request.id, headers | target.marks, fields, route.asked, over)
+        treated = route.arm == "treatment"
+        over = route.watch.over if route.watch is not None and treated else None
+        call = Call(request.id, headers | target.marks, fields, route.asked, over, spare=treated)
         reply = await wire.unless_gone(request.receive, self.handlers.ask(*route.key, call))
         rest = None if reply.rest is None else _Rest(request.receive, reply.rest)
         try:

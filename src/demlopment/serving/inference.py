@@ -156,8 +156,9 @@ class Inference:
         while True:
             try:
                 return await self._answered(request, target, route)
-            except RecalledError:
-                route = self.engine.route(name, target.version, asker, request.id)
+            except RecalledError as back:
+                anew = self.engine.route(name, target.version, asker, request.id)
+                route = self.engine.spared(anew) if back.broken else anew
 
     async def _answered(self, request: Request, target: Target, route: Route) -> Answer:
         if route.network is not None:

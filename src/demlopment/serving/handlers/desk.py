@@ -48,6 +48,7 @@ class Desk:
             "version": version,
             "id": call.request_id,
             "asked": call.asked,
+            "spare": call.spare,
             "headers": dict(call.headers),
             "fields": [(each.name, each.content_type) for each in call.fields],
         }
@@ -118,7 +119,7 @@ class Desk:
                 )
         elif "recalled" in header:
             if not asked.reply.done():
-                asked.reply.set_exception(RecalledError())
+                asked.reply.set_exception(RecalledError(broken=header["recalled"] == "broken"))
         elif asked.stream is not None and "part" in header:
             asked.stream.put(body)
         elif asked.stream is not None:

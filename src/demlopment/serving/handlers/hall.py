@@ -172,8 +172,8 @@ class Hall:
             except RequestError as error:
                 await send({"problem": error.problem, "remedy": error.remedy, "status": error.status, "kind": error.kind})
                 return
-            except RecalledError:
-                await send({"recalled": True})
+            except RecalledError as back:
+                await send({"recalled": "broken" if back.broken else "over"})
                 return
             started = {"status": reply.status, "phrase": reply.phrase, "headers": reply.headers, "more": reply.rest is not None}
             await send({"reply": started}, reply.body)
@@ -221,7 +221,7 @@ class Hall:
 def _call(frame: Frame) -> Call:
     header = frame.header
     fields = [Field(name, blob, kind) for (name, kind), blob in zip(header["fields"], frame.blobs, strict=True)]
-    return Call(header["id"], header["headers"], tuple(fields), header["asked"])
+    return Call(header["id"], header["headers"], tuple(fields), header["asked"], spare=header["spare"])
 
 
 def _forget(asked: dict[int, "asyncio.Task[None]"], calls: dict[int, Call], number: int, _: "asyncio.Task[None]") -> None:

@@ -93,10 +93,10 @@ class Job:
             self.answer.set_exception(error)
             self.answer.exception()  # retrieved: whoever asked may have gone in this very moment
 
-    def give_back(self) -> None:
-        """To whoever asked and has recalled it."""
+    def give_back(self, *, broken: bool = False) -> None:
+        """To whoever asked; `broken`: because no worker can be started."""
         if self.wanted:
-            self.answer.set_exception(RecalledError())
+            self.answer.set_exception(RecalledError(broken=broken))
             self.answer.exception()
 
 
@@ -133,6 +133,13 @@ class Waiting:
         if job in self._jobs:
             self._jobs.remove(job)
             job.give_back()
+
+    def give_back_spare(self) -> None:
+        """What somebody else answers, because no worker can be started."""
+        spare = [job for job in self._jobs if job.call.spare]
+        for job in spare:
+            self._jobs.remove(job)
+            job.give_back(broken=True)
 
     async def take(self, size: int, delay: float) -> list[Job]:
         """The next batch. Waits for the first job, and `delay` seconds at most for as many as `size`.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from demlopment.errors import RequestError
-from demlopment.serving.calls import Call, Reply
+from demlopment.serving.calls import Call, RecalledError, Reply
 from demlopment.serving.description import Worker
 from demlopment.serving.handlers.jobs import Job, Waiting
 from demlopment.serving.handlers.output import Tell
@@ -62,6 +62,8 @@ class Pool:
 
     async def ask(self, call: Call) -> Reply:
         """As calls.Handlers; a full queue is a reply too, because it says when to try again."""
+        if call.spare and self._broken:
+            raise RecalledError(broken=True)
         self._require_worker("inference", SEQUENCE, call.asked)
         if len(self._waiting) >= self.spec.queue_size:
             return self._full(call.asked)
@@ -121,12 +123,23 @@ class Pool:
 
     def _add(self, count: int) -> list[Post]:
         new = [
-            Post(str(next(self._numbers)), self.spec, self._waiting, self._tally, self._work, self._tell) for _ in range(count)
+            Post(str(next(self._numbers)), self.spec, self._waiting, self._tally, self._work, self._tell, self._failed)
+            for _ in range(count)
         ]
         self._posts += new
         for post in new:
             _keep(self._refuse_when_given_up(post))
         return new
+
+    @property
+    def _broken(self) -> bool:
+        """Whether nobody takes what waits, as far as one can see."""
+        return self._stopped or all(post.given_up or post.failing for post in self._posts)
+
+    def _failed(self) -> None:
+        """A worker could not be started."""
+        if self._broken:
+            self._waiting.give_back_spare()
 
     async def _refuse_when_given_up(self, post: Post) -> None:
         """When the last worker has been given up, nobody will ever take what waits."""

@@ -5,7 +5,7 @@ import contextlib
 import math
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from demlopment.errors import RequestError
@@ -24,16 +24,30 @@ SOON_SECONDS = 5.0  # two deaths closer than this have one cause, and restarting
 
 
 class Post:
-    """Keeps one worker running until it is retired, or has failed for `spec.retry_timeout` seconds."""
+    """Keeps one worker running until it is retired, or has failed for `spec.retry_timeout` seconds.
 
-    def __init__(self, worker: str, spec: Spec, waiting: Waiting, tally: Tally, work: Path, tell: Tell) -> None:
+    `unstartable` is told of each worker that could not be started.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        spec: Spec,
+        waiting: Waiting,
+        tally: Tally,
+        work: Path,
+        tell: Tell,
+        unstartable: Callable[[], None] = lambda: None,
+    ) -> None:
         self.worker = worker  # its id in TorchServe's terms
         self.pid = 0
         self.started = 0.0  # seconds since 1970
         self.ready = False
+        self.failing = False  # whether the last attempt to start one failed
         self.given_up = ""  # why no worker is started any more, or nothing
         self.batch_seconds = 0.0  # that the last batch took
         self._spec, self._waiting, self._tally, self._work, self._tell = spec, waiting, tally, work, tell
+        self._unstartable = unstartable
         self._name = f"W-{worker}-{spec.model}_{spec.version}"
         self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._retiring = asyncio.Event()
@@ -67,6 +81,8 @@ class Post:
             except LoadError as error:
                 failing_since = failing_since if failures else time.monotonic()
                 failures += 1
+                self.failing = True
+                self._unstartable()
                 if not self._may_fail(error, failing_since):
                     return
                 delay = DELAYS[min(failures - 1 + self._spec.strict, len(DELAYS) - 1)]
@@ -99,7 +115,7 @@ class Post:
         try:
             load_ms = await life.load()
             self._tally.gauge("WorkerLoadTime", self._name, "Host", value=load_ms)
-            self.ready = True
+            self.ready, self.failing = True, False
             if not self._up.done():
                 self._up.set_result(None)
             await self._work_through(life)
