@@ -246,6 +246,12 @@ class Alerts(Room):
     journal_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 24.0  # that rows wait for the lake
 
 
+class Retraining(Room):
+    """When the champion is fitted anew, and how the candidate gets to answer."""
+
+    recent: Annotated[int, Field(ge=20)] = 1000  # of its latest answers say how good the champion is now
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -261,6 +267,7 @@ class Settings(BaseSettings):
     endpoint: Endpoint = Endpoint()
     monitoring: Monitoring = Monitoring()
     alerts: Alerts = Alerts()
+    retraining: Retraining = Retraining()
 
     @classmethod
     def settings_customise_sources(
