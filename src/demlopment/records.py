@@ -11,7 +11,8 @@ import numpy.typing as npt
 Part = Literal["train", "validation", "test", "stream"]
 # direct: no plan chose it, so it is in no experiment; shadow: no client was told
 Arm = Literal["control", "treatment", "direct", "shadow"]
-Decision = Literal["promote", "refuse", "keep", "continue", "stop", "retrain", "hold"]  # stop: no effect of interest
+# stop: no effect of interest; the last three answer a wish to retrain
+Decision = Literal["promote", "refuse", "keep", "continue", "stop", "retrain", "hold", "wait", "ask for labels", "roll back"]
 # ramping, paused and complete have their share; halted by a restart, rolled back and aborted have none
 CanaryState = Literal["ramping", "paused", "complete", "halted", "rolled back", "aborted"]
 TrialState = Literal["running", "complete", "pruned", "failed"]
@@ -351,7 +352,8 @@ class Reading:
 class Verdict:
     """A decision of the loop with its evidence; a "no" is a record like a "yes"."""
 
-    kind: Literal["data", "gate", "serving", "experiment", "drift", "hand"]  # "data": a snapshot; "hand": a person decided
+    # data: a snapshot; retraining: whether to, and what came of it; hand: a person decided
+    kind: Literal["data", "gate", "serving", "experiment", "drift", "retraining", "hand"]
     decision: Decision
     subject: str  # what was judged, e.g. "digits 2.0"
     against: str  # what it was compared with; "" for nothing

@@ -10,9 +10,9 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as UnreadableError
 
@@ -29,6 +29,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {"default": (200.0, 1.5), "large": (
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 picks a free one
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _passable(names: str) -> str:
@@ -250,6 +251,23 @@ class Retraining(Room):
     """When the champion is fitted anew, and how the candidate gets to answer."""
 
     recent: Annotated[int, Field(ge=20)] = 1000  # of its latest answers say how good the champion is now
+    every_days: Days = 30.0  # age at which a champion is due
+    labels: Annotated[int, Field(ge=1)] = 2000  # new ones that make a retrain due
+    alarms: Annotated[int, Field(ge=1)] = 2  # windows with a drift alarm, of the last `windows`: one alone may be luck
+    windows: Annotated[int, Field(ge=1)] = 3
+    least_loss: Share = 0.01  # of accuracy: less is no reason by itself
+    least_labels: Annotated[int, Field(ge=1)] = 100  # new ones: fewer teach nothing
+    asked_labels: Annotated[int, Field(ge=1)] = 200  # that people are asked for at once: they tell a share to 7 points
+    least_days: Days = 1.0  # from one retrain, or one wish for labels, to the next
+    failures: Annotated[int, Field(ge=1)] = 3  # in a row, after which nothing is tried until there is other data
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # of a retrain, in the currency of evaluation.price_of_*
+    horizon_days: Days = 7.0  # for which what a retrain gains is counted: the world may have changed again by then
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.alarms > self.windows:
+            raise ValueError(f"of {self.windows} windows no {self.alarms} can raise an alarm")
+        return self
 
 
 class Settings(BaseSettings):

@@ -20,6 +20,9 @@ MARKS = {  # a decision without colour
     "stop": "■",
     "retrain": "↻",
     "hold": "–",
+    "wait": "–",
+    "ask for labels": "?",
+    "roll back": "↩",
 }
 
 
