@@ -22,12 +22,12 @@ def demo(context: typer.Context) -> None:
     from rich.console import Console
 
     from demlopment.lifecycle.claims import claims
-    from demlopment.lifecycle.loop import turn
+    from demlopment.lifecycle.loop import demonstrate
     from demlopment.terminal import Terminal
     from demlopment.web import report
 
     with Terminal(Console()) as terminal:
-        story = turn(home, settings, terminal)
+        story = demonstrate(home, settings, terminal)
     path = report.write(story, home.report)
     made = claims(story)
     for claim in made:

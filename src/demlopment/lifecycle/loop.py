@@ -1,4 +1,4 @@
-"""START HERE: one turn of the loop, from raw digits to the next champion.
+"""START HERE: one turn of the loop as a story, from raw digits to the next champion.
 
 Composes the rooms and tells what they did; knows neither how a network is fitted nor how a request is answered.
 """
@@ -51,7 +51,7 @@ class Production:
         return len(met) - len({unit for unit, _ in met})
 
 
-def turn(
+def demonstrate(
     home: Home,
     settings: Settings,
     narrator: Narrator,

@@ -1,4 +1,4 @@
-"""One real turn, with every part real and a short recipe: what it tells, what it leaves behind, and a second one on top."""
+"""One real demonstration with every part real and a short recipe: what it tells and leaves behind, and a second one on top."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from demlopment.home import Home
 from demlopment.lifecycle import workshop
 from demlopment.lifecycle.claims import claims
 from demlopment.lifecycle.history import History
-from demlopment.lifecycle.loop import shortened, turn
+from demlopment.lifecycle.loop import demonstrate, shortened
 from demlopment.lifecycle.story import Story
 from demlopment.records import Examples
 from demlopment.settings import Settings, Training
@@ -50,7 +50,7 @@ def turned_in(root: Path) -> Turned:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "fit", watched)
-        story = turn(home, SHORT, narrator)
+        story = demonstrate(home, SHORT, narrator)
     return Turned(home, story, narrator, learned)
 
 
