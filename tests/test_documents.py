@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.data.sources.served import Served
 from tests.data.sources.test_conformance import csv_with_names
 from tests.data.sources.test_holdings import published, served
 from tests.data.sources.written import folder_of_pictures, idx_pair
+from tests.lifecycle.test_asking import served as served_home
+from tests.lifecycle.test_returns import strokes
 
 __all__ = ["served"]
 ROOT = Path(__file__).parents[1]
@@ -77,6 +80,7 @@ def test_every_command_of_the_data_page_runs(tmp_path: Path, served: Served, mon
     idx_pair(tmp_path, 20)
     folder_of_pictures(tmp_path, 20)
     csv_with_names(tmp_path, 20)
+    served_home(tmp_path / "var", strokes("asked", 3, 0.6)._replace(at=time.time()))
     (tmp_path / "copied").mkdir()
     for file, data in published("mnist").items():
         (tmp_path / "copied" / file).write_bytes(data)

@@ -100,6 +100,9 @@ class Data(Room):
     most_duplicates: Share = 0.1  # of the rows; more copies than that are a fault of the source, and MNIST has none
     least_ink: Share = 0.03  # mean brightness, 0 to 1: a quarter of MNIST's 0.13
     most_ink: Share = 0.5  # more is paper rather than ink
+    asked_by_chance: Share = (
+        0.2  # of the requests that people are asked to label: from these follows how often a model is right
+    )
     drift_alarm_rate: Annotated[float, Field(ge=1e-5, lt=1)] = 0.001  # for new rows like the old; finer would take minutes
 
 

@@ -14,6 +14,7 @@ from demlopment.commands.place import home_of, lake_of, settings_of
 from demlopment.commands.saying import say
 
 if TYPE_CHECKING:
+    from demlopment.data import Lake
     from demlopment.data.sources import Source
     from demlopment.data.sources.delimited import Side
     from demlopment.home import Home
@@ -22,7 +23,17 @@ M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # of malloc.h
 TRIMMED = 128 * 1024  # bytes free at its top that glibc gives back to the system
 
 app = typer.Typer(help="Ingest examples, and see what the lake holds.", no_args_is_help=True)
-COMMANDS = (bad.quarantine, pinned.show, pinned.diff, pinned.checkout, pinned.gc, pinned.forget, review.doubts, review.review)
+COMMANDS = (
+    bad.quarantine,
+    pinned.show,
+    pinned.diff,
+    pinned.checkout,
+    pinned.gc,
+    pinned.forget,
+    review.doubts,
+    review.ask,
+    review.review,
+)
 for command in COMMANDS:
     app.command()(command)
 
@@ -83,17 +94,18 @@ def ingest(
 
     settings = settings_of(context)
     home = home_of(settings)
+    lake = Lake.of(home, settings.data)
     if dataset is not None:
         if name or licence or labels:
             raise typer.BadParameter(f"{dataset} says all of that itself: leave --name, --licence and --labels out.")
-        sources, label = _called(home, dataset, source), True
+        sources, label = _called(home, lake, dataset, source), True
     else:
         sources, label = (opened(source or settings.data.source, name=name, licence=licence, labels=_stated(labels)),), False
     with home.locked("turn"):
         for each in sources:
             with hushed(), Progress(Console(stderr=True)) as progress:
                 heard = progress.counted(each.name, each.rows)
-                added = Lake.of(home, settings.data).add(each, heard, commit=commit())
+                added = lake.add(each, heard, commit=commit())
             counts = f"{added.rows} rows: {added.added} added, {added.known} known, {added.rejected} in quarantine."
             say(f"{each.name}: {counts}" if label else counts)
             bad.show_counts(added.quarantined)
@@ -108,7 +120,7 @@ def _stated(labels: str | None) -> "Side | Path | None":
             return Path(labels)
 
 
-def _called(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":
+def _called(home: "Home", lake: "Lake", dataset: str, source: Path | None) -> "tuple[Source, ...]":
     """The sources that have a name of their own."""
     from demlopment.data.sources import FEEDBACK
     from demlopment.lifecycle.returns import production
@@ -117,7 +129,7 @@ def _called(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, .
         return _official(home, dataset, source)
     if source is not None:
         raise typer.BadParameter("Feedback comes from this home's own journal: leave --from out.")
-    return (production(home),)
+    return (production(home, set(lake.asked.all()["request_id"])),)
 
 
 def _official(home: "Home", dataset: str, source: Path | None) -> "tuple[Source, ...]":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from demlopment.data import answers, corrections, doubted, pins, quarantine, ready, remains, reviews
+from demlopment.data import answers, asked, corrections, doubted, pins, quarantine, ready, remains, reviews
 from demlopment.data.delta import DeltaStore
 from demlopment.data.lake import Lake
 from demlopment.data.ready import Ready
@@ -12,7 +12,7 @@ from demlopment.data.ready import Ready
 ABANDONED_HOURS = 24
 TABLES = (
     *(pins.EXAMPLES, quarantine.QUARANTINE, corrections.CORRECTIONS, pins.PINS, remains.REMAINS),
-    *(reviews.REVIEWS, reviews.REVIEWED, doubted.DOUBTED),
+    *(reviews.REVIEWS, reviews.REVIEWED, doubted.DOUBTED, asked.ASKED),
     *(answers.PREDICTIONS, answers.FEEDBACK, answers.GAPS),
 )
 

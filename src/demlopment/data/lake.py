@@ -13,6 +13,7 @@ import polars as pl
 
 from demlopment import images
 from demlopment.data import transform
+from demlopment.data.asked import Asked
 from demlopment.data.corrections import NOTHING_SAID, Corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.doubted import Doubted
@@ -57,8 +58,9 @@ class Lake:
         self._store = store(root)
         self._ready, self._remains, self.reviews = Ready(root, copies), Remains(self._store), Reviews(self._store)
         self._pins = Pins(self._store)
-        self.bad, self.doubted = Quarantine(self._store), Doubted(self._store)
-        self._erasure = Erasure(self._store, self._pins, self._remains, self._ready, self.bad, (self.reviews, self.doubted))
+        self.bad, self.doubted, self.asked = Quarantine(self._store), Doubted(self._store), Asked(self._store)
+        remarks = (self.reviews, self.doubted, self.asked)
+        self._erasure = Erasure(self._store, self._pins, self._remains, self._ready, self.bad, remarks)
         self.classes = tuple(classes)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a person should look at: labels that are doubted or contradicted, and that nobody has reviewed. Decides nothing."""
+"""What a person should look at: labels that are doubted or contradicted, and requests without one. Decides nothing."""
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
@@ -19,13 +19,13 @@ PICTURES = "pictures"
 
 @dataclass(frozen=True)
 class Item:
-    """One label in question."""
+    """One label in question, or one that is missing."""
 
     key: str
-    label: str  # that the row has
-    suggestion: str
+    label: str  # that the row has, "" of a request
+    suggestion: str  # "" of a request: who is shown an answer believes it
     why: str
-    score: float | None  # of a doubt: its margin, -1 to 0, the lower the likelier wrong
+    score: float | None  # of a doubt its margin, -1 to 0, the lower the likelier wrong; of a request that of ranking.Pick
     snapshot: str | None  # in which it was doubted
 
 
@@ -33,9 +33,10 @@ SCHEMA = {field.name: pl.Float64 if field.name == "score" else pl.String for fie
 
 
 def waiting(lake: Lake) -> tuple[Item, ...]:
-    """Every label in question: contradictions first, then doubts, the likeliest error first.
+    """Every label in question: contradictions first, then doubts, the likeliest error first; then requests without one.
 
-    A row that was reviewed, whatever the verdict, is in question no more; neither is one that is gone.
+    A row that was reviewed, whatever the verdict, is in question no more; neither is one that is gone. Nor is a request that
+    has a label by now, from whomever.
     """
     asked = pl.concat([_contradictions(lake), lake.doubted.all().with_columns(why=pl.lit("doubted")).select(*SCHEMA)])
     unseen = asked.join(lake.reviews.standing(), on="key", how="anti", maintain_order="left")
@@ -43,7 +44,7 @@ def waiting(lake: Lake) -> tuple[Item, ...]:
     held = lake.now(pl.col("key").is_in(once["key"].to_list()), ("key", "label")).unique("key")
     # A doubt is about the label that it names: of another label that the row has by now it says nothing.
     present = once.join(held, on=("key", "label"), how="semi", maintain_order="left")
-    return tuple(Item(**row) for row in present.to_dicts())
+    return tuple(Item(**row) for row in (*present.to_dicts(), *_unlabelled(lake).to_dicts()))
 
 
 def export(lake: Lake, folder: Path) -> int:
@@ -52,7 +53,9 @@ def export(lake: Lake, folder: Path) -> int:
     The folder appears whole or not at all. Raises DataError if it exists and holds something.
     """
     items = waiting(lake)
-    rows = lake.now(pl.col("key").is_in([item.key for item in items]), ("key", "image")).unique("key")
+    wanted, shown = pl.col("key").is_in([item.key for item in items]), ("key", "image")
+    parts = (lake.now(wanted, shown), lake.asked.all().filter(wanted))
+    rows = pl.concat([part.select("key", pl.col("image").cast(pl.Binary)) for part in parts]).unique("key")
     with new_folder(folder) as partial:
         (partial / PICTURES).mkdir()
         for key, picture in zip(rows["key"], transform.pixels(rows), strict=True):
@@ -61,6 +64,20 @@ def export(lake: Lake, folder: Path) -> int:
         picture = pl.format(f"{PICTURES}/{{}}.png", "key").alias("picture")
         listed.select(picture, *SCHEMA, pl.lit(None, pl.String).alias(VERDICT)).write_csv(partial / FILE)
     return len(items)
+
+
+def _unlabelled(lake: Lake) -> pl.DataFrame:
+    """What was picked to be asked about, once for each picture."""
+    asked = lake.asked.all().unique("key", keep="first", maintain_order=True)
+    unseen = asked.join(lake.reviews.standing(), on="key", how="anti", maintain_order="left")
+    held = lake.now(pl.col("key").is_in(unseen["key"].to_list()), ("key",))
+    columns = {
+        "label": pl.lit(""),
+        "suggestion": pl.lit(""),
+        "why": pl.format("a request, {}", "why"),
+        "snapshot": pl.lit(None, pl.String),
+    }
+    return unseen.join(held, on="key", how="anti", maintain_order="left").with_columns(**columns).select(*SCHEMA)
 
 
 def _contradictions(lake: Lake) -> pl.DataFrame:

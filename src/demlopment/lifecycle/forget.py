@@ -48,10 +48,13 @@ def forget(home: Home, lake: Lake, column: Literal["source", "writer", "key"], v
         asked, shown = set(came_back["origin"]), gone | set(came_back["key"])
         if (column, value) == ("source", FEEDBACK):
             asked |= set(lake.bad.found(pl.col("source") == FEEDBACK, ("origin",))["origin"])
+            shown |= set(lake.asked.all()["key"])
+        asked |= set(lake.asked.all().filter(pl.col("key").is_in(list(shown)))["request_id"])
         asked |= {request_id for _, _, digest, request_id in seen(home) if digest in shown}
         # The labels first: until a prediction goes, it is known which picture a request showed.
         _forget_answers(home, "feedback", asked)
         predictions, waiting = _forget_answers(home, "predictions", asked)
+        lake.asked.forget(shown)
         quarantined = lake.bad.forget(column, value, gone | set(rows["original"]))
         examples = lake.forget(column, value)
         rests = {name: (pinned, lake.rest(name)) for name, pinned in lake.snapshots().items()}

@@ -1,6 +1,6 @@
 """What came back from production, as a source. Composes the journal, the lake and the model store, and adds nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -12,17 +12,18 @@ from demlopment.lifecycle.lineage import archives
 from demlopment.records import Prediction
 
 
-def production(home: Home) -> RawRows:
+def production(home: Home, asked: Collection[str] = ()) -> RawRows:
     """Every picture that was kept and whose label came back; and without a label those that their model was not sure of.
 
-    Not sure is what the threshold on the model's card says. Such a row waits in quarantine for somebody to label it.
+    Not sure is what the threshold on the model's card says. Such a row waits in quarantine until `asking.ask` takes it into
+    the queue; the requests that are `asked` about wait there already.
     """
     recorded = everything(home, Answers(home.lake))
     least = {(card.name, card.version): card.answer.threshold for _, card in archives(home)}
     unsure = [
         each.request_id
         for each in recorded.predictions
-        if each.probabilities.max(initial=0.0) < least.get((each.model, each.version), 0.0)
+        if each.probabilities.max(initial=0.0) < least.get((each.model, each.version), 0.0) and each.request_id not in asked
     ]
     truth = serving.join(recorded.predictions, recorded.feedback).labels
     return pictured(recorded.predictions, {**dict.fromkeys(unsure), **truth})
