@@ -23,6 +23,7 @@ from demlopment import monitoring
 from demlopment.intervals import wilson
 from demlopment.lifecycle.production import Change, Course, Kind, Setting, script
 from demlopment.monitoring.drift import ks_p_values, label_p_value
+from demlopment.monitoring.strangers import strange_p_values
 from demlopment.records import Scores
 
 STREAMS = 200  # of each kind
@@ -194,7 +195,7 @@ def alarms(pools: Pools, played: Stream) -> dict[str, Flags]:
 
 
 def p_values(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
-    """(windows, tests): what `monitoring.drift` says of each window, in the profile's order; the last is the label's."""
+    """(windows, tests): what `monitoring.drift` says of each window, in its order."""
     windows = _windows(played)
     columns = [
         _chances()[_distances(np.sort(column[played.reference]), np.sort(column[windows], axis=1)) // WINDOW]
@@ -202,7 +203,8 @@ def p_values(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
     ]
     counts = np.bincount(pools.told[played.reference], minlength=10)
     label = [_label_p_value(counts, np.bincount(each, minlength=10)) for each in pools.told[windows]]
-    return np.stack([*columns, np.array(label)], axis=1)
+    strange = strange_p_values(pools.strangeness[played.reference], pools.strangeness[windows])
+    return np.stack([*columns, np.array(label), strange], axis=1)
 
 
 def shifts(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:

@@ -9,9 +9,11 @@ from scipy.special import softmax
 
 from benchmarks import idx
 from demlopment import images, training
+from demlopment.legibility import Limits, legible, limits
 from demlopment.lifecycle.production import Change, Kind, Setting, requests, script
 from demlopment.monitoring import profile
 from demlopment.monitoring.reference import answer_statistics, picture_statistics
+from demlopment.monitoring.strangers import centres, strangeness
 from demlopment.records import Examples
 from demlopment.settings import Training
 from demlopment.training.network import outputs
@@ -41,6 +43,9 @@ class Pools:
     embeddings: npt.NDArray[np.float32]  # (n, width)
     classes: Rows  # what was meant; -1 for what has no class
     statistics: Mapping[str, npt.NDArray[np.float64]]  # as the profile has them
+    centres: npt.NDArray[np.float32]  # (10, width)
+    limits: Limits
+    strangeness: npt.NDArray[np.float64]  # (n,)
     directions: npt.NDArray[np.float64]
     rows: Mapping[str, Mapping[int, Rows]]  # of each kind, by class
     labels: Rows  # of the examples that production writes
@@ -63,7 +68,8 @@ def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epoch
     digits = _digits()
     taught, checked, written = (digits.where(part) for part in np.split(np.arange(len(digits)), [TAUGHT, TAUGHT + TOLD]))
     recipe = Training(epochs=epochs, seed=1)
-    fitted = training.fit(_rendered(taught, lessons, 1), _rendered(checked, TOLD, 2), 10, recipe)
+    school = _rendered(taught, lessons, 1)
+    fitted = training.fit(school, _rendered(checked, TOLD, 2), 10, recipe)
     parts = {"none": _rendered(written, calm, 3)} | {
         kind: _rendered(written, other, number, Change(kind)) for number, kind in enumerate(PICTURED, start=4)
     }
@@ -78,7 +84,10 @@ def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epoch
         kind: {int(meant): np.flatnonzero((of_kind == kind) & (classes == meant)) for meant in np.unique(part.labels)}
         for kind, part in parts.items()
     }
-    return Pools(pictures, probabilities, embeddings, classes, statistics, directions, rows, written.labels)
+    middles, within = centres(outputs(fitted.network, school.images)[1], school.labels), limits(school.images)
+    strange = strangeness(embeddings, middles, legible(pictures, within))
+    answers = (pictures, probabilities, embeddings, classes, statistics)
+    return Pools(*answers, middles, within, strange, directions, rows, written.labels)
 
 
 def _rendered(written: Examples, number: int, seed: int, change: Change = NOTHING) -> Examples:

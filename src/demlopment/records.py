@@ -266,6 +266,7 @@ class DriftReport:
     threshold: float  # a p-value below it is an alarm; derived from the false-alarm rate and the number of tests
     false_alarm_rate: float  # chance that a window raises an alarm when nothing has changed
     unseen: int = 0  # of the examples, those whose image was not kept: they count for what was answered only
+    damaged: int = 0  # of the examples, those whose answer holds NaN or infinity
 
     @property
     def drifted(self) -> bool:

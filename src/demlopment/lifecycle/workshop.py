@@ -28,11 +28,13 @@ from demlopment.lifecycle.schooling import every_check, left
 from demlopment.lifecycle.skew import asked, skew
 from demlopment.lifecycle.story import Fit
 from demlopment.monitoring import profile
+from demlopment.monitoring.strangers import centres
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
 from demlopment.settings import PLACES, Evaluation, Settings, Training
 from demlopment.training import devices
 
 MODEL = "digits"
+TAUGHT = 5000  # rows at least, if there are, that tell where the classes lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +212,10 @@ class Workshop:
         )
         # The reference is made of rows the network was not fitted on: on its training rows it looks surer than it is.
         seen = training.evaluate(fit.title, fitted, validation)
-        reference = profile(validation.images, seen.probabilities, training.embed(fitted, validation))
+        some = train.where(np.arange(0, len(train), max(1, len(train) // TAUGHT)))
+        middles = centres(training.embed(fitted, some), some.labels)
+        embedded, within = training.embed(fitted, validation), card.answer.legible
+        reference = profile(validation.images, seen.probabilities, embedded, centres=middles, limits=within)
         surest = int(scores.probabilities.max(axis=1).argmax())
         sample = images.encode_png(collected.split.test.images[surest])
         packed = Archive(card, training.export(fitted), reference, sample)

@@ -12,7 +12,16 @@ import numpy.typing as npt
 from scipy.special import gammaln, kolmogorov, xlogy
 
 from demlopment.errors import DataError
-from demlopment.monitoring.reference import answer_statistics, check_format, label_counts, picture_statistics
+from demlopment.legibility import legible
+from demlopment.monitoring.reference import (
+    Taught,
+    answer_statistics,
+    check_format,
+    label_counts,
+    picture_statistics,
+    taught,
+)
+from demlopment.monitoring.strangers import strange_p_value, strange_share, strangeness
 from demlopment.records import DriftReport, DriftTest, Prediction
 
 LARGEST_EXPONENT = 690.0  # e to this is about 1e299: the number of orderings must fit a float to be counted
@@ -35,10 +44,12 @@ def drift(
     """Compare `window`, whose first prediction has the index `start`, with a model's reference profile.
 
     Tests      two-sample Kolmogorov-Smirnov on every statistic of the profile, exact for its 500 rows and the window's;
-               on ties it errs towards silence. Chi-square, also exact, on how often each class was answered.
+               on ties it errs towards silence. Chi-square, also exact, on how often each class was answered. Where the profile
+               knows the classes: how many of the strangest answers are the window's, exact too.
     Threshold  the false-alarm rate shared equally among the tests (Bonferroni), so it holds however they depend.
     Version    whose profile it is. Answers of other versions count for the statistics of pictures only; without
                `version` all answers must be of one.
+    Damaged    answers, which hold NaN or infinity, are counted and compared no further.
     Images     not kept are passed over and counted: which ones is chance, so the tests of pictures only get weaker. Where
                nothing at all can be compared there is no test, and no alarm.
     Raises     DataError for an empty window, mixed versions, or a profile that does not belong to these answers.
@@ -51,8 +62,12 @@ def drift(
     tests = _compare(reference["pictures"], picture_statistics(np.stack(pictures))) if pictures else []
     if answers:
         tests += _compare_answers(reference, answers)
+    known = taught(reference)
+    if answers and known is not None:
+        tests.append(_compare_classes(known, answers))
     threshold = false_alarm_rate / max(1, len(tests))
-    return DriftReport(start, len(window), tuple(tests), threshold, false_alarm_rate, unseen=len(window) - len(pictures))
+    unseen = len(window) - len(pictures)
+    return DriftReport(start, len(window), tuple(tests), threshold, false_alarm_rate, unseen, _damaged(window))
 
 
 def windows(predictions: Sequence[Prediction], size: int) -> Iterator[tuple[int, Sequence[Prediction]]]:
@@ -136,6 +151,13 @@ def _compare_answers(reference: Mapping[str, Any], answers: Sequence[Prediction]
     ]
 
 
+def _compare_classes(known: Taught, answers: Sequence[Prediction]) -> DriftTest:
+    """Whether the answers lie where those of the taught classes do."""
+    shown = np.array([each.image is None or bool(legible(each.image[np.newaxis], known.legible)[0]) for each in answers])
+    strange = strangeness(np.stack([answer.embedding for answer in answers]), known.centres, shown)
+    return DriftTest("no class", strange_share(known.strangeness, strange), strange_p_value(known.strangeness, strange))
+
+
 def _answers_of(window: Sequence[Prediction], version: str | None) -> list[Prediction]:
     versions = sorted({prediction.version for prediction in window})
     if version is None and len(versions) > 1:
@@ -144,7 +166,16 @@ def _answers_of(window: Sequence[Prediction], version: str | None) -> list[Predi
             "Say whose reference profile it is compared with.",
         )
     # A Python handler leaves neither probabilities nor an embedding to compare.
-    return [each for each in window if version in (None, each.version) and len(each.embedding)]
+    kept = [each for each in window if version in (None, each.version) and len(each.embedding)]
+    return [each for each in kept if _whole(each)]
+
+
+def _whole(answer: Prediction) -> bool:
+    return bool(np.isfinite(answer.probabilities).all() and np.isfinite(answer.embedding).all())
+
+
+def _damaged(window: Sequence[Prediction]) -> int:
+    return sum(not _whole(each) for each in window)
 
 
 def _mix_p_value(reference: Counts, current: Counts) -> float:

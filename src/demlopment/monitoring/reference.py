@@ -3,7 +3,9 @@
 Made from rows the network did not learn from. Knows nothing of windows, thresholds or the journal.
 """
 
+import base64
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import numpy.typing as npt
 
 from demlopment.errors import DataError
 from demlopment.images import INK
+from demlopment.legibility import ANYTHING, Limits, legible
+from demlopment.monitoring.strangers import strangeness
 
 FORMAT = 1  # raised when a statistic changes; a window is never compared with a profile of another format
 # The test's resolution is that of window and reference together: beyond 500 rows, a window of 100 gains less than 10 %,
@@ -22,12 +26,28 @@ DECIMALS = 4  # rounding makes ties, which the test allows for; both sides are r
 Values = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What a profile knows of the classes that were taught."""
+
+    centres: npt.NDArray[np.float32]  # (classes, width) of the embeddings
+    strangeness: Values  # (rows,) sorted
+    legible: Limits  # that a picture keeps if it shows a character
+
+
 def profile(
-    images: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.floating[Any]], embeddings: npt.NDArray[np.floating[Any]]
+    images: npt.NDArray[np.uint8],
+    probabilities: npt.NDArray[np.floating[Any]],
+    embeddings: npt.NDArray[np.floating[Any]],
+    *,
+    centres: npt.NDArray[np.float32] | None = None,
+    limits: Limits = ANYTHING,
 ) -> dict[str, Any]:
     """The reference as JSON, below 100 kB: sorted statistics of each picture and answer, and how often each class came.
 
     Shapes   (n, 28, 28), (n, classes), (n, width). Of more than 500 rows evenly spaced ones are taken.
+    Centres  (classes, width) of other rows, those that were taught: made of these rows, which lie nearer to them than
+             others, they would cost the tests their exactness. Without them nobody tells what belongs to no class.
     Raises   DataError if there are no rows, the shapes disagree, or a value is not finite.
     """
     _check(images, probabilities, embeddings)
@@ -35,7 +55,8 @@ def profile(
     images, probabilities, embeddings = images[chosen], probabilities[chosen], embeddings[chosen]
     directions = _directions(embeddings)
     answers = answer_statistics(probabilities, embeddings, directions)
-    return {
+    known = {} if centres is None else {"taught": _taught(images, embeddings, centres, limits)}
+    return known | {
         "format": FORMAT,
         "examples": len(chosen),
         "pictures": {name: np.sort(values).tolist() for name, values in picture_statistics(images).items()},
@@ -43,6 +64,15 @@ def profile(
         "labels": label_counts(probabilities).tolist(),
         "directions": directions.tolist(),
     }
+
+
+def taught(reference: Mapping[str, Any]) -> Taught | None:
+    """What the profile knows of its classes; None where an earlier release wrote it."""
+    kept = reference.get("taught")
+    if kept is None:
+        return None
+    middles = _unpacked(kept["centres"], "<f4", np.asarray(reference["directions"]).shape[1])
+    return Taught(middles.astype(np.float32), np.asarray(kept["strangeness"], np.float64), Limits(**kept["limits"]))
 
 
 def picture_statistics(images: npt.NDArray[np.uint8]) -> dict[str, Values]:
@@ -93,6 +123,33 @@ def check_format(reference: Mapping[str, Any]) -> None:
             f"The reference profile has format {found}, and this release compares with format {FORMAT}.",
             "Train the model again, or monitor it with the release that wrote it.",
         )
+
+
+def _taught(
+    images: npt.NDArray[np.uint8],
+    embeddings: npt.NDArray[np.floating[Any]],
+    middles: npt.NDArray[np.float32],
+    limits: Limits,
+) -> dict[str, Any]:
+    return {
+        "centres": _packed(middles, "<f4"),
+        "strangeness": np.sort(strangeness(embeddings, middles, legible(images, limits))).tolist(),
+        "limits": asdict(limits),
+    }
+
+
+def _packed(values: npt.NDArray[Any], kind: str) -> str:
+    """As text, a quarter as long as in digits."""
+    return base64.b64encode(values.astype(kind).tobytes()).decode()
+
+
+def _unpacked(text: str, kind: str, width: int) -> npt.NDArray[Any]:
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), kind).reshape(-1, width)
+    except ValueError as broken:
+        raise DataError(
+            "The reference profile holds a text that is no array.", "Use the archive as training wrote it."
+        ) from broken
 
 
 def _check(images: npt.NDArray[Any], probabilities: npt.NDArray[Any], embeddings: npt.NDArray[Any]) -> None:
