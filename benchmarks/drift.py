@@ -22,7 +22,9 @@ from benchmarks.result import RESULTS, write
 from demlopment import monitoring
 from demlopment.intervals import wilson
 from demlopment.lifecycle.production import Change, Course, Kind, Setting, script
-from demlopment.monitoring.drift import ks_p_values, label_p_value
+from demlopment.monitoring.drift import ks_p_values
+from demlopment.monitoring.kernel import kernel_p_value
+from demlopment.monitoring.labels import label_p_value
 from demlopment.monitoring.strangers import strange_p_values
 from demlopment.records import Scores
 
@@ -178,24 +180,16 @@ def calm_mix(pools: Pools, rng: np.random.Generator) -> Places:
 
 def alarms(pools: Pools, played: Stream) -> dict[str, Flags]:
     """Which whole windows of a stream raise an alarm, by monitor: (windows,) each."""
-    old, new = p_values(pools, played), shifts(pools, played)
-    smallest = old.min(axis=1)
-    return dict(
-        zip(
-            MONITORS,
-            (
-                smallest < BUDGET / old.shape[1],
-                (new > PSI_LIMIT).any(axis=1),
-                smallest < USUAL,
-                smallest < BUDGET,
-            ),
-            strict=True,
-        )
-    )
+    singly, new = p_values(pools, played), shifts(pools, played)
+    smallest, threshold = singly.min(axis=1), BUDGET / (singly.shape[1] + 1)
+    ours = smallest < threshold
+    for number in np.flatnonzero(~ours).tolist():
+        ours[number] = kernel(pools, played, number, threshold) < threshold
+    return dict(zip(MONITORS, (ours, (new > PSI_LIMIT).any(axis=1), smallest < USUAL, smallest < BUDGET), strict=True))
 
 
 def p_values(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
-    """(windows, tests): what `monitoring.drift` says of each window, in its order."""
+    """(windows, tests): what `monitoring.drift` says of each window, in its order, but for the last one, the kernel's."""
     windows = _windows(played)
     columns = [
         _chances()[_distances(np.sort(column[played.reference]), np.sort(column[windows], axis=1)) // WINDOW]
@@ -205,6 +199,11 @@ def p_values(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
     label = [_label_p_value(counts, np.bincount(each, minlength=10)) for each in pools.told[windows]]
     strange = strange_p_values(pools.strangeness[played.reference], pools.strangeness[windows])
     return np.stack([*columns, np.array(label), strange], axis=1)
+
+
+def kernel(pools: Pools, played: Stream, number: int, threshold: float) -> float:
+    """The same of the kernel test, for one window."""
+    return kernel_p_value(pools.features[played.reference], pools.features[_windows(played)[number]], threshold)
 
 
 def shifts(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:

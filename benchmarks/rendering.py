@@ -12,6 +12,7 @@ from demlopment import images, training
 from demlopment.legibility import Limits, legible, limits
 from demlopment.lifecycle.production import Change, Kind, Setting, requests, script
 from demlopment.monitoring import profile
+from demlopment.monitoring.kernel import features, powers
 from demlopment.monitoring.reference import answer_statistics, picture_statistics
 from demlopment.monitoring.strangers import centres, strangeness
 from demlopment.records import Examples
@@ -46,6 +47,7 @@ class Pools:
     centres: npt.NDArray[np.float32]  # (10, width)
     limits: Limits
     strangeness: npt.NDArray[np.float64]  # (n,)
+    features: npt.NDArray[np.float32]  # (n, 128) of the kernel test
     directions: npt.NDArray[np.float64]
     rows: Mapping[str, Mapping[int, Rows]]  # of each kind, by class
     labels: Rows  # of the examples that production writes
@@ -87,7 +89,8 @@ def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epoch
     middles, within = centres(outputs(fitted.network, school.images)[1], school.labels), limits(school.images)
     strange = strangeness(embeddings, middles, legible(pictures, within))
     answers = (pictures, probabilities, embeddings, classes, statistics)
-    return Pools(*answers, middles, within, strange, directions, rows, written.labels)
+    together = features(powers(probabilities))
+    return Pools(*answers, middles, within, strange, together, directions, rows, written.labels)
 
 
 def _rendered(written: Examples, number: int, seed: int, change: Change = NOTHING) -> Examples:

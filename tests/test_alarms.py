@@ -16,7 +16,8 @@ from benchmarks.drift import BUDGET, MONITORS, REFERENCE, WINDOW, Stream
 from benchmarks.rendering import Pools
 from demlopment import monitoring
 from demlopment.lifecycle.production import Change
-from demlopment.monitoring.drift import label_p_value
+from demlopment.monitoring.kernel import powers
+from demlopment.monitoring.labels import label_p_value
 from demlopment.monitoring.reference import FORMAT, label_counts
 from demlopment.records import Prediction
 
@@ -52,6 +53,7 @@ def test_what_is_scored_is_what_drift_reports(pools: Pools, change: Change) -> N
         "answers": {name: np.sort(pools.statistics[name][old]) for name in list(pools.statistics)[5:]},
         "labels": label_counts(pools.probabilities[old]).tolist(),
         "directions": pools.directions.tolist(),
+        "powers": base64.b64encode(powers(pools.probabilities[old]).tobytes()).decode(),
         "taught": {
             "centres": base64.b64encode(pools.centres.tobytes()).decode(),
             "strangeness": np.sort(pools.strangeness[old]).tolist(),
@@ -66,13 +68,15 @@ def test_what_is_scored_is_what_drift_reports(pools: Pools, change: Change) -> N
         report = monitoring.drift(reference, window, start=0, false_alarm_rate=BUDGET)
         names = [test.name for test in report.tests]
         label = names.index("label")
-        exact = np.array([test.p_value for test in report.tests])
-        others = np.arange(len(names)) != label
-        assert names[label:] == ["label", "no class"]
+        *singly, together = (test.p_value for test in report.tests)
+        exact, others = np.array(singly), np.arange(len(singly)) != label
+        assert names[label:] == ["label", "no class", "kernel"]
         assert scored[number, others] == pytest.approx(exact[others], rel=1e-9)
         near = scored[number, label]
         assert near == pytest.approx(exact[label], rel=1e-9) if exact[label] < 0.005 else near > 0.003
         assert drift.alarms(pools, played)[OURS][number] == report.drifted
+        if min(singly) >= report.threshold:
+            assert drift.kernel(pools, played, number, report.threshold) == pytest.approx(together)
 
 
 def test_no_alarm_is_lost_by_the_approximation_that_spares_the_exact_label_test() -> None:
@@ -103,7 +107,7 @@ def test_calm_windows_raise_alarms_within_the_budget_and_the_usual_monitors_far_
 def test_a_monitor_that_takes_the_whole_budget_for_each_test_is_found_out(
     pools: Pools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drift, "BUDGET", 12 * BUDGET)
+    monkeypatch.setattr(drift, "BUDGET", 13 * BUDGET)
 
     greedy = drift.false_alarms(pools, STREAMS)
 

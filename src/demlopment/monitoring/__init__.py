@@ -3,6 +3,7 @@
 from demlopment.monitoring.bandit import Record, shares
 from demlopment.monitoring.drift import drift, windows
 from demlopment.monitoring.experiment import read
+from demlopment.monitoring.mix import ClassMix, class_mix
 from demlopment.monitoring.outcomes import Outcome
 from demlopment.monitoring.paired import Pair, PairedReading, paired
 from demlopment.monitoring.quality import accuracy
@@ -12,6 +13,7 @@ from demlopment.monitoring.terms import Terms
 from demlopment.monitoring.unlabelled import Estimate, estimated, trust
 
 __all__ = [
+    "ClassMix",
     "Estimate",
     "Outcome",
     "Pair",
@@ -20,6 +22,7 @@ __all__ = [
     "Size",
     "Terms",
     "accuracy",
+    "class_mix",
     "drift",
     "estimated",
     "paired",

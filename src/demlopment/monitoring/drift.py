@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, kolmogorov, xlogy
+from scipy.special import kolmogorov
 
 from demlopment.errors import DataError
 from demlopment.legibility import legible
+from demlopment.monitoring.kernel import discrepancy, features, kernel_p_value, powers
+from demlopment.monitoring.labels import label_p_value, log_choose
 from demlopment.monitoring.reference import (
     Taught,
     answer_statistics,
     check_format,
+    known_powers,
     label_counts,
     picture_statistics,
     taught,
@@ -25,9 +28,7 @@ from demlopment.monitoring.strangers import strange_p_value, strange_share, stra
 from demlopment.records import DriftReport, DriftTest, Prediction
 
 LARGEST_EXPONENT = 690.0  # e to this is about 1e299: the number of orderings must fit a float to be counted
-LARGEST_MIX = 1000  # answers in a window: the exact distribution of chi-square then takes up to half a second
-CUTS = 4  # levels for each unit of chi-square
-NEGLIGIBLE = 1e-20  # a count so unlikely cannot move any p-value that is compared with a false-alarm rate
+ROUGH = 0.02  # as far as a p-value is known that decides nothing
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -45,7 +46,8 @@ def drift(
 
     Tests      two-sample Kolmogorov-Smirnov on every statistic of the profile, exact for its 500 rows and the window's;
                on ties it errs towards silence. Chi-square, also exact, on how often each class was answered. Where the profile
-               knows the classes: how many of the strangest answers are the window's, exact too.
+               knows the classes: how many of the strangest answers are the window's, exact too. Where it holds
+               the logarithms of probabilities: a kernel test of all of them together, by permutations.
     Threshold  the false-alarm rate shared equally among the tests (Bonferroni), so it holds however they depend.
     Version    whose profile it is. Answers of other versions count for the statistics of pictures only; without
                `version` all answers must be of one.
@@ -65,6 +67,9 @@ def drift(
     known = taught(reference)
     if answers and known is not None:
         tests.append(_compare_classes(known, answers))
+    old = known_powers(reference)
+    if answers and old is not None:
+        tests.append(_compare_together(old, answers, tests, false_alarm_rate / (len(tests) + 1)))
     threshold = false_alarm_rate / max(1, len(tests))
     unseen = len(window) - len(pictures)
     return DriftReport(start, len(window), tuple(tests), threshold, false_alarm_rate, unseen, _damaged(window))
@@ -89,7 +94,7 @@ def ks_p_values(distances: Counts, reference: int, current: int) -> Values:
     >>> ks_p_values(np.array([4 * 4]), 4, 4).round(4).tolist()  # 2 of the 70 orderings are wholly apart
     [0.0286]
     """
-    if _log_choose(reference + current, current) > LARGEST_EXPONENT:
+    if log_choose(reference + current, current) > LARGEST_EXPONENT:
         size = reference * current / (reference + current)
         return np.asarray(kolmogorov(sqrt(size) * distances / (reference * current)), np.float64)
     many, few = max(reference, current), min(reference, current)
@@ -104,18 +109,6 @@ def ks_p_values(distances: Counts, reference: int, current: int) -> Values:
         astray = np.where(apart >= reach, total, np.cumsum(before, axis=1))
         astray = np.where(apart <= -reach, total, astray)
     return np.asarray(np.minimum(astray[:, -1] / total[-1], 1.0), np.float64)
-
-
-def label_p_value(reference: Counts, current: Counts) -> float:
-    """The chance that luck mixes the answered classes this differently, (classes,) counts each.
-
-    Exact for any counts, small or zero, where the law of chi-square is not: up to 1,000 answers the distribution of the
-    chi-square statistic (cut to quarters) among all ways to draw the window from both samples together; beyond that the
-    most extreme class, two-sided hypergeometric, shared among the classes.
-    """
-    if current.sum() > LARGEST_MIX:
-        return _class_p_value(reference, current)
-    return _mix_p_value(reference, current)
 
 
 def _compare(reference: Mapping[str, Sequence[float]], window: Mapping[str, Values]) -> list[DriftTest]:
@@ -158,6 +151,15 @@ def _compare_classes(known: Taught, answers: Sequence[Prediction]) -> DriftTest:
     return DriftTest("no class", strange_share(known.strangeness, strange), strange_p_value(known.strangeness, strange))
 
 
+def _compare_together(
+    old: npt.NDArray[np.float16], answers: Sequence[Prediction], others: Sequence[DriftTest], threshold: float
+) -> DriftTest:
+    was, now = (features(each) for each in (old, powers(np.stack([answer.probabilities for answer in answers]))))
+    # Thousands of permutations are for a window that nothing else has found.
+    found = any(test.p_value < threshold for test in others)
+    return DriftTest("kernel", discrepancy(was, now), kernel_p_value(was, now, ROUGH if found else threshold))
+
+
 def _answers_of(window: Sequence[Prediction], version: str | None) -> list[Prediction]:
     versions = sorted({prediction.version for prediction in window})
     if version is None and len(versions) > 1:
@@ -178,56 +180,8 @@ def _damaged(window: Sequence[Prediction]) -> int:
     return sum(not _whole(each) for each in window)
 
 
-def _mix_p_value(reference: Counts, current: Counts) -> float:
-    """Add the classes one by one: how likely so many of the window are drawn by then with so much chi-square."""
-    both, drawn = reference + current, int(current.sum())
-    both, current = both[both > 0], current[both > 0]
-    expected = both * drawn / both.sum()
-    counts = np.arange(drawn + 1)
-    levels = np.floor(CUTS * (counts - expected[:, None]) ** 2 / expected[:, None]).astype(np.int64)
-    # Beyond eight standard deviations the p-value stays the one of that place: tiny enough, and the table small.
-    free = len(both) - 1
-    most = int(CUTS * (free + 8 * sqrt(2 * free) + 20))
-    seen = min(most, int(np.take_along_axis(levels, current[:, None], axis=1).sum()))
-    # A hypergeometric draw is independent binomials, given that they add up to the window. Their share cancels out; near
-    # the window's own the numbers stay far from under- and overflow.
-    share = drawn / (both.sum() + 1)
-    logs = _log_choose(both[:, None], counts) + xlogy(counts, share) + xlogy(both[:, None] - counts, 1 - share)
-    chances = np.where(counts <= both[:, None], np.exp(logs), 0.0)
-    table = np.zeros((drawn + 1, seen + 1))  # by answers drawn and by level; the last level is "as far as seen, or farther"
-    table[0, 0] = 1
-    for chance, level in zip(chances, np.minimum(levels, seen), strict=True):
-        grown = np.zeros_like(table)
-        for count in np.flatnonzero(chance > NEGLIGIBLE).tolist():
-            rows, up = table[: drawn + 1 - count] * chance[count], int(level[count])
-            grown[count:, up:] += rows[:, : seen + 1 - up]
-            grown[count:, seen] += rows[:, seen + 1 - up :].sum(axis=1)
-        table = grown
-    return float(min(1.0, table[drawn, seen] / table[drawn].sum()))
-
-
-def _class_p_value(reference: Counts, current: Counts) -> float:
-    both, drawn = reference + current, int(current.sum())
-    whole = int(both.sum())
-    counts = np.arange(drawn + 1)
-    ways = _log_choose(both[:, None], counts) + _log_choose(whole - both[:, None], drawn - counts)
-    chances = np.exp(ways - _log_choose(whole, drawn))
-    fewer = np.where(counts <= current[:, None], chances, 0).sum(axis=1)
-    more = np.where(counts >= current[:, None], chances, 0).sum(axis=1)
-    return float(min(1.0, 2 * np.minimum(fewer, more).min() * len(both)))
-
-
 def _distance(old: Values, new: Values) -> int:
     """The largest gap between both cumulative counts, times both sizes; `old` and `new` are sorted and may have ties."""
     places = np.concatenate((old, new))
     gaps = np.searchsorted(old, places, "right") * len(new) - np.searchsorted(new, places, "right") * len(old)
     return int(np.abs(gaps).max())
-
-
-def _log_choose(whole: npt.ArrayLike, part: npt.ArrayLike) -> Values:
-    """The logarithm of the number of ways to choose `part` of `whole`; minus infinity where there is none."""
-    whole, part = np.asarray(whole), np.asarray(part)
-    possible = (part >= 0) & (part <= whole)
-    part = np.where(possible, part, 0)
-    ways = gammaln(whole + 1) - gammaln(part + 1) - gammaln(np.maximum(whole - part, 0) + 1)
-    return np.where(possible, ways, -np.inf)

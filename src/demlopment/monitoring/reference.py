@@ -14,6 +14,7 @@ import numpy.typing as npt
 from demlopment.errors import DataError
 from demlopment.images import INK
 from demlopment.legibility import ANYTHING, Limits, legible
+from demlopment.monitoring.kernel import powers
 from demlopment.monitoring.strangers import strangeness
 
 FORMAT = 1  # raised when a statistic changes; a window is never compared with a profile of another format
@@ -62,6 +63,7 @@ def profile(
         "pictures": {name: np.sort(values).tolist() for name, values in picture_statistics(images).items()},
         "answers": {name: np.sort(values).tolist() for name, values in answers.items()},
         "labels": label_counts(probabilities).tolist(),
+        "powers": _packed(powers(probabilities), "<f2"),
         "directions": directions.tolist(),
     }
 
@@ -73,6 +75,12 @@ def taught(reference: Mapping[str, Any]) -> Taught | None:
         return None
     middles = _unpacked(kept["centres"], "<f4", np.asarray(reference["directions"]).shape[1])
     return Taught(middles.astype(np.float32), np.asarray(kept["strangeness"], np.float64), Limits(**kept["limits"]))
+
+
+def known_powers(reference: Mapping[str, Any]) -> npt.NDArray[np.float16] | None:
+    """The logarithms of the reference's probabilities, (rows, classes); None where an earlier release wrote it."""
+    kept = reference.get("powers")
+    return None if kept is None else _unpacked(kept, "<f2", len(reference["labels"])).astype(np.float16)
 
 
 def picture_statistics(images: npt.NDArray[np.uint8]) -> dict[str, Values]:
