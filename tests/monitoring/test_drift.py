@@ -175,7 +175,7 @@ def test_the_simulation_above_computes_what_drift_reports(world: World) -> None:
     *singly, together = report.tests  # of which test_kernel.py tells
     assert [test.p_value for test in singly] == pytest.approx(expected)
     assert together.name == "kernel"
-    assert report.threshold == RATE / len(report.tests) == RATE / 11
+    assert report.threshold == RATE / len(report.tests) == RATE / 12
 
 
 def test_ties_never_make_the_alarm_louder() -> None:
