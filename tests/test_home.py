@@ -34,7 +34,13 @@ def test_a_file_where_the_home_should_be_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [(errno.ENOSPC, "Free some space"), (errno.EACCES, "permission"), (errno.EROFS, "read-only")]
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EACCES, "permission"),
+        (errno.EROFS, "read-only"),
+        (errno.EISDIR, "name a file"),
+    ],
 )
 def test_what_the_disk_says_becomes_advice(tmp_path: Path, number: int, advice: str) -> None:
     with pytest.raises(HomeError, match=advice), home.explained(tmp_path):
@@ -42,8 +48,8 @@ def test_what_the_disk_says_becomes_advice(tmp_path: Path, number: int, advice: 
 
 
 def test_other_errors_pass_through_unexplained(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), home.explained(tmp_path):
-        raise IsADirectoryError(errno.EISDIR, "is a directory")
+    with pytest.raises(InterruptedError), home.explained(tmp_path):
+        raise InterruptedError(errno.EINTR, "interrupted")
 
 
 def test_a_full_database_becomes_advice(tmp_path: Path) -> None:

@@ -241,6 +241,7 @@ REMEDIES = {
     errno.EPERM: "Give yourself write permission, or set DEMLOPMENT_HOME to a folder of your own.",
     errno.EROFS: "The file system is read-only: set DEMLOPMENT_HOME to a folder that can be written.",
     errno.ENOTDIR: "A file stands where a folder is needed: move it, or set DEMLOPMENT_HOME to another folder.",
+    errno.EISDIR: "A folder stands where a file is needed: name a file, or move the folder.",
     errno.EEXIST: "A file stands where a folder is needed: move it, or set DEMLOPMENT_HOME to another folder.",
 }
 SQLITE_REASONS: dict[int | None, int] = {

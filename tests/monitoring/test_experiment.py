@@ -205,7 +205,7 @@ def test_too_little_to_say_anything_is_said_so(made: list[Outcome]) -> None:
     assert reading.sentence.startswith("No conclusion yet: ")
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("share", [0.0, 1.0, 5e-324])
 def test_a_plan_with_one_arm_is_no_experiment(share: float) -> None:
     with pytest.raises(DataError, match="both arms"):
         read(TrafficPlan("digits", "1.0", (Treatment("2.0", share),), "s"), [])

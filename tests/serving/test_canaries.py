@@ -158,3 +158,22 @@ def test_a_canary_that_was_stopped_is_met_by_nobody_until_there_is_another_plan(
     assert [(each.model, each.number) for each in found] == [("digits", 1)]
     assert (before, after, again) == ({"control", "treatment"}, {"control"}, {"control"})
     assert replaced == anew == {"control", "treatment"}
+
+
+def test_where_more_processes_watch_each_needs_more_evidence(tmp_path: Path) -> None:
+    state = State()
+    for version in ("1.0", "2.0"):
+        file = packed(tmp_path, version).name
+        state = state.register("digits", version, Version(file, file, 1, 1))
+    engine, ramped = Engine(tmp_path), state.split(plan(steps=[0.9]))
+    engine.prepare(ramped)
+    engine.switch(ramped)
+    (watch,) = engine.watches
+    first = watch.processes
+
+    scaled = ramped.scale("digits", "1.0", 4, 4)
+    engine.prepare(scaled)
+    engine.switch(scaled)
+
+    assert engine.watches == (watch,)
+    assert (first, watch.processes) == (1, 4)

@@ -32,7 +32,7 @@ canaries = st.builds(
 
 def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     number = st.sampled_from(sorted(known))
-    treatments = st.lists(st.builds(Treatment, number, st.floats(0, 1)), max_size=3).map(tuple)
+    treatments = st.lists(st.builds(Treatment, number, st.floats(0, 1 / 3)), max_size=3).map(tuple)
     shadows = st.lists(number, max_size=2).map(tuple)
     times = st.none() | st.floats(0, 1e10)
     rest = (times, times, st.booleans(), shadows)
@@ -97,6 +97,9 @@ def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
         (("models", "digits", "plan"), PLAN | {"shadows": [1]}),
         (("models", "digits", "plan"), PLAN | {"starts": "x"}),
         (("models", "digits", "plan"), PLAN | {"a_a": 1}),
+        (("models", "digits", "plan"), PLAN | {"treatments": [{"version": "1.0", "share": 7.0}]}),
+        (("models", "digits", "plan"), PLAN | {"treatments": [{"version": "1.0", "share": float("nan")}]}),
+        (("models", "digits", "plan"), PLAN | {"treatments": [{"version": "1.0", "share": 0.6}] * 2}),
         (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"step": 1}}),
         (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"steps": ["x"]}}),
         (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"state": "lost"}}),

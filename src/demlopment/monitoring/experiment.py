@@ -24,6 +24,7 @@ from demlopment.monitoring.terms import Terms, breaches, decide, side_effect
 from demlopment.records import Arm, ArmReading, Decision, Interval, Reading, Returns, SideEffect, TrafficPlan
 
 ACCURATE = Terms()
+LEAST_SHARE = 2.0**-48  # of the points that units have: less is nobody
 
 
 def read(
@@ -138,7 +139,7 @@ def _treatment(plan: TrafficPlan, version: str | None) -> tuple[str, float]:
         known = f"Read one of {', '.join(shares)}." if shares else "Give one a share of the traffic."
         raise DataError(f"The plan has no treatment {treated}".rstrip() + ".", known)
     control = 1 - sum(shares.values())
-    if not (shares[treated] > 0 and control > 0):
+    if not min(shares[treated], control) >= LEAST_SHARE:
         raise DataError(
             f"The plan gives the treatment a share of {shares[treated]:g} and the control {max(control, 0):g}.",
             "An experiment needs traffic in both arms.",

@@ -170,6 +170,7 @@ class Engine:
         """The one that has seen this plan's canary so far, or a new one."""
         known = self._watches.get(plan.model)
         if known is not None and known.plan.number == plan.number:
+            known.processes = self._together
             return known
         networks = self._held(plan.model, plan.versions[:2])
         answering = {each.version: each.answering for each in networks} if len(networks) == 2 else {}

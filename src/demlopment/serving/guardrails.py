@@ -52,7 +52,7 @@ class Watch:
     plan: TrafficPlan
     answering: Mapping[str, Answering]  # how each version's answers are accepted; nothing of a handler
     classes: tuple[str, ...]  # of a network; a handler's are learnt from what it says
-    processes: int  # that watch as well
+    processes: int  # that watch as well; may change
     broken: Callable[[Breach], None]
     answered: int = 0  # by the canary
     _controls: deque[tuple[Prediction, float]] = field(default_factory=lambda: deque(maxlen=WAITING))
@@ -69,7 +69,6 @@ class Watch:
         self._rows = {key: place for place, key in enumerate(rows)}
         self._reasons = [rail.reason for rail in rows.values()]
         self._evidence = Evidence([max(rail.limit, LEAST) for rail in rows.values()], [rail.lowest for rail in rows.values()])
-        self._enough = log(max(len(rows), 1) * self.processes / self.rails.alpha)
 
     def answer(self, prediction: Prediction, milliseconds: float) -> None:
         """An arm has answered; its own work took so long."""
@@ -133,7 +132,7 @@ class Watch:
         self._evidence.see(outcomes)
         wealth = self._evidence.log_wealth()
         worst = int(wealth.argmax())
-        if wealth[worst] >= self._enough:
+        if wealth[worst] >= log(len(self._rows) * self.processes / self.rails.alpha):
             self.over.set()
             self.broken(Breach(self.plan.model, self.plan.number, f"{self._reasons[worst]}, after {self.answered} requests"))
 

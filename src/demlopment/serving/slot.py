@@ -30,6 +30,7 @@ Heard = Callable[[Breach], None]  # what a process has found out about a canary
 Attend = Callable[[socket.socket], Coroutine[Any, Any, None]]  # runs handlers for whoever holds the other end
 
 START_SECONDS = 60.0  # imports and loading take about one; a process that needs more is stuck
+OBEY_SECONDS = 10.0  # a process that cannot even let go of a canary in this time is stuck
 COLLECT_SECONDS = 1.0  # a scrape does not wait longer for a busy process: its last counts stand
 DRAIN_SECONDS = LINGER_SECONDS + 2  # besides what requests in hand are given
 LEAVE_SECONDS = 5.0  # from the last reply to the end of the process
@@ -104,7 +105,7 @@ class Slot:
 
     async def stop(self, model: str, number: int) -> None:
         """Let nobody meet the canary of that plan any more; a successor is told by the state."""
-        await self._ask("stop", START_SECONDS, model=model, number=number)
+        await self._ask("stop", OBEY_SECONDS, model=model, number=number)
 
     async def collect(self) -> None:
         """Bring `tally` up to date."""

@@ -276,6 +276,9 @@ def _plan(values: Mapping[str, Any]) -> TrafficPlan:
             **{name: values[name] for name in ("model", "control", "salt")},
         }
     treatments = tuple(_checked(Treatment(**each)) for each in values["treatments"])
+    shares = [each.share for each in treatments]
+    if not (all(0 <= each <= 1 for each in shares) and sum(shares) <= 1 + 1e-9):
+        raise TypeError(f"the shares are {shares!r:.60}")
     shadows = tuple(values.get("shadows", ()))
     if not all(isinstance(each, str) for each in shadows):
         raise TypeError(f"shadows are {shadows!r:.60}")
