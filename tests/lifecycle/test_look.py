@@ -186,6 +186,19 @@ def test_a_treatment_without_a_verdict_is_said_to_have_none_and_is_not_drawn(
     assert not (tmp_path / "looks.svg").exists()
 
 
+def test_labels_for_requests_that_nobody_knows_count_nowhere_and_are_told(home: Home, tmp_path: Path) -> None:
+    copied = Home(shutil.copytree(home.root, tmp_path / "copied"))
+    before = read(copied).output.splitlines()
+    journal = Journal(copied.endpoint / "journal", name="later")
+    journal.record(feedback=[Feedback(f"unheard-of-{number}", 5000.0, "7") for number in (1, 2, 2)])
+    journal.close()
+
+    after = read(copied).output.splitlines()
+
+    assert after[0] == before[0]
+    assert after[-1] == f"Plan 1: {UNITS} requests, {2 * UNITS // 3} with a label; 2 labels are for no request of it."
+
+
 @pytest.mark.parametrize("times", [{"ends": 3000.0}, {"starts": 1e11}])
 def test_a_plan_outside_of_its_time_is_said_to_be_so(home: Home, tmp_path: Path, times: dict[str, float]) -> None:
     copied = Home(shutil.copytree(home.root, tmp_path / "copied"))

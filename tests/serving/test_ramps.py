@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from demlopment.serving import state
+from demlopment.serving import read, state
 from demlopment.serving.state import Version
 from tests.serving import faulty
 from tests.serving.endpoint import Running, digit, eventually, free_ports, registered, running
@@ -271,3 +271,20 @@ def test_a_treatment_whose_handler_cannot_be_started_fails_nobody_and_costs_a_ca
     assert split == {"control", "direct"}
     assert set(met) == {"control", "direct"}
     assert "of its requests failed" in reason
+
+
+@pytest.mark.parametrize("fault", ["swapped", "failing"])
+def test_a_strict_endpoint_rolls_back_as_well_and_tells_no_arm(tmp_path: Path, fault: str) -> None:
+    home = registered(tmp_path, "1.0")
+    make = faulty.handler if fault in faulty.HANDLERS else faulty.network
+    add(tmp_path, make(home.models, fault, "2.0"))
+    with running(tmp_path, free_ports(processes=2, allow_handlers=True, strict=True, token_authorization=False)) as endpoint:
+        canary(endpoint, steps=[0.5], dwell=3600)
+        rolled_back = eventually(lambda: bool(ask(endpoint, 10)) and stands(endpoint)[0] == "rolled back", 60)
+        told = set(ask(endpoint, 30))
+
+    arms = [prediction.arm for prediction in read(tmp_path / "endpoint/journal")[0]]
+    assert rolled_back
+    assert told == {"200"}
+    assert set(arms) - {"shadow"} <= {"control", "treatment"}
+    assert arms[-30:] == ["control"] * 30

@@ -122,7 +122,8 @@ def read(
             say(f"  {detail}")
     if found.unread:
         say(found.unread)
-    say(f"Plan {found.plan.number}: {found.requests} requests, {found.labelled} with a label.")
+    others = f"; {found.elsewhere} labels are for no request of it" if found.elsewhere else ""
+    say(f"Plan {found.plan.number}: {found.requests} requests, {found.labelled} with a label{others}.")
     if (canary := found.plan.canary) is not None:
         because = f" ({canary.reason})" if canary.reason else ""
         (treatment,) = found.plan.treatments

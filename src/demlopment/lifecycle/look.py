@@ -28,6 +28,7 @@ class Look:
     plan: TrafficPlan
     requests: int
     labelled: int
+    elsewhere: int  # labels for no request of it: before its time, of another model, or of an id that nobody was given
     seen: tuple[Seen, ...]
     unread: str  # why treatments are not read, or not met just now, if so
     factor: float  # what an effect is multiplied by when it is told
@@ -51,7 +52,17 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
     seen = tuple(
         Seen(each, history.record(verdict, now), _details(each, told)) for each, verdict in zip(found, verdicts, strict=True)
     )
-    return Look(plan, len(traffic.predictions), len(traffic.truth), seen, _unread(plan, met, told, now), told.factor, told.unit)
+    elsewhere = len({said.request_id for said in traffic.feedback} - {each.request_id for each in traffic.predictions})
+    return Look(
+        plan,
+        len(traffic.predictions),
+        len(traffic.truth),
+        elsewhere,
+        seen,
+        _unread(plan, met, told, now),
+        told.factor,
+        told.unit,
+    )
 
 
 def _unread(plan: TrafficPlan, met: list[str], metric: Metric, now: float) -> str:
