@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from demlopment import __version__
-from demlopment.commands import data, endpoint, lineage, loop, models, monitor, search, traffic
+from demlopment.commands import data, endpoint, lineage, loop, models, monitor, retraining, search, traffic
 from demlopment.commands.saying import say, visible
 from demlopment.errors import DemlopmentError
 from demlopment.home import REMEDIES
@@ -38,6 +38,7 @@ for command in (
     loop.demo,
     search.search,
     loop.train,
+    retraining.retrain,
     endpoint.serve,
     endpoint.predict,
     loop.history,

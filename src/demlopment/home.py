@@ -61,6 +61,11 @@ class Home:
         return self.root / "fit.pt"
 
     @property
+    def turn(self) -> Path:
+        """What is known of the turn that is running, or was when its process was killed."""
+        return self.root / "turn.json"
+
+    @property
     def history(self) -> Path:
         return self.root / "history.db"
 

@@ -263,6 +263,13 @@ class Retraining(Room):
     asked_labels: Annotated[int, Field(ge=1)] = 200  # that people are asked for at once: they tell a share to 7 points
     least_days: Days = 1.0  # from one retrain, or one wish for labels, to the next
     failures: Annotated[int, Field(ge=1)] = 3  # in a row, after which nothing is tried until there is other data
+    shadow_labels: Annotated[int, Field(ge=1)] = 300  # after which a shadow that nothing is said of goes on to the canary
+    split_labels: Annotated[int, Field(ge=1)] = 300  # of both arms, after which what was certain of the shadow is enough
+    split_share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the units meet the challenger: equal arms decide soonest
+    canary_steps: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.05, 0.2, 0.5)  # its shares, rising
+    canary_seconds: Annotated[float, Field(ge=0, le=30 * 86400)] = 300.0  # that each lasts, at least
+    canary_requests: Annotated[int, Field(ge=0)] = 100  # that it has answered in each, at least
+    patience_days: Days = 14.0  # at one of shadow, canary and split: without evidence nobody is promoted
     price: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # of a retrain, in the currency of evaluation.price_of_*
     horizon_days: Days = 7.0  # for which what a retrain gains is counted: the world may have changed again by then
 
@@ -270,6 +277,8 @@ class Retraining(Room):
     def _possible(self) -> Self:
         if self.alarms > self.windows:
             raise ValueError(f"of {self.windows} windows no {self.alarms} can raise an alarm")
+        if not self.canary_steps or list(self.canary_steps) != sorted(set(self.canary_steps)):
+            raise ValueError(f"the shares {self.canary_steps} of a canary do not rise")
         return self
 
 

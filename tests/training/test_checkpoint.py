@@ -125,11 +125,19 @@ def test_a_fit_that_goes_on_does_not_learn_its_first_epochs_again(
     assert_same(resumed, whole)
 
 
-def test_nothing_is_left_of_a_fit_that_ended(few: Examples, validation: Examples, whole: Fitted, tmp_path: Path) -> None:
-    fitted = fit(few, validation, 10, RECIPE, checkpoint=tmp_path / "new" / "fit.pt")
+def test_a_fit_that_ended_is_there_until_somebody_removes_it_and_learns_nothing_again(
+    few: Examples, validation: Examples, whole: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, kept = tmp_path / "new" / "fit.pt", list[int]()
+    fitted = fit(few, validation, 10, RECIPE, checkpoint=path)
+    monkeypatch.setattr("demlopment.training.checkpoint.save", lambda _path, _identity, state: kept.append(len(state["curve"])))
+
+    again = fit(few, validation, 10, RECIPE, checkpoint=path)
 
     assert_same(fitted, whole)
-    assert list((tmp_path / "new").iterdir()) == []
+    assert_same(again, whole)
+    assert kept == []
+    assert [each.name for each in path.parent.iterdir()] == ["fit.pt"]
 
 
 @pytest.mark.parametrize("difference", ["seed", "epochs", "profile", "augmentation", "a pixel", "a label", "the order"])

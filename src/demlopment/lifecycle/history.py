@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from demlopment.home import explained
@@ -47,6 +47,17 @@ class History:
                 (*values, json.dumps(verdict.evidence, sort_keys=True)),
             )
         return Entry(cursor.lastrowid or 0, at, verdict)
+
+    def once(self, verdict: Verdict, at: float, turn: str) -> Entry:
+        """Append a verdict under a name in its evidence, unless there is one under that name, which is then the answer.
+
+        Whoever was killed before it could note that the verdict is there simply comes again.
+        """
+        return self.named(turn) or self.record(replace(verdict, evidence={**verdict.evidence, "turn": turn}), at)
+
+    def named(self, turn: str) -> Entry | None:
+        """The verdict of that name, None before there is one."""
+        return next((each for each in self.entries() if each.verdict.evidence.get("turn") == turn), None)
 
     def entries(self) -> list[Entry]:
         """Every verdict, the oldest first; none if the history has not begun."""

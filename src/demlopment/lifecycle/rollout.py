@@ -66,6 +66,16 @@ class Rollout:
         number: int = self._expect("PUT", f"/models/{plan.model}/traffic", json=sent).json()["number"]
         return number
 
+    def resume(self, model: str, number: int) -> None:
+        """Let the canary of that plan go on that a restart has halted."""
+        self._expect("PUT", f"/models/{model}/traffic/resume", params={"number": number})
+
+    def withdraw(self, model: str, version: str) -> None:
+        """End the split, and let one of its versions go that does not answer alone."""
+        self._expect("DELETE", f"/models/{model}/traffic", also=httpx2.codes.NOT_FOUND)
+        if self._expect("GET", f"/models/{model}/{version}", also=httpx2.codes.NOT_FOUND).is_success:
+            self.let_go(model, version)
+
     def hand_over(self, model: str, version: str) -> None:
         """End the split, send every request that names no version to `version`, and let the other versions go."""
         self._expect("DELETE", f"/models/{model}/traffic", also=httpx2.codes.NOT_FOUND)

@@ -18,7 +18,7 @@ from demlopment.data.snapshots import licensed
 from demlopment.errors import DataError, NotReadyError, StoryError
 from demlopment.home import Home
 from demlopment.legibility import limits
-from demlopment.lifecycle import cards, policy, provenance, warm
+from demlopment.lifecycle import cards, ledger, policy, provenance, warm
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.modelcard import Judged, model_card
@@ -64,10 +64,18 @@ class Candidate:
 class Workshop:
     """Where candidates are made and judged: one home, one set of rules, one tracker, one history."""
 
-    def __init__(self, home: Home, settings: Settings, now: Callable[[], float], team: training.Team = training.ALONE) -> None:
-        """`team` are the processes that fit together, of which this one leads."""
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        now: Callable[[], float],
+        team: training.Team = training.ALONE,
+        turn: str = "",
+    ) -> None:
+        """`team` are the processes that fit together, of which this one leads; a `turn` has a verdict of a kind once."""
         self.home = home
         self.team = team
+        self.turn = turn
         self.settings = settings
         self.now = now
         self.history = History(home.history)
@@ -86,10 +94,12 @@ class Workshop:
         rules: Evaluation | None = None,
         origin: Mapping[str, Any] | None = None,
         champion: Archive | None = None,
+        version: str | None = None,
     ) -> Candidate:
         """Fit a network to `train`, calibrate and score it on the other parts, and track the run.
 
-        The same fit that was killed goes on where it stood. `epochs` and `rules` replace the number in the recipe and
+        The same fit that was killed goes on where it stood, until `judge` is done with it. `version` is the next one where none
+        is given. `epochs` and `rules` replace the number in the recipe and
         what the candidate is held to; `origin` says where the recipe came from, and goes into the card. With `warm_start` it
         begins with the weights of `champion`. Raises DataError if that has other classes.
         """
@@ -98,7 +108,7 @@ class Workshop:
         if epochs is not None:
             recipe = recipe.model_copy(update={"epochs": epochs})
         begin = warm.beginning(recipe, champion, collected.classes)
-        version = self.next_version()
+        version = version or self.next_version()
         title = f"{MODEL} {version}"
         # Before the fit: the code may be edited meanwhile.
         lineage = _lineage(collected.snapshot, recipe, len(train)) | warm.lineage(begin) | dict(origin or {})
@@ -145,6 +155,7 @@ class Workshop:
         if verdict.decision == "promote":
             archive.write(self.home.models, candidate.packed)
         self._describe(candidate, checks, verdict)
+        self.home.checkpoint.unlink(missing_ok=True)
         return verdict
 
     def bring_up(self, rollout: Rollout, path: Path) -> None:
@@ -177,14 +188,19 @@ class Workshop:
         self.tracker.alias(MODEL, alias, version)
 
     def record(self, verdict: Verdict) -> Verdict:
-        """Write a verdict into the history, whoever reached it."""
-        self.history.record(verdict, self.now())
+        """Write a verdict into the history, whoever reached it. Of a turn's verdict of a kind the first stands."""
+        if self.turn:
+            verdict = self.history.once(verdict, self.now(), f"{self.turn}/{verdict.kind}").verdict
+        else:
+            self.history.record(verdict, self.now())
         self.verdicts.append(verdict)
         return verdict
 
     def next_version(self) -> str:
-        """One above every version that was ever judged or archived here: versions are never used twice."""
+        """One above every version that was ever judged, archived or promised to a turn here: versions are never used twice."""
         judged = [entry.verdict.subject for entry in self.history.entries()]
+        running = ledger.read(self.home)
+        judged += [] if running is None else [f"{MODEL} {running.version}"]
         stored = [path.stem.replace("-", " ") for path in self.home.models.glob("*.mar")]
         numbers = (re.fullmatch(rf"{MODEL} (\d+)\.\d+", title) for title in judged + stored)
         return f"{1 + max((int(number[1]) for number in numbers if number), default=0)}.0"

@@ -58,8 +58,9 @@ def fit(
 
     Two calls with equal arguments on one machine give equal weights, bit for bit, on the processor. The process's random
     state and thread settings are the same afterwards. `on_epoch` is told of each epoch as it ends.
-    `checkpoint` is a file that holds the state after each epoch until the fit ends. If one is there that this very fit
-    left when it was killed, it goes on from there: `on_epoch` hears the epochs before again, and the weights are the same.
+    `checkpoint` is a file that holds the state after each epoch, until whoever is done with the network removes it. If one
+    is there that this very fit left, it goes on from there, and after its last epoch costs nothing: `on_epoch` hears the
+    epochs before again, and the weights are the same.
     `begin` is a network as `export` wrote it, for the same number of classes: the fit begins with its weights.
     `team` are the processes that fit it together; this one leads them, and all others `join`. Each learns from its part of
     every batch, so the weights are those of one process but for the order of sums.
@@ -88,8 +89,6 @@ def fit(
                     checkpoints.save(checkpoint, identity, course.state())
                 on_epoch(course.curve[-1])
         temperature = likeliest(outputs(course.average.cpu(), validation.images)[0], validation.labels)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return Fitted(course.average, temperature, tuple(course.curve), time.perf_counter() - started)
 
 
