@@ -8,18 +8,27 @@ BIN := $(VENV)/bin
 # The set-up is repeated only when what it installs has changed: the stamp carries the digest of both files.
 STAMP := $(VENV)/installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
+# Beside the others, but not for everybody.
+ORCHESTRATE := $(VENV)/orchestrate-$(shell cksum < orchestrate.lock | cut -d' ' -f1)
+
 # A demo must not outlive a killed make; setpriv (util-linux) makes the kernel see to that.
 LEASH := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv_pip test test-torchserve check format demo serve bench docs lock clean
+.PHONY: help venv_pip venv_orchestrate test test-torchserve test-orchestrate check format demo serve bench docs lock clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv_pip: $(STAMP) ## make the virtual environment in .venv and install everything that requirements.lock names
 $(STAMP): requirements.lock pyproject.toml tools/install
 	@tools/install $(PYTHON) $(VENV) $(STAMP) $(TORCH_BACKEND)
+
+venv_orchestrate: $(ORCHESTRATE) ## install Dagster too (90 MB), for `demlopment schedule`
+$(ORCHESTRATE): orchestrate.lock | $(STAMP)
+	@echo "Installing the $$(grep -c == orchestrate.lock) packages of orchestrate.lock"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r orchestrate.lock
+	@touch $@
 
 test: $(STAMP) $(VENV)/prometheus ## run all tests: offline, on this machine only, warnings are errors
 	$(BIN)/python -m pytest tests --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -32,6 +41,9 @@ $(VENV)/prometheus: $(STAMP) tools/prometheus
 test-torchserve: $(STAMP) ## compare with the real TorchServe 0.12.0, which is installed into .torchserve (needs Java 17)
 	@tests/torchserve/install $(PYTHON) .torchserve
 	TORCHSERVE_VENV=$(CURDIR)/.torchserve $(BIN)/python -m pytest tests/torchserve
+
+test-orchestrate: $(ORCHESTRATE) ## run the tests of what Dagster runs; `make test` skips them without it
+	$(BIN)/python -m pytest tests/test_orchestrate.py
 
 check: $(STAMP) ## check format, lint, types, the import rule and spelling; changes nothing
 	$(BIN)/ruff format --check .

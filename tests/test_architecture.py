@@ -9,6 +9,7 @@ import demlopment
 
 PACKAGE = Path(demlopment.__file__).parent
 ROOMS = {"data", "training", "evaluation", "serving", "monitoring"}
+ORCHESTRATION = "orchestrate.py"
 UPPER = {"lifecycle", "web", "cli", "commands"}
 HEAVY = {"torch", "mlflow", "polars", "deltalake", "dataframely", "onnxruntime", "scipy", "starlette", "httptools"}
 
@@ -46,7 +47,7 @@ def test_a_room_imports_no_other_room(room: str) -> None:
 
 
 def test_the_kernel_imports_no_room() -> None:
-    files = sorted(set(PACKAGE.glob("*.py")) - {PACKAGE / "cli.py", PACKAGE / "__main__.py"})
+    files = sorted(set(PACKAGE.glob("*.py")) - {PACKAGE / name for name in ("cli.py", "__main__.py", ORCHESTRATION)})
 
     strangers = {file.name: rooms_imported_by(file.read_text()) for file in files}
 
@@ -55,7 +56,8 @@ def test_the_kernel_imports_no_room() -> None:
 
 
 def test_the_kernel_imports_nothing_heavy() -> None:
-    kernel = set(PACKAGE.glob("*.py")) - {PACKAGE / "handler.py"}  # the handler runs inside TorchServe
+    # The handler runs inside TorchServe, and Dagster loads its own.
+    kernel = set(PACKAGE.glob("*.py")) - {PACKAGE / name for name in ("handler.py", ORCHESTRATION)}
 
     weights = {file.name: {name.split(".")[0] for name in names_imported_by(file.read_text())} & HEAVY for file in kernel}
 
@@ -70,6 +72,16 @@ def test_the_lifecycle_knows_neither_the_web_nor_the_command_line() -> None:
 
     assert files
     assert not any(strangers.values()), strangers
+
+
+def test_one_module_knows_dagster_and_no_module_knows_that_one() -> None:
+    files = sorted(PACKAGE.glob("**/*.py"))
+    imported = {str(file.relative_to(PACKAGE)): names_imported_by(file.read_text()) for file in files}
+
+    knowing = {name for name, names in imported.items() if any(each.split(".")[0].startswith("dagster") for each in names)}
+    using = {name for name, names in imported.items() if any(each.startswith("demlopment.orchestrate") for each in names)}
+
+    assert (knowing, using) == ({ORCHESTRATION}, set())
 
 
 def test_every_module_says_its_place_in_the_loop() -> None:

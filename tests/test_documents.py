@@ -52,7 +52,7 @@ def test_make_alone_lists_every_verb_with_one_line() -> None:
 
     listed = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
 
-    assert {"venv_pip", "test", "demo", "serve", "check", "bench", "docs", "clean"} <= set(verbs)
+    assert {"venv_pip", "venv_orchestrate", "test", "demo", "serve", "check", "bench", "docs", "clean"} <= set(verbs)
     assert [line.split()[1] for line in listed.splitlines()] == verbs
     assert all(len(line.split()) > 4 for line in listed.splitlines())
 
@@ -68,10 +68,13 @@ def test_every_file_that_a_document_names_exists() -> None:
 
 
 def test_every_requirement_is_locked_to_one_version() -> None:
-    lines = (ROOT / "requirements.lock").read_text().split()
+    lines, more = ((ROOT / name).read_text().split() for name in ("requirements.lock", "orchestrate.lock"))
 
     assert len(lines) > 50
-    assert not [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]
+    assert not [line for line in (*lines, *more) if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]
+    names = [line.partition("==")[0] for line in (*lines, *more)]
+    assert len(set(names)) == len(names), "what both files name could not be installed beside each other"
+    assert {"dagster", "dagster-webserver"} <= set(names)
 
 
 def test_every_command_of_the_data_page_runs(tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

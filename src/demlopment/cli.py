@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from demlopment import __version__
-from demlopment.commands import data, endpoint, lineage, loop, models, monitor, retraining, search, traffic
+from demlopment.commands import data, endpoint, lineage, loop, models, monitor, retraining, schedule, search, traffic
 from demlopment.commands.saying import say, visible
 from demlopment.errors import DemlopmentError
 from demlopment.home import REMEDIES
@@ -21,6 +21,7 @@ from demlopment.home import REMEDIES
 # Set before a command imports the library that reads it; a value that the user has set is kept.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DAGSTER_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "RUST_LOG": "off",  # of the libraries below Delta: what matters reaches us as an error, and is said in our words
     "OPENCV_LOG_LEVEL": "SILENT",  # likewise: a picture that cannot be decoded is a row in quarantine with its reason
@@ -41,6 +42,7 @@ for command in (
     retraining.retrain,
     endpoint.serve,
     endpoint.predict,
+    schedule.schedule,
     loop.history,
     lineage.lineage,
 ):
