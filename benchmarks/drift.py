@@ -127,7 +127,7 @@ def told(pools: Pools, streams: int, kind: Kind, share: float) -> dict[str, Any]
     for seed in range(streams):
         played = stream(pools, rng, seed, Change(kind, at=0, share=share))
         examined = rng.choice(pools.calm, EXAMINED)
-        learnt = monitoring.trust(scores(pools, examined))
+        learnt = monitoring.trust(scores(pools, examined), pools.worn)
         for start in range(0, len(played.rows) - ESTIMATED + 1, ESTIMATED):
             part = slice(start, start + ESTIMATED)
             rows = played.rows[part]

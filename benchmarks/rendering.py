@@ -1,6 +1,6 @@
 """Requests of every kind, rendered and read once by a network that was fitted to calm ones: what streams are drawn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,14 @@ from scipy.special import softmax
 
 from benchmarks import idx
 from demlopment import images, training
+from demlopment.evaluation.wear import worn
 from demlopment.legibility import Limits, legible, limits
 from demlopment.lifecycle.production import Change, Kind, Setting, requests, script
 from demlopment.monitoring import profile
 from demlopment.monitoring.kernel import features, powers
 from demlopment.monitoring.reference import answer_statistics, picture_statistics
 from demlopment.monitoring.strangers import centres, strangeness
-from demlopment.records import Examples
+from demlopment.records import Examples, Scores
 from demlopment.settings import Training
 from demlopment.training.network import outputs
 
@@ -48,6 +49,7 @@ class Pools:
     limits: Limits
     strangeness: npt.NDArray[np.float64]  # (n,)
     features: npt.NDArray[np.float32]  # (n, 128) of the kernel test
+    worn: Sequence[Scores]  # of other calm requests, in pictures a little worse
     directions: npt.NDArray[np.float64]
     rows: Mapping[str, Mapping[int, Rows]]  # of each kind, by class
     labels: Rows  # of the examples that production writes
@@ -70,15 +72,19 @@ def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epoch
     digits = _digits()
     taught, checked, written = (digits.where(part) for part in np.split(np.arange(len(digits)), [TAUGHT, TAUGHT + TOLD]))
     recipe = Training(epochs=epochs, seed=1)
-    school = _rendered(taught, lessons, 1)
-    fitted = training.fit(school, _rendered(checked, TOLD, 2), 10, recipe)
+    school, told = _rendered(taught, lessons, 1), _rendered(checked, TOLD, 2)
+    fitted = training.fit(school, told, 10, recipe)
     parts = {"none": _rendered(written, calm, 3)} | {
         kind: _rendered(written, other, number, Change(kind)) for number, kind in enumerate(PICTURED, start=4)
     }
     pictures = np.concatenate([part.images for part in parts.values()])
     classes = np.concatenate([part.labels for part in parts.values()])
-    logits, embeddings = outputs(fitted.network, pictures)
-    probabilities = softmax(logits.astype(np.float64) / fitted.temperature, axis=1).astype(np.float32)
+
+    def read(seen: images.Grey) -> npt.NDArray[np.float32]:
+        logits = outputs(fitted.network, seen)[0].astype(np.float64)
+        return np.asarray(softmax(logits / fitted.temperature, axis=1), np.float32)
+
+    embeddings, probabilities = outputs(fitted.network, pictures)[1], read(pictures)
     directions = np.asarray(profile(pictures[:500], probabilities[:500], embeddings[:500])["directions"])
     statistics = picture_statistics(pictures) | answer_statistics(probabilities, embeddings, directions)
     of_kind = np.repeat(list(parts), [len(part) for part in parts.values()])
@@ -90,7 +96,8 @@ def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epoch
     strange = strangeness(embeddings, middles, legible(pictures, within))
     answers = (pictures, probabilities, embeddings, classes, statistics)
     together = features(powers(probabilities))
-    return Pools(*answers, middles, within, strange, together, directions, rows, written.labels)
+    kinds = tuple(worn(read, told))
+    return Pools(*answers, middles, within, strange, together, kinds, directions, rows, written.labels)
 
 
 def _rendered(written: Examples, number: int, seed: int, change: Change = NOTHING) -> Examples:

@@ -1,5 +1,7 @@
 """Accuracy without labels: near the truth while confidence means what it meant, and wrong when a class means something else."""
 
+import json
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,6 +13,7 @@ from scipy.stats import binom
 
 from demlopment.errors import DataError
 from demlopment.monitoring import estimated, trust
+from demlopment.monitoring.unlabelled import kept
 from demlopment.records import Scores
 
 Shares = npt.NDArray[np.float32]
@@ -70,6 +73,44 @@ def test_the_interval_holds_the_true_share_as_often_as_it_says(power: float, sur
     assert abs(np.mean(errors)) < 0.01
     width = found.interval.high - found.interval.low
     assert width < (0.6 if window == 20 else 0.2), "an interval of everything proves nothing"
+
+
+def lowered(rng: np.random.Generator, rows: int, offset: float) -> Scores:
+    """Pictures of a kind whose answers have odds that are lower by a factor of exp(offset)."""
+    shares = answers(rng, rows)
+    told, powers = shares.argmax(axis=1), logit(np.clip(shares.max(axis=1).astype(np.float64), 1e-6, 1 - 1e-6))
+    right = rng.random(rows) < expit(powers - offset)
+    labels = np.where(right, told, (told + 1) % 10).astype(np.int64)
+    return Scores("digits 1.0", np.arange(rows).astype(np.str_), labels, shares, 0.0, 0.0)
+
+
+def test_with_pictures_of_other_kinds_the_interval_holds_on_one_more_kind_and_without_them_it_does_not() -> None:
+    rng, runs, held, narrow, errors = np.random.default_rng(8), 200, 0, 0, []
+    for _ in range(runs):
+        clean = examined(rng, 800)
+        others = [lowered(rng, 400, offset) for offset in rng.normal(0.6, 0.4, 10)]
+        window = lowered(rng, 500, float(rng.normal(0.6, 0.4)))
+
+        wide, alone = (estimated(window.probabilities, trust(clean, kinds)) for kinds in (others, ()))
+
+        held += wide.interval.low <= window.accuracy <= wide.interval.high
+        narrow += alone.interval.low <= window.accuracy <= alone.interval.high
+        errors.append(wide.accuracy - window.accuracy)
+
+    assert held >= binom.ppf(1e-4, runs, 0.95)
+    assert narrow < 0.85 * runs
+    assert abs(np.mean(errors)) < 0.01
+
+
+def test_what_a_profile_keeps_of_it_is_the_same_and_an_old_profile_keeps_nothing() -> None:
+    rng = np.random.default_rng(9)
+    learnt, window = trust(examined(rng, 300), [lowered(rng, 300, 0.5)]), answers(rng, 60)
+
+    again = kept(json.loads(json.dumps({"trust": learnt.to_json()})))
+
+    assert again is not None
+    assert estimated(window, again) == estimated(window, learnt)
+    assert kept({}) is None
 
 
 def test_what_it_says_falls_as_the_truth_does_when_the_input_gets_harder() -> None:

@@ -16,6 +16,7 @@ from demlopment.archive import Answering, Archive, Card
 from demlopment.data import Lake
 from demlopment.data.snapshots import licensed
 from demlopment.errors import DataError, NotReadyError, StoryError
+from demlopment.evaluation.wear import worn
 from demlopment.home import Home
 from demlopment.legibility import limits
 from demlopment.lifecycle import cards, ledger, policy, provenance, warm
@@ -27,7 +28,7 @@ from demlopment.lifecycle.rollout import Rollout
 from demlopment.lifecycle.schooling import every_check, left
 from demlopment.lifecycle.skew import asked, skew
 from demlopment.lifecycle.story import Fit
-from demlopment.monitoring import profile
+from demlopment.monitoring import profile, trust
 from demlopment.monitoring.strangers import centres
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
 from demlopment.settings import PLACES, Evaluation, Settings, Training
@@ -235,8 +236,10 @@ class Workshop:
         surest = int(scores.probabilities.max(axis=1).argmax())
         sample = images.encode_png(collected.split.test.images[surest])
         packed = Archive(card, training.export(fitted), reference, sample)
-        answers = recall.answers(evaluation.reader(packed)(recall.pictures(sample)), card.classes)
-        return replace(packed, answers=answers)
+        read = evaluation.reader(packed)
+        answers = recall.answers(read(recall.pictures(sample)), card.classes)
+        learnt = trust(scores, tuple(worn(read, collected.split.test)))
+        return replace(packed, reference=reference | {"trust": learnt.to_json()}, answers=answers)
 
     def _describe(self, candidate: Candidate, checks: tuple[Check, ...], verdict: Verdict) -> None:
         collected = candidate.collected
