@@ -14,7 +14,8 @@ from demlopment.legibility import Limits, legible, limits
 from demlopment.lifecycle.production import Change, Kind, Setting, requests, script
 from demlopment.monitoring import profile
 from demlopment.monitoring.kernel import features, powers
-from demlopment.monitoring.reference import answer_statistics, picture_statistics
+from demlopment.monitoring.pictures import picture_statistics
+from demlopment.monitoring.reference import answer_statistics
 from demlopment.monitoring.strangers import centres, strangeness
 from demlopment.records import Examples, Scores
 from demlopment.settings import Training

@@ -12,7 +12,7 @@ from demlopment import images
 from demlopment.errors import DataError
 from demlopment.lifecycle.production import DAY, NEW_PEN, STRANGER, Change, Kind, Setting, labels, requests, script
 from demlopment.lifecycle.scribes import Device, Guild, Scribe, sent, written
-from demlopment.monitoring.reference import picture_statistics
+from demlopment.monitoring.pictures import picture_statistics
 from demlopment.records import Examples
 
 KINDS: tuple[Kind, ...] = ("pen", "scanner", "writers", "labels", "concept", "quality", "outliers", "attack")

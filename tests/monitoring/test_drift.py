@@ -16,7 +16,8 @@ from scipy.stats import binom, chi2_contingency, hypergeom, ks_2samp
 from demlopment.errors import DataError
 from demlopment.monitoring.drift import _distance, drift, ks_p_values, windows
 from demlopment.monitoring.labels import _class_p_value, label_p_value
-from demlopment.monitoring.reference import answer_statistics, label_counts, picture_statistics, profile
+from demlopment.monitoring.pictures import picture_statistics
+from demlopment.monitoring.reference import answer_statistics, label_counts, profile
 from tests.monitoring.conftest import Pictures, World
 
 REFERENCE, WINDOW = 500, 100

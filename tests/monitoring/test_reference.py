@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from demlopment.errors import DataError
-from demlopment.monitoring.reference import picture_statistics, profile
+from demlopment.images import INK
+from demlopment.monitoring.pictures import picture_statistics
+from demlopment.monitoring.reference import profile
 from tests.monitoring.conftest import Pictures, World
 
 
@@ -94,3 +96,36 @@ def test_rows_that_make_no_profile_are_refused(rows: int, answers: int, words: s
 def test_a_network_that_answers_nan_is_refused() -> None:
     with pytest.raises(DataError, match="NaN"):
         profile(np.zeros((1, 28, 28), np.uint8), np.full((1, 10), np.nan), np.zeros((1, 4)))
+
+
+def slowly(picture: Pictures) -> dict[str, float]:
+    """By the definitions, one picture at a time."""
+    light = picture.astype(float) / 255
+    mass, rows, columns = light.sum(), *np.mgrid[:28, :28]
+    edge = np.abs(np.diff(light, axis=0)).sum() + np.abs(np.diff(light, axis=1)).sum()
+    inked = picture > INK
+    soft = inked & (picture < 255 - INK)
+    down, right = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))
+    middle = ((light * rows).sum() / mass, (light * columns).sum() / mass) if mass else (0, 0)
+    together = (light * (rows - middle[0]) * (columns - middle[1])).sum()
+    spread = (light * (rows - middle[0]) ** 2).sum()
+    return {
+        "ink": mass / 784,
+        "stroke": 2 * mass / edge if edge else 0,
+        "slant": together / spread if spread > 1e-9 else 0,
+        "aspect": (np.ptp(right) + 1) / (np.ptp(down) + 1) if inked.any() else 0,
+        "softness": soft.sum() / inked.sum() if inked.any() else 0,
+    }
+
+
+def test_statistics_are_those_of_their_definitions_for_any_number_of_pictures(world: World) -> None:
+    rng = np.random.default_rng(1)
+    pictures = np.concatenate(
+        [world.images[:560], rng.integers(0, 256, (3, 28, 28), np.uint8), np.zeros((1, 28, 28), np.uint8)]
+    )
+
+    found = picture_statistics(pictures)
+
+    for row in (0, 7, 499, 500, 555, 560, 562, 563):
+        assert {name: values[row] for name, values in found.items()} == pytest.approx(slowly(pictures[row]), abs=1e-4)
+    assert {len(values) for values in picture_statistics(pictures[:0]).values()} == {0}

@@ -13,7 +13,7 @@ from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.returns import pictured
 from demlopment.lifecycle.story import Ingested
-from demlopment.monitoring.reference import picture_statistics
+from demlopment.monitoring.pictures import picture_statistics
 from demlopment.records import Snapshot, Split
 from demlopment.settings import Data
 

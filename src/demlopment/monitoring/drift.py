@@ -15,13 +15,13 @@ from demlopment.errors import DataError
 from demlopment.legibility import legible
 from demlopment.monitoring.kernel import discrepancy, features, kernel_p_value, powers
 from demlopment.monitoring.labels import label_p_value, log_choose
+from demlopment.monitoring.pictures import picture_statistics
 from demlopment.monitoring.reference import (
     Taught,
     answer_statistics,
     check_format,
     known_powers,
     label_counts,
-    picture_statistics,
     taught,
 )
 from demlopment.monitoring.strangers import strange_p_value, strange_share, strangeness

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from demlopment.errors import DataError
-from demlopment.images import INK
 from demlopment.legibility import ANYTHING, Limits, legible
 from demlopment.monitoring.kernel import powers
+from demlopment.monitoring.pictures import DECIMALS, picture_statistics
 from demlopment.monitoring.strangers import strangeness
 
 FORMAT = 1  # raised when a statistic changes; a window is never compared with a profile of another format
@@ -22,7 +22,6 @@ FORMAT = 1  # raised when a statistic changes; a window is never compared with a
 # and 500 keep the profile below 100 kB.
 LIMIT = 500
 DIRECTIONS = 4  # random projections of the embedding; each more costs every test a share of the false-alarm rate
-DECIMALS = 4  # rounding makes ties, which the test allows for; both sides are rounded alike
 
 Values = npt.NDArray[np.float64]
 
@@ -81,30 +80,6 @@ def known_powers(reference: Mapping[str, Any]) -> npt.NDArray[np.float16] | None
     """The logarithms of the reference's probabilities, (rows, classes); None where an earlier release wrote it."""
     kept = reference.get("powers")
     return None if kept is None else _unpacked(kept, "<f2", len(reference["labels"])).astype(np.float16)
-
-
-def picture_statistics(images: npt.NDArray[np.uint8]) -> dict[str, Values]:
-    """What can be said of each picture without a model, (n, 28, 28) -> (n,) each; zeros for a blank one.
-
-    ink        mean brightness, 0 to 1
-    stroke     width of the pen in pixels: twice the ink over the length of its edge
-    slant      pixels to the right for each pixel down, from the second moments: upright is 0
-    aspect     width over height of the ink
-    softness   share of the ink that is neither dark nor full: what blur, scanners and compression raise
-    """
-    light = images.astype(np.float64) / 255
-    mass = light.sum(axis=(1, 2))
-    edge = np.abs(np.diff(light, axis=1)).sum(axis=(1, 2)) + np.abs(np.diff(light, axis=2)).sum(axis=(1, 2))
-    inked = np.asarray(images > INK, np.bool_)
-    soft = inked & (images < 255 - INK)
-    statistics = {
-        "ink": mass / light[0].size,
-        "stroke": _ratio(2 * mass, edge),
-        "slant": _slant(light, mass),
-        "aspect": _ratio(_extent(inked, 1), _extent(inked, 2)),
-        "softness": _ratio(soft.sum(axis=(1, 2)), inked.sum(axis=(1, 2))),
-    }
-    return {name: values.round(DECIMALS) for name, values in statistics.items()}
 
 
 def answer_statistics(
@@ -180,25 +155,3 @@ def _directions(embeddings: npt.NDArray[np.floating[Any]]) -> Values:
     drawn = np.random.default_rng(1).standard_normal((DIRECTIONS, embeddings.shape[1]))
     spread = (embeddings.astype(np.float64) @ drawn.T).std(axis=0)
     return np.asarray((drawn / np.where(spread > 0, spread, 1)[:, None]).round(DECIMALS), np.float64)
-
-
-def _slant(light: Values, mass: Values) -> Values:
-    rows, columns = np.arange(light.shape[1]), np.arange(light.shape[2])
-    down, across = light.sum(axis=2), light.sum(axis=1)
-    middle_row, middle_column = _ratio(down @ rows, mass), _ratio(across @ columns, mass)
-    together = np.einsum("nij,i,j->n", light, rows, columns, optimize=True) - mass * middle_row * middle_column
-    return _ratio(together, down @ rows**2 - mass * middle_row**2)
-
-
-def _extent(inked: npt.NDArray[np.bool_], across: int) -> Values:
-    """From the first to the last place that holds ink anywhere along the axis `across`, (n, 28, 28) -> (n,)."""
-    occupied = np.asarray(inked.any(axis=across), np.bool_)
-    span = occupied.shape[1] - occupied.argmax(axis=1) - occupied[:, ::-1].argmax(axis=1)
-    return np.where(occupied.any(axis=1), span, 0).astype(np.float64)
-
-
-def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Values:
-    """`above / below`, and 0 where there is nothing below."""
-    quotient = np.zeros(len(below))
-    np.divide(above, below, out=quotient, where=np.abs(below) > 1e-9)
-    return quotient
