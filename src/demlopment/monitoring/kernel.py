@@ -61,6 +61,22 @@ def kernel_p_value(old: Features, new: Features, least: float) -> float:
     return (beyond + 1) / (tried + 1)
 
 
+def kernel_p_values(old: Features, windows: Features, least: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The same of many windows at once: (m, features), (windows, n, features) and (windows,) -> (windows,)."""
+    m, n = len(old), windows.shape[1]
+    chosen = _divisions(m + n, n, 0, FIRST).astype(np.float32)
+    sums = chosen[:, :m] @ old + chosen[:, m:] @ windows  # (windows, divisions, features)
+    own = windows.sum(axis=1, dtype=np.float64)
+    total = (own + old.sum(axis=0, dtype=np.float64))[:, None] / m
+    others = ((sums * (1 / n + 1 / m) - total) ** 2).sum(axis=2)
+    seen = ((own * (1 / n + 1 / m) - total[:, 0]) ** 2).sum(axis=1)
+    far = np.cumsum(others >= seen[:, None] * (1 - 1e-6), axis=1)
+    chances = EXCEEDED / (np.argmax(far == EXCEEDED, axis=1) + 1)
+    for number in np.flatnonzero(far[:, -1] < EXCEEDED).tolist():
+        chances[number] = kernel_p_value(old, windows[number], float(least[number]))
+    return np.asarray(chances, np.float64)
+
+
 def _apart(
     both: Features, old: int, sums: npt.NDArray[np.floating], whole: npt.NDArray[np.float64] | None = None
 ) -> npt.NDArray[np.float64]:

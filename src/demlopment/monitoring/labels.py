@@ -5,9 +5,11 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, xlogy
+from scipy.stats import chi2
 
 LARGEST_MIX = 1000  # answers in a window: the exact distribution of chi-square then takes up to half a second
 CUTS = 4  # levels for each unit of chi-square
+SCREEN = 0.02  # two hundred times what an alarm takes
 NEGLIGIBLE = 1e-20  # a count so unlikely cannot move any p-value that is compared with a false-alarm rate
 
 Counts = npt.NDArray[np.int64]
@@ -24,6 +26,19 @@ def label_p_value(reference: Counts, current: Counts) -> float:
     if current.sum() > LARGEST_MIX:
         return _class_p_value(reference, current)
     return _mix_p_value(reference, current)
+
+
+def label_p_values(reference: Counts, windows: Counts) -> Values:
+    """The same of many windows, (windows, classes): exact where chi-square's law says less than 0.02, else as that law says."""
+    both = reference + windows
+    drawn, whole = windows.sum(axis=1, keepdims=True), both.sum(axis=1, keepdims=True)
+    expected = both * drawn / whole
+    other = np.where(both > 0, both - expected, 1)
+    apart = ((windows - expected) ** 2 * (1 / np.where(both > 0, expected, 1) + 1 / other) * (both > 0)).sum(axis=1)
+    chances = chi2.sf(apart, np.maximum((both > 0).sum(axis=1) - 1, 1))
+    for number in np.flatnonzero(chances < SCREEN).tolist():
+        chances[number] = label_p_value(reference, windows[number])
+    return np.asarray(chances, np.float64)
 
 
 def log_choose(whole: npt.ArrayLike, part: npt.ArrayLike) -> Values:

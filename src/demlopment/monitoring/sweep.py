@@ -1,0 +1,121 @@
+"""Every window of a stretch against the reference: what `drift` says of one, of thousands at once. Knows no record."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demlopment.monitoring.drift import ROUGH, ks_p_values
+from demlopment.monitoring.kernel import discrepancy, features, kernel_p_values
+from demlopment.monitoring.labels import label_p_values
+from demlopment.monitoring.reference import known_powers, taught
+from demlopment.monitoring.strangers import strange_p_values, strange_share
+from demlopment.monitoring.stretch import Stretch
+from demlopment.records import DriftReport, DriftTest
+
+MOST = 1000  # windows at a look; where there would be more, they are longer
+SAMPLE = 500  # answers of a window that are compared: the reference has no more, so further ones would tell little
+BLOCK = 200  # windows at once: what the kernel test makes of them is 50 MB
+
+Values = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """One test of several windows, (windows,) each."""
+
+    name: str
+    statistic: Values
+    p_value: Values
+
+
+def length(answers: int, size: int) -> int:
+    """Of the windows of a look at so many answers: `size`, doubled until there are at most 1,000."""
+    while answers // size > MOST:
+        size *= 2
+    return size
+
+
+def drifts(
+    reference: Mapping[str, Any], stretch: Stretch, size: int, *, false_alarm_rate: float, start: int = 0
+) -> tuple[DriftReport, ...]:
+    """A report of each whole window of `size` answers, the first of which has the index `start`, in order.
+
+    Of longer windows than 500 evenly spaced answers are compared. Windows of which equally many answers and pictures can be
+    compared are tested together. P-values above 0.02 may be approximate; none below it is.
+    """
+    rows = [np.arange(begin, begin + size) for begin in range(0, len(stretch) - size + 1, size)]
+    chosen = [each[np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))] for each in rows]
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, places in enumerate(chosen):
+        groups.setdefault((int(stretch.shown[places].sum()), int(stretch.ours[places].sum())), []).append(number)
+    reports: dict[int, DriftReport] = {}
+    for numbers in (part for whole in groups.values() for part in _blocks(whole)):
+        seen = np.stack([chosen[number][stretch.shown[chosen[number]]] for number in numbers])
+        told = np.stack([chosen[number][stretch.ours[chosen[number]]] for number in numbers])
+        tests, threshold = _tests(reference, stretch, seen, told, false_alarm_rate)
+        for place, number in enumerate(numbers):
+            found = tuple(DriftTest(each.name, float(each.statistic[place]), float(each.p_value[place])) for each in tests)
+            unseen, damaged = (int(flags[rows[number]].sum()) for flags in (~stretch.shown, stretch.damaged))
+            reports[number] = DriftReport(start + number * size, size, found, threshold, false_alarm_rate, unseen, damaged)
+    return tuple(reports[number] for number in range(len(rows)))
+
+
+def _tests(
+    reference: Mapping[str, Any], stretch: Stretch, seen: Places, told: Places, false_alarm_rate: float
+) -> tuple[list[_Tested], float]:
+    """Of windows of pictures (windows, n) and of answers (windows, m), and below which p-value an alarm stands."""
+    known, old = taught(reference), known_powers(reference)
+    tests: list[_Tested] = []
+    if seen.shape[1]:
+        tests += _compared(reference["pictures"], stretch.pictures, seen)
+    if told.shape[1]:
+        tests += _compared(reference["answers"], stretch.answers, told)
+        tests.append(_labels(np.asarray(reference["labels"]), stretch.told[told]))
+        if known is not None:
+            strange = stretch.strange[told].astype(np.float64).round(4)
+            shares = np.array([strange_share(known.strangeness, each) for each in strange])
+            tests.append(_Tested("no class", shares, strange_p_values(known.strangeness, strange)))
+    extra = bool(told.shape[1]) and old is not None
+    threshold = false_alarm_rate / max(1, len(tests) + extra)
+    if extra:
+        assert old is not None
+        settled = np.any([each.p_value < threshold for each in tests], axis=0)
+        was, now = features(old), features(stretch.powers[told].reshape(-1, stretch.powers.shape[1])).reshape(*told.shape, -1)
+        chances = kernel_p_values(was, now, np.where(settled, ROUGH, threshold))
+        tests.append(_Tested("kernel", np.array([discrepancy(was, each) for each in now]), chances))
+    return tests, threshold
+
+
+def _blocks(numbers: list[int]) -> Iterator[list[int]]:
+    for begin in range(0, len(numbers), BLOCK):
+        yield numbers[begin : begin + BLOCK]
+
+
+def _compared(reference: Mapping[str, list[float]], columns: npt.NDArray[np.float32], rows: Places) -> list[_Tested]:
+    return [_apart(name, values, columns[:, at][rows]) for at, (name, values) in enumerate(reference.items())]
+
+
+def _apart(name: str, reference: list[float], windows: npt.NDArray[np.float32]) -> _Tested:
+    """Kolmogorov and Smirnov's, as `drift` has it."""
+    old, new = np.asarray(reference), np.sort(windows.astype(np.float64).round(4), axis=1)
+    m, n = len(old), new.shape[1]
+    places = np.arange(n)
+    # The new sample runs ahead farthest where it has just risen, and falls behind farthest just before.
+    ahead = (places + 1) * m - np.searchsorted(old, new, "right") * n
+    behind = np.searchsorted(old, new, "left") * n - places * m
+    # Among ties only the last is as far ahead as it seems, and the first as far behind.
+    last = np.concatenate([new[:, 1:] != new[:, :-1], np.ones((len(new), 1), np.bool_)], axis=1)
+    first = np.concatenate([np.ones((len(new), 1), np.bool_), new[:, 1:] != new[:, :-1]], axis=1)
+    distances = np.maximum(np.where(last, ahead, 0).max(axis=1), np.where(first, behind, 0).max(axis=1)).astype(np.int64)
+    possible, which = np.unique(distances, return_inverse=True)
+    return _Tested(name, distances / (m * n), ks_p_values(possible, m, n)[which])
+
+
+def _labels(reference: npt.NDArray[np.int64], told: npt.NDArray[np.int16]) -> _Tested:
+    counts = np.stack([np.bincount(each, minlength=len(reference)) for each in told])
+    shift = np.abs(counts / told.shape[1] - reference / reference.sum()).max(axis=1)
+    return _Tested("label", shift, label_p_values(reference, counts))
