@@ -1,6 +1,6 @@
 """What the endpoint answered, as tables of the lake. Knows rows that come in segments by name, and no file of a journal."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,17 @@ class Answers:
     def gaps(self, since: float, without: Collection[str] = ()) -> list[Gap]:
         """The gaps that ended at or after `since`, likewise."""
         return [Gap(*row) for row in self._chosen(GAPS, pl.col("end") >= since, without).iter_rows()]
+
+    def slices(self, size: int, without: Collection[str] = ()) -> Iterator[pl.DataFrame]:
+        """Every prediction in any but some segments, also of shadows: at most `size` rows at once, in no order."""
+        elsewhere = pl.col("segment").is_in(sorted(without)).not_()
+        columns = ["segment", *COLUMNS[PREDICTIONS]]
+        for part in self._store.slices(PREDICTIONS, size, columns=columns):
+            yield part.filter(elsewhere)
+
+    def labels(self, without: Collection[str] = ()) -> pl.DataFrame:
+        """The labels, likewise, in the columns `request_id`, `at` and `label`."""
+        return self._chosen(FEEDBACK, pl.lit(True), without)  # noqa: FBT003  polars' way to say "all"
 
     def of_request(self, request_id: str, without: Collection[str] = ()) -> list[Prediction]:
         """Whatever was answered under that id, also by shadows, likewise: clients may choose one twice."""

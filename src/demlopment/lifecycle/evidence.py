@@ -1,0 +1,129 @@
+"""Production as columns: the journal's files and the lake's tables, measured slice by slice, with the labels joined to them.
+
+No answer of the lake becomes an object: a million take seconds and a few hundred megabytes.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from demlopment.archive import Archive
+from demlopment.data import Answers
+from demlopment.data.answers import SHADOW
+from demlopment.home import Home
+from demlopment.images import SIDE
+from demlopment.lifecycle.compact import journal
+from demlopment.monitoring.evidence import Evidence
+from demlopment.monitoring.stretch import Raw, Stretch, measured, together
+from demlopment.records import Feedback, Prediction
+from demlopment.serving import recorded
+
+SLICE = 50_000  # rows at once: their pictures and embeddings are 60 MB
+LIGHT = ("request_id", "at", "version", "label")
+CLOCKS = 60.0  # s by which the clocks of machines may differ
+
+
+def evidence(home: Home, model: Archive, *, since: float = 0.0, until: float = 0.0, now: float = np.inf) -> Evidence:
+    """Of the model that an archive is, since a time; `until` was looked at before (seconds since 1970 each).
+
+    A row that stands twice, as where a segment was copied, counts once; a label may come before its answer, and the last one
+    counts; of a request id that was used twice none does. Raises DataError for a damaged file or a profile of another format.
+    """
+    written = recorded.found_in(journal(home), since)
+    answers = Answers(home.lake)
+    light, parts = [], []
+    for frame in _frames(written.predictions, answers, written.segments):
+        kept = frame.filter((pl.col("model") == model.card.name) & (pl.col("at") >= since) & (pl.col("arm") != SHADOW))
+        if len(kept):
+            light.append(kept.select(LIGHT))
+            parts.append(measured(model.reference, _raw(kept, model)))
+    if not parts:
+        return Evidence(_nothing(model), np.zeros(0), np.zeros(0))
+    rows = pl.concat(light).with_row_index("row")
+    once = rows.unique(["request_id", "at", "version"], keep="first").sort("at", "row")
+    labels = pl.concat([answers.labels(written.segments), _labels(written.feedback)])
+    joined, stray = _joined(once, labels, model.card.version)
+    stretch = together(parts).where(once["row"].to_numpy())
+    return Evidence(
+        stretch,
+        *joined,
+        fresh=int(np.searchsorted(stretch.at, until, side="right")),
+        repeated=len(rows) - len(once),
+        stray=stray,
+        ahead=int((stretch.at > now + CLOCKS).sum()),
+    )
+
+
+def _joined(
+    rows: pl.DataFrame, labels: pl.DataFrame, version: str
+) -> tuple[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]], int]:
+    """Whether each answer was right and when that was heard, and how many labels found none."""
+    single = pl.col("request_id").is_unique()
+    last = labels.sort("at").unique("request_id", keep="last", maintain_order=True).rename({"label": "truth", "at": "heard"})
+    found = rows.with_columns(alone=single).join(last, on="request_id", how="left", maintain_order="left")
+    ours = pl.col("alone") & (pl.col("version") == version) & pl.col("truth").is_not_null()
+    told = found.select(
+        right=pl.when(ours).then((pl.col("truth") == pl.col("label")).cast(pl.Float64)).otherwise(float("nan")),
+        heard=pl.when(ours).then(pl.max_horizontal("heard", "at")).otherwise(float("inf")),
+    )
+    known = found.filter(pl.col("alone") & pl.col("truth").is_not_null())
+    return (told["right"].to_numpy(), told["heard"].to_numpy()), len(last) - len(known)
+
+
+def _frames(written: Sequence[Prediction], answers: Answers, without: frozenset[str]) -> Iterator[pl.DataFrame]:
+    """The journal's rows, which are few where the lake takes them over, and then the lake's."""
+    for begin in range(0, len(written), SLICE):
+        some = written[begin : begin + SLICE]
+        yield pl.DataFrame(
+            {
+                "request_id": [each.request_id for each in some],
+                "at": [each.at for each in some],
+                "model": [each.model for each in some],
+                "version": [each.version for each in some],
+                "arm": [each.arm for each in some],
+                "label": [each.label for each in some],
+                "image": pl.Series([None if each.image is None else each.image.tobytes() for each in some], dtype=pl.Binary),
+                "probabilities": pl.Series([each.probabilities.tobytes() for each in some], dtype=pl.Binary),
+                "embedding": pl.Series([each.embedding.tobytes() for each in some], dtype=pl.Binary),
+            }
+        )
+    yield from answers.slices(SLICE, without)
+
+
+def _labels(feedback: Sequence[Feedback]) -> pl.DataFrame:
+    rows = [(each.request_id, each.at, each.label) for each in feedback]
+    return pl.DataFrame(rows, schema={"request_id": pl.String, "at": pl.Float64, "label": pl.String}, orient="row")
+
+
+def _raw(frame: pl.DataFrame, model: Archive) -> Raw:
+    """What one version answered is read as its numbers, whatever others wrote."""
+    classes, width = len(model.reference["labels"]), len(model.reference["directions"][0])
+    ours = frame["version"] == model.card.version
+    fit = (frame["probabilities"].bin.size() == 4 * classes) & (frame["embedding"].bin.size() == 4 * width)
+    shown, told = frame["image"].is_not_null().to_numpy(), (ours & fit).to_numpy()
+    return Raw(
+        frame["at"].to_numpy(),
+        _array(frame["image"], shown, pl.UInt8, SIDE * SIDE).reshape(-1, SIDE, SIDE),
+        shown,
+        _array(frame["probabilities"], told, pl.Float32, classes),
+        _array(frame["embedding"], told, pl.Float32, width),
+        told,
+    )
+
+
+def _array(column: pl.Series, chosen: npt.NDArray[np.bool_], kind: type[pl.DataType], width: int) -> npt.NDArray[Any]:
+    """Bytes as numbers, (n, width); 0 where they are not chosen."""
+    numbers = column.filter(pl.Series(chosen)).bin.reinterpret(dtype=pl.Array(kind, width), endianness="little").to_numpy()
+    if chosen.all():
+        return numbers
+    spread = np.zeros((len(chosen), width), numbers.dtype)
+    spread[chosen] = numbers
+    return spread
+
+
+def _nothing(model: Archive) -> Stretch:
+    empty = pl.DataFrame(schema=dict.fromkeys(("image", "probabilities", "embedding"), pl.Binary))
+    return measured(model.reference, _raw(empty.with_columns(at=pl.lit(0.0), version=pl.lit("")), model))

@@ -1,0 +1,135 @@
+"""What monitors are shown is what the journal and the lake hold, however it lies there: twice, late, disordered or in both."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demlopment.archive import Archive, Card
+from demlopment.data import Answers
+from demlopment.home import Home
+from demlopment.images import VERSION
+from demlopment.lifecycle import evidence as reading
+from demlopment.lifecycle.compact import journal
+from demlopment.lifecycle.evidence import evidence
+from demlopment.monitoring import profile
+from demlopment.records import Feedback, Prediction
+from demlopment.serving.journal import Journal
+from demlopment.serving.recorded import join
+
+CLASSES, WIDTH = 10, 6
+
+
+def model(rng: np.random.Generator) -> Archive:
+    pictures = rng.integers(0, 256, (40, 28, 28), np.uint8)
+    shares, points = rng.dirichlet(np.ones(CLASSES), 40).astype(np.float32), rng.random((40, WIDTH)).astype(np.float32)
+    card = Card("digits", "1.0", tuple("0123456789"), VERSION, 1.0, {}, {})
+    return Archive(card, b"", profile(pictures, shares, points), b"")
+
+
+def answer(rng: np.random.Generator, number: int, **others: Any) -> Prediction:
+    shares = rng.dirichlet(np.full(CLASSES, 0.1)).astype(np.float32)
+    picture, point = rng.integers(0, 256, (28, 28), np.uint8), rng.random(WIDTH).astype(np.float32)
+    whole = Prediction(
+        f"r{number}", 1000.0 + number, "digits", "1.0", "direct", "", picture, str(shares.argmax()), shares, point, 1.0, ""
+    )
+    return whole._replace(**others)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "var")
+    home.open()
+    return home
+
+
+def test_answers_of_the_lake_are_those_that_were_written_in_order_of_time_with_their_last_labels(home: Home) -> None:
+    rng = np.random.default_rng(1)
+    archive, answers = model(rng), [answer(rng, number) for number in range(30)]
+    strange = [
+        answer(rng, 40, model="letters"),
+        answer(rng, 41, arm="shadow"),
+        answer(rng, 42, version="2.0", image=None, probabilities=np.zeros(3, np.float32)),
+        answer(rng, 43, probabilities=np.zeros(0, np.float32), embedding=np.zeros(0, np.float32)),
+        answer(rng, 44, probabilities=np.full(CLASSES, np.nan, np.float32)),
+    ]
+    labels = [
+        Feedback("r3", 5.0, answers[3].label),  # before its answer
+        Feedback("r4", 2000.0, "x"),
+        Feedback("r4", 2001.0, answers[4].label),
+        Feedback("nobody", 2002.0, "1"),
+        Feedback("r42", 2003.0, "1"),
+    ]
+    lake = Answers(home.lake)
+    lake.add("b", [*answers[15:], *strange], labels[1:], [])
+    lake.add("a", answers[:15], labels[:1], [])
+
+    found = evidence(home, archive, until=1009.0, now=1035.0)
+
+    assert found.stretch.at.tolist() == [*range(1000, 1030), 1042, 1043, 1044]
+    assert found.stretch.ours.tolist() == [True] * 30 + [False] * 3
+    assert found.stretch.shown.tolist() == [True] * 30 + [False, True, True]
+    assert found.stretch.damaged.tolist() == [False] * 32 + [True]
+    assert found.stretch.told[:30].tolist() == [int(each.label) for each in answers]
+    known = {place: value for place, value in enumerate(found.right.tolist()) if value == value}
+    assert known == {3: 1.0, 4: 1.0}
+    assert (found.heard[3], found.heard[4], found.heard[5]) == (1003.0, 2001.0, np.inf)
+    assert (found.fresh, found.repeated, found.stray, found.ahead) == (10, 0, 1, 0)
+
+
+def test_slices_make_no_difference_and_copied_segments_count_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    archive, answers = model(rng), [answer(rng, number) for number in range(25)]
+    lake = Answers(home.lake)
+    lake.add("one", answers, [], [])
+    whole = evidence(home, archive)
+    lake.add("one-copied", answers[5:15], [], [])
+    monkeypatch.setattr(reading, "SLICE", 4)
+
+    again = evidence(home, archive, now=1010.0 - 61)
+
+    assert whole.repeated == 0
+    assert again.repeated == 10
+    assert again.ahead == 15
+    assert (again.stretch.pictures == whole.stretch.pictures).all()
+    assert (again.stretch.powers == whole.stretch.powers).all()
+
+
+def test_what_is_still_in_the_journal_and_what_is_in_the_lake_already_are_one_stretch(home: Home) -> None:
+    rng = np.random.default_rng(5)
+    archive, answers = model(rng), [answer(rng, number) for number in range(12)]
+    writing = Journal(journal(home), name="x")
+    writing.record(answers[:6], [Feedback("r2", 3000.0, answers[2].label)])
+    writing.close()
+    Answers(home.lake).add("older", answers[6:], [], [])
+
+    found = evidence(home, archive)
+
+    assert found.stretch.at.tolist() == [each.at for each in answers]
+    assert found.right[2] == 1
+
+
+def test_labels_are_joined_as_the_journal_joins_them(home: Home) -> None:
+    rng = np.random.default_rng(3)
+    archive = model(rng)
+    answers = [answer(rng, number, request_id=f"r{rng.integers(0, 40)}") for number in range(60)]
+    labels = [Feedback(f"r{rng.integers(0, 60)}", float(at), str(rng.integers(0, 10))) for at in rng.permutation(80)]
+    lake = Answers(home.lake)
+    lake.add("s", answers, labels, [])
+
+    found = evidence(home, archive)
+
+    expected = join(answers, sorted(labels, key=lambda each: each.at)).labels
+    right = [expected[each.request_id] == each.label if each.request_id in expected else None for each in answers]
+    assert [None if value != value else bool(value) for value in found.right.tolist()] == right
+    assert sum(each is not None for each in right) > 5
+
+
+def test_nothing_is_an_empty_stretch(home: Home) -> None:
+    found = evidence(home, model(np.random.default_rng(4)))
+
+    assert (len(found), found.fresh, found.stray) == (0, 0, 0)
+    assert found.stretch.powers.shape == (0, CLASSES)
+    assert replace(found, fresh=0) is not found
