@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.monitoring.reference import answer_statistics, check_format, picture_statistics
+from demlopment.monitoring.pictures import picture_statistics
+from demlopment.monitoring.reference import answer_statistics, check_format
 from demlopment.records import Prediction
 
 FAR = 3.0  # of the reference's middle halves away from that half: twice what is called an outlier (Tukey's 1.5)
