@@ -181,6 +181,14 @@ def labels(newest: str, predictions: str = "0+5x90") -> dict[str, str]:
     )
 
 
+def monitor(what: str, values: str) -> dict[str, str]:
+    return one(f"monitor_{what}", values, f'{VERSION},monitor="drift"')
+
+
+def looked(at: str, predictions: str = "0+5x90") -> dict[str, str]:
+    return one("monitor_timestamp_seconds", at, VERSION) | one("predictions_total", predictions, f'{VERSION},arm="direct"')
+
+
 INFO = one("info", "1x500", 'version="1"')
 BUSY = 'worker="9000"'
 CASES = {
@@ -266,6 +274,13 @@ CASES = {
         "80m",
         [labels("-610000x90"), labels("_x90")],
         [labels("-590000x90"), labels("-610000x90", predictions="9x90")],
+    ),
+    "MonitorAlarms": Case("5m", [monitor("alarm", "0 0 1x10")], [monitor("alarm", "0x60") | monitor("broken", "1x60")]),
+    "MonitorBroken": Case("5m", [monitor("broken", "1x10")], [monitor("broken", "0x60") | monitor("alarm", "1x60")]),
+    "MonitorsOld": Case(
+        "80m",
+        [looked("-180000x90")],
+        [looked("-160000x90"), looked("-180000x90", predictions="9x90")],
     ),
 }
 

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from demlopment.commands import loop
-from demlopment.commands.place import settings_of
+from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.saying import say
 
 if TYPE_CHECKING:
@@ -36,6 +36,39 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(DEFAULT)(loop.monitor)
+
+
+@app.command()
+def look(
+    context: typer.Context,
+    archive: Annotated[
+        Path | None, typer.Argument(help="Of the version that is looked at [default: who answers most].")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Whose champion is looked at where no archive is named.")] = "digits",
+) -> None:
+    """Let all monitors look at what production says of a version: a sentence first, then each of them.
+
+    Example: demlopment monitor look
+    """
+    import time
+
+    from demlopment import archive as archives
+    from demlopment.lifecycle import watching
+
+    settings = settings_of(context)
+    home = home_of(settings)
+    looked_at = watching.champion(home, model) if archive is None else archives.read(archive)
+    found = watching.watch(home, settings.monitoring, looked_at, time.time())
+    say(found.sentence)
+    for each in found.panel.findings:
+        state = "BROKEN" if each.broken else "ALARM" if each.alarm else "quiet"
+        figures = [] if each.value is None else [f"value {each.value:.4g}"]
+        if each.interval is not None:
+            figures.append(f"{each.interval.low:.4g} to {each.interval.high:.4g}")
+        if each.threshold is not None:
+            figures.append(f"threshold {each.threshold:.3g}")
+        say(f"{state:6}  {each.monitor}: {', '.join((*figures, each.sentence))}")
+    say(f"{found.answers} answers and {found.labels} labels; {found.path} has it for the endpoint.")
 
 
 @app.command()

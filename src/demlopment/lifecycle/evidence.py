@@ -17,6 +17,7 @@ from demlopment.home import Home
 from demlopment.images import SIDE
 from demlopment.lifecycle.compact import journal
 from demlopment.monitoring.evidence import Evidence
+from demlopment.monitoring.reference import FORMAT
 from demlopment.monitoring.stretch import Raw, Stretch, measured, together
 from demlopment.records import Feedback, Prediction
 from demlopment.serving import recorded
@@ -26,11 +27,11 @@ LIGHT = ("request_id", "at", "version", "label")
 CLOCKS = 60.0  # s by which the clocks of machines may differ
 
 
-def evidence(home: Home, model: Archive, *, since: float = 0.0, until: float = 0.0, now: float = np.inf) -> Evidence:
+def evidence(home: Home, model: Archive, *, since: float = 0.0, until: float = -np.inf, now: float = np.inf) -> Evidence:
     """Of the model that an archive is, since a time; `until` was looked at before (seconds since 1970 each).
 
     A row that stands twice, as where a segment was copied, counts once; a label may come before its answer, and the last one
-    counts; of a request id that was used twice none does. Raises DataError for a damaged file or a profile of another format.
+    counts; of a request id that was used twice none does. Raises DataError for a damaged file.
     """
     written = recorded.found_in(journal(home), since)
     answers = Answers(home.lake)
@@ -100,8 +101,10 @@ def _labels(feedback: Sequence[Feedback]) -> pl.DataFrame:
 
 def _raw(frame: pl.DataFrame, model: Archive) -> Raw:
     """What one version answered is read as its numbers, whatever others wrote."""
-    classes, width = len(model.reference["labels"]), len(model.reference["directions"][0])
     ours = frame["version"] == model.card.version
+    known = model.reference.get("format") == FORMAT
+    sizes = frame["embedding"].bin.size().filter(ours).to_numpy()
+    classes, width = len(model.card.classes), len(model.reference["directions"][0]) if known else int(sizes.max(initial=0)) // 4
     fit = (frame["probabilities"].bin.size() == 4 * classes) & (frame["embedding"].bin.size() == 4 * width)
     shown, told = frame["image"].is_not_null().to_numpy(), (ours & fit).to_numpy()
     return Raw(

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from demlopment.errors import DemlopmentError
 from demlopment.monitoring import PairedReading
+from demlopment.monitoring.panel import Panel
 from demlopment.recall import UNLIKE
 from demlopment.records import Check, DriftReport, Reading, Snapshot, TrafficPlan, Verdict
 
@@ -43,6 +44,13 @@ def of_shadow(found: PairedReading, plan: TrafficPlan) -> Verdict:
     evidence = asdict(found) | {"sequence": found.sequence[-1:]}
     subject, against = f"{plan.model} {found.version}", f"{plan.model} {plan.control}"
     return Verdict("experiment", found.decision, subject, against, found.sentence, evidence)
+
+
+def of_panel(title: str, sentence: str, found: Panel) -> Verdict:
+    """What one look of all monitors says of a version; damaged answers are a fault of the network, which no label mends."""
+    changed = any(each.monitor != "data" for each in found.alarms)
+    evidence = {"windows": len(found.windows), "findings": [asdict(each) for each in found.findings]}
+    return Verdict("drift", "retrain" if changed else "hold", title, "", sentence, evidence)
 
 
 def of_drift(windows: Sequence[DriftReport], champion: str) -> Verdict:

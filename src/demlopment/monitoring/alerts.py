@@ -20,6 +20,7 @@ def alerts(objectives: Objectives) -> Sequence[Alert]:
         *shortages.machine(of),
         *_versions(of),
         *_age(of),
+        *_monitors(of),
     ]
 
 
@@ -109,5 +110,38 @@ def _age(of: Callable[[str], Signal]) -> list[Alert]:
             "No label has come back to {{ $labels.instance }} for {{ $value | humanizeDuration }}.",
             "Beyond `alerts.label_days`, where there are requests.",
             "See whether clients still send `POST /feedback`, or label some of the queue: `demlopment data review`.",
+        ),
+    ]
+
+
+def _monitors(of: Callable[[str], Signal]) -> list[Alert]:
+    asked = "sum by (job, instance) (increase(demlopment_predictions_total[1d])) > 0"
+    return [
+        Alert(
+            "MonitorAlarms",
+            of("Monitors that alarm").beyond,
+            "0m",
+            "ticket",
+            "The monitor {{ $labels.monitor }} of {{ $labels.model_name }} {{ $labels.model_version }} alarms.",
+            "All monitors together at most `monitoring.false_alarm_rate` for each window of `monitoring.window` answers.",
+            "`demlopment monitor look` says what has changed; look at the newest pictures, then retrain or roll back.",
+        ),
+        Alert(
+            "MonitorBroken",
+            of("Monitors that are broken").beyond,
+            "0m",
+            "ticket",
+            "The monitor {{ $labels.monitor }} of {{ $labels.model_name }} {{ $labels.model_version }} cannot be looked at.",
+            "At the first look at which it failed; the others are looked at all the same.",
+            "`demlopment monitor look` says why.",
+        ),
+        Alert(
+            "MonitorsOld",
+            f"{of('Time since the monitors looked').beyond} and on (job, instance) {asked}",
+            "1h",
+            "ticket",
+            "Nobody has looked at {{ $labels.model_name }} {{ $labels.model_version }} for {{ $value | humanizeDuration }}.",
+            "Two days without a look, where there are requests.",
+            "See why the timer of `demlopment monitor look` does not run.",
         ),
     ]

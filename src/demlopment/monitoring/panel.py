@@ -65,6 +65,7 @@ def panel(reference: Mapping[str, Any], evidence: Evidence, budget: Budget, prom
     windows: list[DriftReport] = []
 
     def drift() -> Finding:
+        check_format(reference)
         fresh = evidence.stretch.where(slice(evidence.fresh, None))
         size = length(len(fresh), budget.window)
         windows.extend(drifts(reference, fresh, size, false_alarm_rate=budget.of("drift"), start=evidence.fresh))
@@ -85,8 +86,8 @@ def panel(reference: Mapping[str, Any], evidence: Evidence, budget: Budget, prom
         # For each label: there are no more of them than answers.
         most, rate = promised, budget.of("errors") / budget.window
         monitors["errors"] = lambda: promised_errors(evidence, most, rate)
-    findings = [_safely(name, monitor) for name, monitor in {"profile": lambda: _profile(reference), **monitors}.items()]
-    return Panel(tuple(windows), tuple(each for each in findings if each.monitor != "profile" or each.broken))
+    findings = tuple(_safely(name, monitor) for name, monitor in monitors.items())
+    return Panel(tuple(windows), findings)
 
 
 def conclusion(title: str, looked: Panel, answers: int) -> str:
@@ -100,11 +101,6 @@ def conclusion(title: str, looked: Panel, answers: int) -> str:
         first = f"Nothing says that anything has changed for {title}: {len(looked.windows)} new windows, {answers} answers."
     broken = ", ".join(each.monitor for each in looked.broken)
     return f"{first} Broken: {broken}." if broken else first
-
-
-def _profile(reference: Mapping[str, Any]) -> Finding:
-    check_format(reference)
-    return Finding("profile", "The profile is one of this release.")
 
 
 def _safely(name: str, monitor: Callable[[], Finding]) -> Finding:

@@ -9,6 +9,7 @@ from demlopment.monitoring.watched import Objectives, Signal
 
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")  # over which budgets are watched, see budgets.py
 VERSION = "{{model_name}} {{model_version}}"
+LOOKED = 2 * 86400  # s: a timer looks hourly or daily, and has then missed one at least
 OURS = "* on (job, instance) group_left () demlopment_info"  # of the host's figures only those beside an endpoint
 
 
@@ -21,6 +22,7 @@ def signals(objectives: Objectives) -> Mapping[str, Sequence[Signal]]:
         "Saturation": [*_saturation(), *_host()],
         "Journal": _journal(objectives),
         "Age": _age(objectives),
+        "Monitors": _monitors(),
     }
 
 
@@ -221,6 +223,22 @@ def _age(objectives: Objectives) -> list[Signal]:
             objectives.label_days * 86400,
         ),
         Signal("Time since the start", "seconds", "time() - demlopment_started_timestamp_seconds", "{{instance}}"),
+    ]
+
+
+def _monitors() -> list[Signal]:
+    of = f"{VERSION} {{{{monitor}}}}"
+    return [
+        Signal("Monitors that alarm", "number", "demlopment_monitor_alarm", of, limit=0),
+        Signal("Monitors that are broken", "number", "demlopment_monitor_broken", of, limit=0),
+        Signal("What monitors say", "number", "demlopment_monitor_value", of),
+        Signal(
+            "Time since the monitors looked",
+            "seconds",
+            "time() - demlopment_monitor_timestamp_seconds",
+            VERSION,
+            limit=LOOKED,
+        ),
     ]
 
 

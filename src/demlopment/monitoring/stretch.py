@@ -3,17 +3,18 @@
 A million answers are 200 MB so. Knows a profile; knows no record, no table and no file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from demlopment.errors import DataError
 from demlopment.legibility import legible
 from demlopment.monitoring.kernel import powers
 from demlopment.monitoring.pictures import picture_statistics
-from demlopment.monitoring.reference import answer_statistics, check_format, taught
+from demlopment.monitoring.reference import FORMAT, answer_statistics, taught
 from demlopment.monitoring.strangers import ILLEGIBLE, strangeness
 
 Flags = npt.NDArray[np.bool_]
@@ -56,8 +57,9 @@ class Stretch:
 
 
 def measured(reference: Mapping[str, Any], raw: Raw) -> Stretch:
-    """Raises DataError for a profile of another format."""
-    check_format(reference)
+    """Of a profile of another format nothing is known of pictures and embeddings; labels and confidences are still."""
+    if reference.get("format") != FORMAT:
+        reference = {"pictures": {}, "answers": {}, "directions": np.zeros((1, raw.embeddings.shape[1]))}
     n, known = len(raw.at), taught(reference)
     whole = np.isfinite(raw.probabilities).all(axis=1) & np.isfinite(raw.embeddings).all(axis=1)
     ours, damaged = raw.ours & whole, raw.ours & ~whole
@@ -74,8 +76,8 @@ def measured(reference: Mapping[str, Any], raw: Raw) -> Stretch:
         raw.shown,
         ours,
         damaged,
-        _spread(raw.shown, np.stack([seen[name] for name in reference["pictures"]], axis=1)),
-        _spread(ours, np.stack([said[name] for name in reference["answers"]], axis=1)),
+        _spread(raw.shown, _columns(seen, reference["pictures"])),
+        _spread(ours, _columns(said, reference["answers"])),
         _spread(ours, probabilities.max(axis=1, initial=0.0)),
         _spread(ours, probabilities.argmax(axis=1).astype(np.int16)),
         _spread(ours, np.minimum(strange, ILLEGIBLE).astype(np.float32)),
@@ -86,6 +88,15 @@ def measured(reference: Mapping[str, Any], raw: Raw) -> Stretch:
 def together(parts: Sequence[Stretch]) -> Stretch:
     """One after the other; `where` sorts them."""
     return Stretch(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Stretch)))
+
+
+def _columns(found: Mapping[str, Values], wanted: Collection[str]) -> Values:
+    """(n, statistics) in the order that is wanted."""
+    if set(wanted) - set(found):
+        strange = sorted(set(wanted) - set(found))
+        raise DataError(f"The reference profile has {strange}, which nobody measures here.", "Use the profile of this model.")
+    rows = len(next(iter(found.values())))
+    return np.stack([found[name] for name in wanted], axis=1) if wanted else np.zeros((rows, 0))
 
 
 def _spread(chosen: Flags, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

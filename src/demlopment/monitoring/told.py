@@ -13,7 +13,7 @@ from demlopment.monitoring.evidence import Evidence
 from demlopment.monitoring.late import realised
 from demlopment.monitoring.mix import class_mix
 from demlopment.monitoring.promise import error_alarm
-from demlopment.monitoring.reference import known_powers, taught
+from demlopment.monitoring.reference import check_format, known_powers, taught
 from demlopment.monitoring.strangers import USUAL
 from demlopment.monitoring.unlabelled import estimated, kept
 from demlopment.records import DriftReport, Interval
@@ -49,6 +49,7 @@ def of_windows(windows: Sequence[DriftReport]) -> Finding:
 
 def outside(reference: Mapping[str, Any], evidence: Evidence) -> Finding:
     """Of the newest answers, how many are like no class; whether they are too many is for the windows' tests to say."""
+    check_format(reference)
     known, rows = taught(reference), _ours(evidence)[-RECENT:]
     if known is None:
         return Finding("no class", OLD)
@@ -62,6 +63,7 @@ def outside(reference: Mapping[str, Any], evidence: Evidence) -> Finding:
 
 def classes(reference: Mapping[str, Any], evidence: Evidence) -> Finding:
     """What share each class has among the newest answers; the value is the largest difference from the reference."""
+    check_format(reference)
     old, rows = known_powers(reference), _ours(evidence)[-RECENT:]
     if old is None:
         return Finding("mix of classes", OLD)
@@ -83,6 +85,7 @@ def estimate(reference: Mapping[str, Any], evidence: Evidence, promised: float |
 
     `rate` is how often that may be said for nothing; None where there is nothing new to say it of.
     """
+    check_format(reference)
     learnt, rows = kept(reference), _ours(evidence)[-RECENT:]
     if learnt is None:
         return Finding("estimated accuracy", OLD)

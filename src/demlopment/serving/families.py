@@ -134,6 +134,25 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "demlopment_canary_state", "gauge", "1 for the state that a canary is in, 0 for the others", (*VERSION[:2], "state")
     ),
+    Family(
+        "demlopment_monitor_alarm",
+        "gauge",
+        "1 where a monitor of a version's production alarmed at the last look, else 0",
+        (*VERSION[:2], "monitor"),
+    ),
+    Family(
+        "demlopment_monitor_broken",
+        "gauge",
+        "1 where a monitor could not be looked at, else 0; the monitor file is what the last look wrote",
+        (*VERSION[:2], "monitor"),
+    ),
+    Family(
+        "demlopment_monitor_value",
+        "gauge",
+        "What a monitor said at the last look: accuracies and shares 0 to 1, drift as its smallest p-value",
+        (*VERSION[:2], "monitor"),
+    ),
+    Family("demlopment_monitor_timestamp_seconds", "gauge", "When the monitors of a version last looked", VERSION[:2]),
     Family("demlopment_label_timestamp_seconds", "gauge", "When the newest label came back, since the endpoint began", ()),
     Family("demlopment_journal_bytes", "gauge", "Bytes of all files of the journal", ()),
     Family("demlopment_journal_limit_bytes", "gauge", "Bytes that the journal may have", ()),

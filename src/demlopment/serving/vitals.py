@@ -14,7 +14,7 @@ from typing import get_args
 from demlopment import __version__
 from demlopment.home import Home
 from demlopment.records import CanaryState
-from demlopment.serving import layout, segments
+from demlopment.serving import layout, monitors, segments
 from demlopment.serving.description import resident_bytes
 from demlopment.serving.families import FAMILIES, OURS
 from demlopment.serving.fleet import Fleet
@@ -77,7 +77,9 @@ class Vitals:
             with contextlib.suppress(OSError):  # gone from the store, and served from memory all the same
                 written = (self.launch.model_store / version.file).stat().st_mtime
                 tally.gauge("demlopment_archive_timestamp_seconds", *key, value=written)
-        journal(Home(self.launch.home).endpoint / "journal", tally, self.now())
+        home = Home(self.launch.home)
+        monitors.tell(home, state.served, tally)
+        journal(home.endpoint / "journal", tally, self.now())
         tally.gauge("demlopment_journal_limit_bytes", value=self.launch.journal_max_mb * 1e6)
 
 
