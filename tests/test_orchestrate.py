@@ -16,12 +16,14 @@ import httpx2
 import numpy as np
 import pytest
 
-from demlopment import archive, evaluation, images
+from demlopment import archive, evaluation, images, settings
 from demlopment.commands.schedule import FILE, prepared
 from demlopment.data import Lake, RawRows, packaged_digits
+from demlopment.data.queue import waiting
 from demlopment.home import Home
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import learn
+from demlopment.lifecycle.turn import begin
 from demlopment.records import Feedback, Prediction
 from demlopment.serving.journal import Journal
 from tests.fakes import ListNarrator
@@ -70,8 +72,8 @@ def home(taught: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(root)
 
 
-def produced(home: Home, *, bold: bool) -> None:
-    """Two hundred answers of the champion, each with its label, to digits as it knows them or in a bold hand."""
+def produced(home: Home, *, bold: bool, labelled: float = 1.0) -> None:
+    """Two hundred answers of the champion, the first with their labels, to digits as it knows them or in a bold hand."""
     model, lake = archive.read(home.models / "digits-1.0.mar"), Lake(home.lake)
     digits = packaged_digits().frame.gather_every(5, 1).gather_every(5)
     shown = np.stack([_written(np.frombuffer(each, np.uint8).reshape(28, 28), bold=bold) for each in digits["image"]])
@@ -85,9 +87,9 @@ def produced(home: Home, *, bold: bool) -> None:
         )
         for place, (picture, probabilities) in enumerate(zip(shown, said, strict=True))
     ]  # fmt: skip
-    labels = digits["label"].to_list()
+    known = list(zip(answers, digits["label"].to_list(), strict=True))[: round(labelled * len(answers))]
     journal = Journal(home.endpoint / "journal", name="test")
-    journal.record(answers, [Feedback(each.request_id, each.at, label) for each, label in zip(answers, labels, strict=True)])
+    journal.record(answers, [Feedback(each.request_id, each.at, label) for each, label in known])
     journal.close()
 
 
@@ -121,29 +123,49 @@ def test_dagster_loads_every_step() -> None:
     dg.Definitions.validate_loadable(orchestrate.defs)
 
     repository = orchestrate.defs.get_repository_def()
-    assert {"housekeeping", "retrain", "asking"} <= set(repository.job_names)
+    assert {"housekeeping", "retraining", "asking"} <= set(repository.job_names)
     assert {each.name for each in repository.sensor_defs} == {"due"}
     assert {each.cron_schedule for each in repository.schedule_defs} == {"0 * * * *"}
 
 
-def test_a_drifting_stream_is_answered_by_a_retrain_and_once(home: Home) -> None:
+def test_a_drifting_stream_is_answered_by_a_retrain_and_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     produced(home, bold=True)
+    monkeypatch.setenv("DEMLOPMENT_EVALUATION__MOST_KILOBYTES", "1")  # which no candidate keeps: its turn ends at the gate
 
     request = looked()
-    result = executed(request.job_name, **{orchestrate.SENSOR: "due"})
+    result = executed(request.job_name)
     again = looked()
 
     assert isinstance(request, dg.RunRequest)
-    assert request.job_name == "retrain"
+    assert request.job_name == "retraining"
     assert "rift" in request.tags["because"]
     assert result.success
-    assert told(result, "feedback")["added"] == 200
-    assert told(result, "candidate")["subject"] == "digits 2.0"
-    assert passed(result) == {"undisputed": True, "gate": told(result, "candidate")["decision"] == "promote"}
+    assert told(result, "journal")["labels"] == 200
+    assert told(result, "turn")["next"] == "none"
+    assert passed(result) == {"alive": True}
     verdicts = [each.verdict for each in History(home.history).entries()[1:]]
-    assert [each.kind for each in verdicts] == ["retraining", "data", "gate"]
-    assert verdicts[0].decision == "retrain"
+    assert [(each.kind, each.decision) for each in verdicts if each.kind != "data"] == [
+        ("retraining", "retrain"),
+        ("gate", "refuse"),
+        ("retraining", "refuse"),
+    ]
+    assert Lake(home.lake).named("turn-2").rows == 1200
     assert isinstance(again, dg.SkipReason)
+
+
+def test_a_turn_that_is_running_goes_on_and_no_second_run_is_begun_beside_it(home: Home) -> None:
+    produced(home, bold=True)
+    with home.locked("turn"):
+        begin(home, settings.load(), time.time())
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = orchestrate.due(dg.build_sensor_context(instance))
+        instance.create_run_for_job(orchestrate.defs.resolve_job_def(first.job_name), status=dg.DagsterRunStatus.STARTED)
+        second = orchestrate.due(dg.build_sensor_context(instance))
+
+    assert first.tags == {"because": "A turn is running; its next step is 'decide'."}
+    assert isinstance(second, dg.SkipReason)
+    assert second.skip_message == "A run is going on."
 
 
 def test_a_calm_stream_and_a_home_without_a_champion_are_let_be(
@@ -161,14 +183,21 @@ def test_a_calm_stream_and_a_home_without_a_champion_are_let_be(
     assert "Nobody is champion" in empty.skip_message
 
 
-def test_labels_that_are_asked_for_are_asked_for(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    produced(home, bold=True)
+def test_where_labels_are_too_few_people_are_asked_and_that_is_written_down(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    produced(home, bold=True, labelled=0.5)
     monkeypatch.setenv("DEMLOPMENT_RETRAINING__LEAST_LABELS", "5000")
+    monkeypatch.setenv("DEMLOPMENT_RETRAINING__ASKED_LABELS", "10")
 
     request = looked()
+    result = executed(request.job_name)
 
-    assert isinstance(request, dg.RunRequest)
     assert request.job_name == "asking"
+    assert result.success
+    assert told(result, "questions")["without a label"] == 101, "and the picture by which the endpoint was tried"
+    assert len(waiting(Lake(home.lake))) == 10
+    assert History(home.history).entries()[-1].verdict.decision == "ask for labels"
 
 
 def test_what_is_disputed_is_a_check_that_does_not_pass_and_stops_nothing(home: Home) -> None:
@@ -261,7 +290,7 @@ def test_the_page_comes_up_offline_with_every_step_and_refers_to_nobody_else(tmp
         found = httpx2.post(f"{address}/graphql", json={"query": loaded}, timeout=PATIENCE_SECONDS).json()
 
     (repository,) = found["data"]["repositoriesOrError"]["nodes"]
-    assert {"housekeeping", "retrain", "asking"} <= {each["name"] for each in repository["jobs"]}
+    assert {"housekeeping", "retraining", "asking"} <= {each["name"] for each in repository["jobs"]}
     assert repository["sensors"] == [{"name": "due", "sensorState": {"status": "RUNNING"}}]
     assert '"telemetryEnabled": false' in page
     referred = re.findall(r"""(?:src|href|action)=["']([^"']*)["']""", page)

@@ -5,7 +5,7 @@ brings Dagster up with this module; whatever else loads a module of definitions 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -15,18 +15,18 @@ import numpy as np
 from demlopment import settings
 from demlopment.data import Answers, Lake
 from demlopment.data.intake import CONTRADICTED
-from demlopment.errors import DemlopmentError, HomeError
+from demlopment.errors import DemlopmentError, HomeError, NotReadyError
 from demlopment.home import Home
 from demlopment.lifecycle.asking import ask
 from demlopment.lifecycle.compact import compact
 from demlopment.lifecycle.condition import gather
 from demlopment.lifecycle.history import History
-from demlopment.lifecycle.learn import learn
 from demlopment.lifecycle.outlook import RECENT_SECONDS
 from demlopment.lifecycle.past import past
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.returns import production
 from demlopment.lifecycle.triggers import decide
+from demlopment.lifecycle.turn import begin, standing, turn
 from demlopment.lifecycle.workshop import MODEL
 from demlopment.lifecycle.worth import Prices
 from demlopment.records import Verdict
@@ -34,8 +34,10 @@ from demlopment.settings import Settings
 
 RETRIES, PAUSE_SECONDS = 3, 60  # where somebody else holds the home: a person's command does not for long
 LOOK_SECONDS = 300  # from one look at what asks for a retrain to the next: each reads the requests of two weeks
-HOUR_SECONDS = 3600
-SENSOR = "dagster/sensor_name"  # a tag that Dagster gives the runs of a sensor
+BECAUSE = "because"  # a tag that says why a run was begun
+JOBS: Mapping[str, str] = {"retrain": "retraining", "roll back": "retraining", "ask for labels": "asking"}  # by decision
+RUN = dg.DagsterRunStatus
+UNFINISHED = [RUN.QUEUED, RUN.NOT_STARTED, RUN.STARTING, RUN.STARTED]
 
 
 class Log:
@@ -78,54 +80,56 @@ def feedback() -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata={**counts, "disputed": disputed}, check_results=[check])
 
 
-@dg.asset(group_name="models", deps=[feedback], check_specs=[dg.AssetCheckSpec("gate", asset="candidate")])
-def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """The recipe fitted to everything in the lake and judged (`train`); one that the gate lets through becomes challenger."""
+@dg.asset(name="turn", group_name="models", deps=[journal], check_specs=[dg.AssetCheckSpec("alive", asset="turn")])
+def turned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """The turn that is running, or one that is begun if something asks for it, as far as it can go now (`retrain`)."""
     rules, home, _ = opened()
-    _begun(context, rules, home)
     with patient():
-        verdict = learn(home, rules, Log(context))
-    check = _check("gate", verdict.reason, passed=verdict.decision == "promote")
-    told = {"subject": verdict.subject, "against": verdict.against, "decision": verdict.decision, "reason": verdict.reason}
-    return dg.MaterializeResult(metadata=told, check_results=[check])
+        found = turn(home, rules, Log(context))
+    check = _check("alive", "A turn is given up when a step of it fails again and again.", passed=not found.failed)
+    return dg.MaterializeResult(metadata={"next": found.step or "none", "said": found.sentence}, check_results=[check])
 
 
 @dg.asset(group_name="data", deps=[journal])
-def questions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def questions() -> dg.MaterializeResult:
     """Requests that people are asked to label (`data ask`); they wait for `data review`."""
     rules, home, lake = opened()
-    _begun(context, rules, home)
     now, share, rng = time.time(), rules.data.asked_by_chance, np.random.default_rng()
     with patient(), home.locked("turn"):
+        begin(home, rules, now)  # writes down that labels are asked for, if that is what is decided
         done = ask(home, lake, MODEL, rules.retraining.asked_labels, share, since=now - RECENT_SECONDS, now=now, rng=rng)
     return dg.MaterializeResult(metadata={**done.why, "without a label": done.open})
 
 
 housekeeping = dg.define_asset_job("housekeeping", selection=["journal", "feedback"])
-retrain = dg.define_asset_job("retrain", selection=["journal", "feedback", "candidate"])
+retraining = dg.define_asset_job("retraining", selection=["journal", "turn"])
 asking = dg.define_asset_job("asking", selection=["journal", "questions"])
 hourly = dg.ScheduleDefinition(job=housekeeping, cron_schedule="0 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 
 
-@dg.sensor(jobs=[retrain, asking], minimum_interval_seconds=LOOK_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(jobs=[retraining, asking], minimum_interval_seconds=LOOK_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
 def due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Ask what asks for a retrain (`lifecycle.triggers.decide`), and begin what it decides."""
+    """Have a turn that is running go on, or begin what is decided (`lifecycle.triggers.decide`); one run at a time."""
     rules, home, _ = opened()
+    going = dg.RunsFilter(statuses=UNFINISHED)
+    if any(run.job_name in (retraining.name, asking.name) for run in context.instance.get_runs(going)):
+        return dg.SkipReason("A run is going on.")
+    where = standing(home)
+    if where.step is not None:
+        return dg.RunRequest(job_name=retraining.name, tags={BECAUSE: where.sentence})
     try:
         verdict = looked(rules, home)
     except DemlopmentError as error:  # nobody is champion yet, say: no fault of this look
         return dg.SkipReason(str(error))
-    jobs = {"retrain": retrain.name, "ask for labels": asking.name}
-    if verdict.decision not in jobs:
+    job = JOBS.get(verdict.decision)
+    if job is None:
         return dg.SkipReason(f"{verdict.decision.capitalize()}: {verdict.reason}")
-    # One that failed before it began is asked for again, and none twice in an hour.
-    key = f"{verdict.decision}, {verdict.subject}, {int(time.time() // HOUR_SECONDS)}"
-    return dg.RunRequest(run_key=key, job_name=jobs[verdict.decision], tags={"because": verdict.reason})
+    return dg.RunRequest(job_name=job, tags={BECAUSE: verdict.reason})
 
 
 defs = dg.Definitions(
-    assets=[journal, feedback, candidate, questions],
-    jobs=[housekeeping, retrain, asking],
+    assets=[journal, feedback, turned, questions],
+    jobs=[housekeeping, retraining, asking],
     schedules=[hourly],
     sensors=[due],
 )
@@ -141,10 +145,10 @@ def opened() -> tuple[Settings, Home, Lake]:
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Have Dagster try again a little later where the home is held by somebody else."""
+    """Have Dagster try again a little later where somebody else holds the home, or the endpoint does not run."""
     try:
         yield
-    except HomeError as held:
+    except (HomeError, NotReadyError) as held:
         raise dg.RetryRequested(RETRIES, PAUSE_SECONDS) from held
 
 
@@ -152,12 +156,6 @@ def looked(rules: Settings, home: Home) -> Verdict:
     """What is decided now; nothing is written."""
     now = time.time()
     return decide(gather(home, rules, now), past(History(home.history).entries()), rules.retraining, Prices.of(rules))
-
-
-def _begun(context: dg.AssetExecutionContext, rules: Settings, home: Home) -> None:
-    """Write down what the sensor decided, as it stands now: the next look knows of it, whatever comes of this run."""
-    if SENSOR in context.run.tags:
-        History(home.history).record(looked(rules, home), time.time())
 
 
 def _check(name: str, said: str, *, passed: bool) -> dg.AssetCheckResult:
