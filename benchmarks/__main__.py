@@ -14,6 +14,7 @@ from benchmarks import (
     drift,
     endpoint,
     handlers,
+    look,
     monitoring,
     precision,
     shadow,
@@ -25,8 +26,8 @@ parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, drift (8 minutes), verdicts (3), assignment (3), accuracy (20), data (10), endpoint (8), "
-    "precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
+    help="command_line, monitoring, drift (15 minutes), look, verdicts (3), assignment (3), accuracy (20), data (10), "
+    "endpoint (8), precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "command_line": command_line.run,
     "monitoring": monitoring.run,
     "drift": drift.run,
+    "look": look.run,
     "verdicts": verdicts.run,
     "assignment": assignment.run,
     "accuracy": lambda: accuracy.run(mnist, options.seeds, options.peer_epochs),

@@ -22,9 +22,10 @@ from benchmarks.result import RESULTS, write
 from demlopment import monitoring
 from demlopment.intervals import wilson
 from demlopment.lifecycle.production import Change, Course, Kind, Setting, script
-from demlopment.monitoring.drift import ks_p_values
-from demlopment.monitoring.kernel import kernel_p_value
+from demlopment.monitoring.drift import ROUGH, ks_p_values
+from demlopment.monitoring.kernel import kernel_p_value, kernel_p_values
 from demlopment.monitoring.labels import label_p_value
+from demlopment.monitoring.panel import SHARES
 from demlopment.monitoring.strangers import strange_p_values
 from demlopment.records import Scores
 
@@ -53,7 +54,8 @@ CHANGES: Sequence[tuple[Kind, float]] = (
     ("attack", 0.2),
 )
 COURSES: Sequence[Course] = ("abrupt", "gradual", "recurring")
-MONITORS = ("drift", "psi above 0.1", "ks at 0.05 each", "ks at the budget each")
+MONITORS = ("drift", "psi above 0.1", "ks at 0.05 each", "ks at the budget each", "all monitors")
+RECENT = 1000  # answers of which the accuracy is estimated
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,9 @@ class Stream:
     reference: Places  # (500,)
     rows: Places  # (n,)
     classes: Places  # (n,) what was meant; -1 for what has no class
+    asked: npt.NDArray[np.float64]  # (n,) s since the stretch began
+    heard: npt.NDArray[np.float64]  # (n,) likewise, when the label came; infinite where it did not
+    examined: Places  # (1000,) calm rows with labels, from which trust is learnt and errors are promised
 
 
 def run(streams: int = STREAMS, calm: int = CALM_STREAMS) -> Path:
@@ -110,7 +115,7 @@ def found(pools: Pools, streams: int, kind: Kind, share: float, course: Course) 
         at = int(rng.integers(WINDOW, WINDOWS * WINDOW // 2))
         played = stream(pools, rng, seed, Change(kind, course, at=at, share=share))
         first = at // WINDOW
-        for monitor, flags in alarms(pools, replace(played, rows=played.rows[first * WINDOW :])).items():
+        for monitor, flags in alarms(pools, since(played, first * WINDOW), first=True).items():
             if flags.any():
                 delays[monitor].append((first + int(flags.argmax()) + 1) * WINDOW - at)
     figures = {
@@ -168,7 +173,8 @@ def stream(pools: Pools, rng: np.random.Generator, seed: int, change: Change) ->
             rows[places] = rng.choice(pool[meant], int(places.sum()))
     if kind == "attack" and plan.touched.any():
         rows[plan.touched] = rows[plan.touched][0]
-    return Stream(calm_mix(pools, rng), rows, plan.classes)
+    examined = np.random.default_rng([seed, 4]).choice(pools.calm, EXAMINED)
+    return Stream(calm_mix(pools, rng), rows, plan.classes, plan.at, plan.label_at, examined)
 
 
 def calm_mix(pools: Pools, rng: np.random.Generator) -> Places:
@@ -178,14 +184,64 @@ def calm_mix(pools: Pools, rng: np.random.Generator) -> Places:
     return np.concatenate([rng.choice(pools.rows["none"][meant], count) for meant, count in enumerate(counts)])
 
 
-def alarms(pools: Pools, played: Stream) -> dict[str, Flags]:
-    """Which whole windows of a stream raise an alarm, by monitor: (windows,) each."""
+def since(played: Stream, row: int) -> Stream:
+    """What comes from a row on."""
+    later = slice(row, None)
+    return replace(
+        played,
+        rows=played.rows[later],
+        classes=played.classes[later],
+        asked=played.asked[later],
+        heard=played.heard[later],
+    )
+
+
+def alarms(pools: Pools, played: Stream, *, first: bool = False) -> dict[str, Flags]:
+    """Which whole windows of a stream raise an alarm, by monitor: (windows,) each; of ours perhaps none after the first."""
     singly, new = p_values(pools, played), shifts(pools, played)
-    smallest, threshold = singly.min(axis=1), BUDGET / (singly.shape[1] + 1)
-    ours = smallest < threshold
-    for number in np.flatnonzero(~ours).tolist():
-        ours[number] = kernel(pools, played, number, threshold) < threshold
-    return dict(zip(MONITORS, (ours, (new > PSI_LIMIT).any(axis=1), smallest < USUAL, smallest < BUDGET), strict=True))
+    smallest, tests = singly.min(axis=1), singly.shape[1] + 1
+    chances, thresholds = smallest.copy(), (BUDGET / tests, SHARES["drift"] * BUDGET / tests)
+    if first:
+        for number in range(len(smallest)):
+            if smallest[number] >= thresholds[1]:
+                chances[number] = min(smallest[number], kernel(pools, played, number, thresholds[1]))
+            if chances[number] < thresholds[1]:
+                break
+    else:
+        least = np.where(smallest < thresholds[1], ROUGH, thresholds[1])
+        windows = pools.features[_windows(played)]
+        chances = np.minimum(smallest, kernel_p_values(pools.features[played.reference], windows, least))
+    every = (chances < thresholds[1]) | estimates(pools, played) | errors(pools, played)
+    flags = (chances < thresholds[0], (new > PSI_LIMIT).any(axis=1), smallest < USUAL, smallest < BUDGET, every)
+    return dict(zip(MONITORS, flags, strict=True))
+
+
+def estimates(pools: Pools, played: Stream) -> Flags:
+    """Where the accuracy that is told without labels falls below what was promised, at its share of the budget."""
+    learnt, promised = monitoring.trust(scores(pools, played.examined), pools.worn), _promised(pools, played)
+    confidence, found = 1 - 2 * SHARES["estimated accuracy"] * BUDGET, []
+    for end in range(WINDOW, len(played.rows) + 1, WINDOW):
+        recent = pools.probabilities[played.rows[max(0, end - RECENT) : end]]
+        found.append(monitoring.estimated(recent, learnt, confidence).interval.high < 1 - promised)
+    return np.array(found)
+
+
+def errors(pools: Pools, played: Stream) -> Flags:
+    """The window in which labels first say that there are more errors than were promised, at their share of the budget."""
+    order = np.argsort(played.heard, kind="stable")
+    order = order[(played.heard[order] < played.asked[-1]) & (played.classes[order] >= 0)]
+    wrong = pools.told[played.rows[order]] != played.classes[order]
+    alarm = monitoring.error_alarm(wrong, _promised(pools, played), SHARES["errors"] * BUDGET / WINDOW)
+    found = np.zeros(len(played.rows) // WINDOW, np.bool_)
+    if alarm.first is not None:
+        asked = int(np.searchsorted(played.asked, played.heard[order[alarm.first]]))
+        found[min(asked // WINDOW, len(found) - 1)] = True
+    return found
+
+
+def _promised(pools: Pools, played: Stream) -> float:
+    """The most errors that the examination leaves open, as an archive's card has it."""
+    return 1 - wilson(int(pools.right[played.examined].sum()), EXAMINED).low
 
 
 def p_values(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
@@ -234,11 +290,12 @@ def table(figures: dict[str, Any]) -> str:
     for monitor, each in calm["monitors"].items():
         shown = f"{each['per_1000']:.2f} ({each['low']:.2f} to {each['high']:.2f})"
         lines.append(f"| {monitor} | {shown} | {each['times_the_budget']:.2f} |")
-    lines += ["", "| change | course | share | found | median delay, requests |", "| --- | --- | --- | --- | --- |"]
+    lines += ["", "| change | course | share | drift finds | after requests | all find | after requests |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for row in figures["changes"]:
-        ours = row["monitors"]["drift"]
-        delay = "" if ours["median_delay"] is None else f"{ours['median_delay']:,.0f}"
-        lines.append(f"| {row['kind']} | {row['course']} | {row['share']:.0%} | {ours['found']:.0%} | {delay} |")
+        pairs = (row["monitors"][monitor] for monitor in ("drift", "all monitors"))
+        cells = (f"{each['found']:.0%} | {_delay(each['median_delay'])}" for each in pairs)
+        lines.append(f"| {row['kind']} | {row['course']} | {row['share']:.0%} | {' | '.join(cells)} |")
     lines += [
         "",
         "| without labels | true, % | error, points | bias | interval holds | error of mean confidence | of last accuracy |",
@@ -249,6 +306,10 @@ def table(figures: dict[str, Any]) -> str:
         beside = f"{row['mean_confidence_error']:.2f} | {row['last_examination_error']:.2f}"
         lines.append(f"| {row['kind']}, {row['share']:.0%} | {row['true_accuracy']:.1f} | {errors} | {beside} |")
     return "\n".join(lines) + "\n"
+
+
+def _delay(requests: float | None) -> str:
+    return "" if requests is None else f"{requests:,.0f}"
 
 
 def _windows(played: Stream) -> Places:

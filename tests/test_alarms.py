@@ -22,7 +22,7 @@ from demlopment.monitoring.reference import FORMAT, label_counts
 from demlopment.records import Prediction
 
 STREAMS = 20
-OURS, PSI, KS, KS_AT_BUDGET = MONITORS
+OURS, PSI, KS, KS_AT_BUDGET, EVERY = MONITORS
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,8 @@ def test_calm_windows_raise_alarms_within_the_budget_and_the_usual_monitors_far_
     rates, windows = calm["monitors"], calm["windows"]
 
     assert windows == STREAMS * drift.WINDOWS
-    assert rates[OURS]["alarms"] <= binom.isf(1e-4, windows, BUDGET)
+    for ours in (OURS, EVERY):
+        assert rates[ours]["alarms"] <= binom.isf(1e-4, windows, BUDGET)
     assert rates[KS_AT_BUDGET]["per_1000"] > 1000 * BUDGET
     assert rates[KS]["per_1000"] > 100
     assert rates[PSI]["per_1000"] > 500
@@ -120,6 +121,13 @@ def test_a_change_is_found_within_a_few_windows(pools: Pools, kind: Any, share: 
 
     assert found["found"] == 1
     assert found["median_delay"] <= 3 * WINDOW
+
+
+def test_a_class_that_means_something_else_is_found_by_the_labels(pools: Pools) -> None:
+    found = drift.found(pools, 5, "concept", 1.0, "abrupt")["monitors"]
+
+    assert found[EVERY]["found"] == 1
+    assert found[EVERY]["found"] >= found[OURS]["found"]
 
 
 def test_nothing_is_found_where_nothing_changes(pools: Pools) -> None:

@@ -14,7 +14,7 @@ from demlopment.images import VERSION
 from demlopment.lifecycle import evidence as reading
 from demlopment.lifecycle.compact import journal
 from demlopment.lifecycle.evidence import evidence
-from demlopment.monitoring import profile
+from demlopment.monitoring import profile, sweep
 from demlopment.records import Feedback, Prediction
 from demlopment.serving.journal import Journal
 from demlopment.serving.recorded import join
@@ -66,7 +66,7 @@ def test_answers_of_the_lake_are_those_that_were_written_in_order_of_time_with_t
     lake.add("b", [*answers[15:], *strange], labels[1:], [])
     lake.add("a", answers[:15], labels[:1], [])
 
-    found = evidence(home, archive, until=1009.0, now=1035.0)
+    found = evidence(home, archive, 100, until=1009.0, now=1035.0)
 
     assert found.stretch.at.tolist() == [*range(1000, 1030), 1042, 1043, 1044]
     assert found.stretch.ours.tolist() == [True] * 30 + [False] * 3
@@ -84,11 +84,11 @@ def test_slices_make_no_difference_and_copied_segments_count_once(home: Home, mo
     archive, answers = model(rng), [answer(rng, number) for number in range(25)]
     lake = Answers(home.lake)
     lake.add("one", answers, [], [])
-    whole = evidence(home, archive)
+    whole = evidence(home, archive, 100)
     lake.add("one-copied", answers[5:15], [], [])
     monkeypatch.setattr(reading, "SLICE", 4)
 
-    again = evidence(home, archive, now=1010.0 - 61)
+    again = evidence(home, archive, 100, now=1010.0 - 61)
 
     assert whole.repeated == 0
     assert again.repeated == 10
@@ -105,7 +105,7 @@ def test_what_is_still_in_the_journal_and_what_is_in_the_lake_already_are_one_st
     writing.close()
     Answers(home.lake).add("older", answers[6:], [], [])
 
-    found = evidence(home, archive)
+    found = evidence(home, archive, 100)
 
     assert found.stretch.at.tolist() == [each.at for each in answers]
     assert found.right[2] == 1
@@ -119,7 +119,7 @@ def test_labels_are_joined_as_the_journal_joins_them(home: Home) -> None:
     lake = Answers(home.lake)
     lake.add("s", answers, labels, [])
 
-    found = evidence(home, archive)
+    found = evidence(home, archive, 100)
 
     expected = join(answers, sorted(labels, key=lambda each: each.at)).labels
     right = [expected[each.request_id] == each.label if each.request_id in expected else None for each in answers]
@@ -128,8 +128,29 @@ def test_labels_are_joined_as_the_journal_joins_them(home: Home) -> None:
 
 
 def test_nothing_is_an_empty_stretch(home: Home) -> None:
-    found = evidence(home, model(np.random.default_rng(4)))
+    found = evidence(home, model(np.random.default_rng(4)), 100)
 
     assert (len(found), found.fresh, found.stray) == (0, 0, 0)
     assert found.stretch.powers.shape == (0, CLASSES)
     assert replace(found, fresh=0) is not found
+
+
+def test_of_very_many_answers_some_are_measured_and_all_are_counted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    archive, answers = model(rng), [answer(rng, number) for number in range(40)]
+    lake = Answers(home.lake)
+    lake.add("a", answers, [Feedback("r1", 2000.0, answers[1].label)], [])
+    whole = evidence(home, archive, 5)
+    monkeypatch.setattr(sweep, "MOST", 4)
+    monkeypatch.setattr(sweep, "SAMPLE", 5)
+
+    some = evidence(home, archive, 5)
+
+    assert whole.stretch.compared.all()
+    assert some.stretch.compared.tolist() == [place % 2 == 0 for place in range(40)]
+    assert some.stretch.told.tolist() == whole.stretch.told.tolist()
+    assert some.right[1] == 1
+    assert (some.stretch.pictures[::2] == whole.stretch.pictures[::2]).all()
+    windows = sweep.drifts(archive.reference, some.stretch, 10, false_alarm_rate=0.001)
+    alone = sweep.drifts(archive.reference, whole.stretch.where(np.arange(0, 40, 2)), 5, false_alarm_rate=0.001)
+    assert [each.tests for each in windows] == [each.tests for each in alone]

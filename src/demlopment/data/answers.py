@@ -72,6 +72,10 @@ class Answers:
         """The gaps that ended at or after `since`, likewise."""
         return [Gap(*row) for row in self._chosen(GAPS, pl.col("end") >= since, without).iter_rows()]
 
+    def count(self) -> int:
+        """How many predictions there are, also of shadows and of every model."""
+        return len(self._store.read(PREDICTIONS, columns=["row"])) if self._store.exists(PREDICTIONS) else 0
+
     def slices(self, size: int, without: Collection[str] = ()) -> Iterator[pl.DataFrame]:
         """Every prediction in any but some segments, also of shadows: at most `size` rows at once, in no order."""
         elsewhere = pl.col("segment").is_in(sorted(without)).not_()

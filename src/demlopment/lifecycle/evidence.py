@@ -19,16 +19,21 @@ from demlopment.lifecycle.compact import journal
 from demlopment.monitoring.evidence import Evidence
 from demlopment.monitoring.reference import FORMAT
 from demlopment.monitoring.stretch import Raw, Stretch, measured, together
+from demlopment.monitoring.sweep import every
 from demlopment.records import Feedback, Prediction
 from demlopment.serving import recorded
 
-SLICE = 50_000  # rows at once: their pictures and embeddings are 60 MB
+SLICE = 25_000  # rows at once: their pictures and embeddings are 30 MB
 LIGHT = ("request_id", "at", "version", "label")
 CLOCKS = 60.0  # s by which the clocks of machines may differ
 
 
-def evidence(home: Home, model: Archive, *, since: float = 0.0, until: float = -np.inf, now: float = np.inf) -> Evidence:
+def evidence(
+    home: Home, model: Archive, window: int, *, since: float = 0.0, until: float = -np.inf, now: float = np.inf
+) -> Evidence:
     """Of the model that an archive is, since a time; `until` was looked at before (seconds since 1970 each).
+
+    Of very many rows each second, third, ... is measured, as many as windows of `window` answers and longer ones compare.
 
     A row that stands twice, as where a segment was copied, counts once; a label may come before its answer, and the last one
     counts; of a request id that was used twice none does. Raises DataError for a damaged file.
@@ -36,11 +41,12 @@ def evidence(home: Home, model: Archive, *, since: float = 0.0, until: float = -
     written = recorded.found_in(journal(home), since)
     answers = Answers(home.lake)
     light, parts = [], []
+    step = every(answers.count() + len(written.predictions), window)
     for frame in _frames(written.predictions, answers, written.segments):
         kept = frame.filter((pl.col("model") == model.card.name) & (pl.col("at") >= since) & (pl.col("arm") != SHADOW))
         if len(kept):
             light.append(kept.select(LIGHT))
-            parts.append(measured(model.reference, _raw(kept, model)))
+            parts.append(measured(model.reference, _raw(kept, model, step)))
     if not parts:
         return Evidence(_nothing(model), np.zeros(0), np.zeros(0))
     rows = pl.concat(light).with_row_index("row")
@@ -99,7 +105,7 @@ def _labels(feedback: Sequence[Feedback]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"request_id": pl.String, "at": pl.Float64, "label": pl.String}, orient="row")
 
 
-def _raw(frame: pl.DataFrame, model: Archive) -> Raw:
+def _raw(frame: pl.DataFrame, model: Archive, step: int = 1) -> Raw:
     """What one version answered is read as its numbers, whatever others wrote."""
     ours = frame["version"] == model.card.version
     known = model.reference.get("format") == FORMAT
@@ -107,13 +113,15 @@ def _raw(frame: pl.DataFrame, model: Archive) -> Raw:
     classes, width = len(model.card.classes), len(model.reference["directions"][0]) if known else int(sizes.max(initial=0)) // 4
     fit = (frame["probabilities"].bin.size() == 4 * classes) & (frame["embedding"].bin.size() == 4 * width)
     shown, told = frame["image"].is_not_null().to_numpy(), (ours & fit).to_numpy()
+    compared = np.arange(len(frame)) % step == 0
     return Raw(
         frame["at"].to_numpy(),
-        _array(frame["image"], shown, pl.UInt8, SIDE * SIDE).reshape(-1, SIDE, SIDE),
+        _array(frame["image"], shown & compared, pl.UInt8, SIDE * SIDE).reshape(-1, SIDE, SIDE),
         shown,
         _array(frame["probabilities"], told, pl.Float32, classes),
-        _array(frame["embedding"], told, pl.Float32, width),
+        _array(frame["embedding"], told & compared, pl.Float32, width),
         told,
+        compared,
     )
 
 

@@ -54,16 +54,17 @@ def watch(home: Home, rules: Monitoring, model: Archive, now: float, *, since: f
         path = monitors.path(home, model.card.name, model.card.version)
         before = _before(path)
         tested_until = before.get("until")
-        seen = evidence(home, model, since=since, until=-inf if tested_until is None else float(tested_until), now=now)
+        until = -inf if tested_until is None else float(tested_until)
+        seen = evidence(home, model, rules.window, since=since, until=until, now=now)
         found = panel(model.reference, seen, Budget(rules.window, rules.false_alarm_rate), _promised(model))
         tested = sum(window.examples for window in found.windows)
-        until = float(seen.stretch.at[seen.fresh + tested - 1]) if tested else tested_until
+        tested_until = float(seen.stretch.at[seen.fresh + tested - 1]) if tested else tested_until
         found = found if found.windows else _carried(found, before)
         sentence = conclusion(model.card.title, found, len(seen))
         watched = Watched(model.card.title, sentence, found, len(seen), int((seen.right == seen.right).sum()), path)
         if found.windows or [each.monitor for each in found.alarms] != before.get("alarms", []):
             History(home.history).record(policy.of_panel(model.card.title, sentence, found), now)
-        homes.replace(path, _written(model, watched, now, until))
+        homes.replace(path, _written(model, watched, now, tested_until))
     return watched
 
 

@@ -16,7 +16,7 @@ FREQUENCIES = 64  # each gives a cosine and a sine
 # usual, a permutation would change the test, which would no longer be exact.
 WIDTH = 15.0
 FAINTEST = 1e-6  # a probability below it counts as it: what float32 still tells from 1
-EXCEEDED = 10  # permutations as far apart as the window end the search: its p-value is then known to a third
+EXCEEDED = 3  # permutations as far apart as the window end the search: what is not rare is not told exactly
 FIRST, STEP = 100, 2000  # permutations at a time
 SEED = 1  # the same window is told the same at every look
 
@@ -46,7 +46,7 @@ def discrepancy(old: Features, new: Features) -> float:
 def kernel_p_value(old: Features, new: Features, least: float) -> float:
     """The chance that a random division of both samples is so far apart as they are: exact, for any sizes.
 
-    Permutations go on until ten were as far apart, or a p-value of `least` would have been told.
+    Permutations go on until three were as far apart, or a p-value of `least` would have been told.
     """
     both = np.concatenate([old, new])
     whole, seen = both.sum(axis=0, dtype=np.float64), _apart(both, old.shape[0], new.sum(axis=0, dtype=np.float64)[None])[0]

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from demlopment.errors import DataError
-from demlopment.legibility import legible
+from demlopment.legibility import Limits, legible
 from demlopment.monitoring.kernel import powers
-from demlopment.monitoring.pictures import picture_statistics
+from demlopment.monitoring.pictures import CHUNK, picture_statistics
 from demlopment.monitoring.reference import FORMAT, answer_statistics, taught
 from demlopment.monitoring.strangers import ILLEGIBLE, strangeness
 
@@ -31,6 +31,9 @@ class Raw:
     probabilities: npt.NDArray[np.float32]  # (n, classes)
     embeddings: npt.NDArray[np.float32]  # (n, width)
     ours: Flags  # whether the version answered whose profile it is
+    compared: (
+        Flags  # which rows are: of a million a sample tells the same, and pictures and embeddings of the others stay unread
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,7 @@ class Stretch:
     shown: Flags
     ours: Flags  # answered by the version that is monitored, in numbers
     damaged: Flags  # by that version, with NaN or infinity
+    compared: Flags  # of the others only the class and its confidence are known
     pictures: npt.NDArray[np.float32]  # (n, 5) in the profile's order
     answers: npt.NDArray[np.float32]  # (n, statistics) likewise
     confidence: npt.NDArray[np.float32]
@@ -60,34 +64,41 @@ def measured(reference: Mapping[str, Any], raw: Raw) -> Stretch:
     """Of a profile of another format nothing is known of pictures and embeddings; labels and confidences are still."""
     if reference.get("format") != FORMAT:
         reference = {"pictures": {}, "answers": {}, "directions": np.zeros((1, raw.embeddings.shape[1]))}
-    n, known = len(raw.at), taught(reference)
+    known = taught(reference)
     whole = np.isfinite(raw.probabilities).all(axis=1) & np.isfinite(raw.embeddings).all(axis=1)
     ours, damaged = raw.ours & whole, raw.ours & ~whole
-    probabilities, embeddings = raw.probabilities[ours], raw.embeddings[ours]
-    seen = picture_statistics(raw.images[raw.shown])
-    said = answer_statistics(probabilities, embeddings, np.asarray(reference["directions"]))
-    strange = np.zeros(len(probabilities))
+    seen, said = raw.shown & raw.compared, ours & raw.compared
+    pictures = picture_statistics(raw.images[seen])
+    answers = answer_statistics(raw.probabilities[said], raw.embeddings[said], np.asarray(reference["directions"]))
+    strange = np.zeros(int(said.sum()))
     if known is not None:
-        readable = np.ones(n, np.bool_)
-        readable[raw.shown] = legible(raw.images[raw.shown], known.legible)
-        strange = strangeness(embeddings, known.centres, readable[ours])
+        readable = np.ones(len(raw.at), np.bool_)
+        readable[seen] = _legible(raw.images[seen], known.legible)
+        strange = strangeness(raw.embeddings[said], known.centres, readable[said])
     return Stretch(
         raw.at,
         raw.shown,
         ours,
         damaged,
-        _spread(raw.shown, _columns(seen, reference["pictures"])),
-        _spread(ours, _columns(said, reference["answers"])),
-        _spread(ours, probabilities.max(axis=1, initial=0.0)),
-        _spread(ours, probabilities.argmax(axis=1).astype(np.int16)),
-        _spread(ours, np.minimum(strange, ILLEGIBLE).astype(np.float32)),
-        _spread(ours, powers(probabilities)),
+        raw.compared,
+        _spread(seen, _columns(pictures, reference["pictures"])),
+        _spread(said, _columns(answers, reference["answers"])),
+        _spread(ours, raw.probabilities[ours].max(axis=1, initial=0.0)),
+        _spread(ours, raw.probabilities[ours].argmax(axis=1).astype(np.int16)),
+        _spread(said, np.minimum(strange, ILLEGIBLE).astype(np.float32)),
+        _spread(said, powers(raw.probabilities[said])),
     )
 
 
 def together(parts: Sequence[Stretch]) -> Stretch:
     """One after the other; `where` sorts them."""
     return Stretch(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Stretch)))
+
+
+def _legible(pictures: npt.NDArray[np.uint8], within: Limits) -> Flags:
+    """A few at a time, which is quicker."""
+    parts = [legible(pictures[begin : begin + CHUNK], within) for begin in range(0, len(pictures), CHUNK)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
 
 
 def _columns(found: Mapping[str, Values], wanted: Collection[str]) -> Values:

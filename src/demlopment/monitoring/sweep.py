@@ -10,13 +10,13 @@ import numpy.typing as npt
 from demlopment.monitoring.drift import ROUGH, ks_p_values
 from demlopment.monitoring.kernel import discrepancy, features, kernel_p_values
 from demlopment.monitoring.labels import label_p_values
-from demlopment.monitoring.reference import known_powers, taught
+from demlopment.monitoring.reference import check_format, known_powers, taught
 from demlopment.monitoring.strangers import strange_p_values, strange_share
 from demlopment.monitoring.stretch import Stretch
 from demlopment.records import DriftReport, DriftTest
 
 MOST = 1000  # windows at a look; where there would be more, they are longer
-SAMPLE = 500  # answers of a window that are compared: the reference has no more, so further ones would tell little
+SAMPLE = 512  # answers of a window that are compared: the reference has fewer, so further ones would tell little
 BLOCK = 200  # windows at once: what the kernel test makes of them is 50 MB
 
 Values = npt.NDArray[np.float64]
@@ -44,11 +44,12 @@ def drifts(
 ) -> tuple[DriftReport, ...]:
     """A report of each whole window of `size` answers, the first of which has the index `start`, in order.
 
-    Of longer windows than 500 evenly spaced answers are compared. Windows of which equally many answers and pictures can be
+    Of longer windows than 512 evenly spaced answers are compared. Windows of which equally many answers and pictures can be
     compared are tested together. P-values above 0.02 may be approximate; none below it is.
     """
+    check_format(reference)
     rows = [np.arange(begin, begin + size) for begin in range(0, len(stretch) - size + 1, size)]
-    chosen = [each[np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))] for each in rows]
+    chosen = [_sample(each[stretch.compared[each]]) for each in rows]
     groups: dict[tuple[int, int], list[int]] = {}
     for number, places in enumerate(chosen):
         groups.setdefault((int(stretch.shown[places].sum()), int(stretch.ours[places].sum())), []).append(number)
@@ -62,6 +63,18 @@ def drifts(
             unseen, damaged = (int(flags[rows[number]].sum()) for flags in (~stretch.shown, stretch.damaged))
             reports[number] = DriftReport(start + number * size, size, found, threshold, false_alarm_rate, unseen, damaged)
     return tuple(reports[number] for number in range(len(rows)))
+
+
+def every(answers: int, size: int) -> int:
+    """Of so many answers each one of how many is to be compared, for windows of `size` and more."""
+    return max(1, length(answers, size) // SAMPLE)
+
+
+def _sample(places: Places) -> Places:
+    """At most 512 of them, evenly spaced."""
+    if len(places) <= SAMPLE:
+        return places
+    return places[np.unique(np.linspace(0, len(places) - 1, SAMPLE).astype(np.int64))]
 
 
 def _tests(

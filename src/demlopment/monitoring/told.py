@@ -19,7 +19,7 @@ from demlopment.monitoring.unlabelled import estimated, kept
 from demlopment.records import DriftReport, Interval
 
 RECENT = 1000  # answers by which the present is told: a share of them is known to three points
-HEARD = 50_000  # the newest labels among which a change is placed: a third of a second
+HEARD = 20_000  # the newest labels among which a change is placed: a sixth of a second
 OLD = "The profile is of an earlier release and does not know this: train the model again."
 
 
@@ -50,7 +50,7 @@ def of_windows(windows: Sequence[DriftReport]) -> Finding:
 def outside(reference: Mapping[str, Any], evidence: Evidence) -> Finding:
     """Of the newest answers, how many are like no class; whether they are too many is for the windows' tests to say."""
     check_format(reference)
-    known, rows = taught(reference), _ours(evidence)[-RECENT:]
+    known, rows = taught(reference), _compared(evidence)[-RECENT:]
     if known is None:
         return Finding("no class", OLD)
     if not len(rows):
@@ -64,7 +64,7 @@ def outside(reference: Mapping[str, Any], evidence: Evidence) -> Finding:
 def classes(reference: Mapping[str, Any], evidence: Evidence) -> Finding:
     """What share each class has among the newest answers; the value is the largest difference from the reference."""
     check_format(reference)
-    old, rows = known_powers(reference), _ours(evidence)[-RECENT:]
+    old, rows = known_powers(reference), _compared(evidence)[-RECENT:]
     if old is None:
         return Finding("mix of classes", OLD)
     if not len(rows):
@@ -160,6 +160,10 @@ def soundness(evidence: Evidence) -> Finding:
 
 def _ours(evidence: Evidence) -> npt.NDArray[np.int64]:
     return np.flatnonzero(evidence.stretch.ours)
+
+
+def _compared(evidence: Evidence) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(evidence.stretch.ours & evidence.stretch.compared)
 
 
 def _wrong(evidence: Evidence) -> npt.NDArray[np.bool_]:
