@@ -14,6 +14,7 @@ from benchmarks import (
     drift,
     endpoint,
     handlers,
+    longrun,
     look,
     monitoring,
     precision,
@@ -26,7 +27,7 @@ parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, drift (15 minutes), look, verdicts (3), assignment (3), accuracy (20), data (10), "
+    help="command_line, monitoring, drift (15 minutes), look, verdicts (3), longrun (10), assignment (3), accuracy (20), data (10), "
     "endpoint (8), precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "drift": drift.run,
     "look": look.run,
     "verdicts": verdicts.run,
+    "longrun": longrun.run,
     "assignment": assignment.run,
     "accuracy": lambda: accuracy.run(mnist, options.seeds, options.peer_epochs),
     "data": lambda: data.run(mnist),

@@ -13,7 +13,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from demlopment import __version__
-from demlopment.commands import data, endpoint, lineage, loop, models, monitor, retraining, schedule, search, traffic
+from demlopment.commands import (
+    data,
+    endpoint,
+    lineage,
+    loop,
+    models,
+    monitor,
+    retraining,
+    schedule,
+    search,
+    simulating,
+    traffic,
+)
 from demlopment.commands.saying import say, visible
 from demlopment.errors import DemlopmentError
 from demlopment.home import REMEDIES
@@ -40,6 +52,7 @@ for command in (
     search.search,
     loop.train,
     retraining.retrain,
+    simulating.simulate,
     endpoint.serve,
     endpoint.predict,
     schedule.schedule,

@@ -263,7 +263,7 @@ class Retraining(Room):
     asked_labels: Annotated[int, Field(ge=1)] = 200  # that people are asked for at once: they tell a share to 7 points
     least_days: Days = 1.0  # from one retrain, or one wish for labels, to the next
     failures: Annotated[int, Field(ge=1)] = 3  # in a row, after which nothing is tried until there is other data
-    shadow_labels: Annotated[int, Field(ge=1)] = 300  # after which a shadow that nothing is said of goes on to the canary
+    shadow_labels: Annotated[int, Field(ge=1)] = 1000  # after which a shadow that nothing is said of goes on to the canary
     split_labels: Annotated[int, Field(ge=1)] = 300  # of both arms, after which what was certain of the shadow is enough
     split_share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the units meet the challenger: equal arms decide soonest
     canary_steps: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.05, 0.2, 0.5)  # its shares, rising

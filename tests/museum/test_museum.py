@@ -21,7 +21,7 @@ from demlopment import archive, training
 from demlopment.archive import Card
 from demlopment.data import split
 from demlopment.errors import DataError, NotReadyError
-from demlopment.lifecycle import collect, workshop
+from demlopment.lifecycle import collect, packing
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.compact import journal
 from demlopment.lifecycle.history import History
@@ -104,7 +104,7 @@ def stale_classes(patch: pytest.MonkeyPatch) -> None:
         names[7], names[9] = names[9], names[7]
         return Card(**values, classes=tuple(names))
 
-    patch.setattr(workshop, "Card", card)
+    patch.setattr(packing, "Card", card)
 
 
 def before_the_logits(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:

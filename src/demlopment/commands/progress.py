@@ -15,8 +15,8 @@ SILENT_SECONDS = 10.0  # between two lines in a file or a pipe: a log of an hour
 BAR = 16  # characters
 BESIDE = BAR + 6  # what stands beside title and words: spinner, bar, the spaces between them, a colon
 LEAST = 8  # characters of a title that are shown
-Unit = Literal["rows", "MB", "epochs"]
-SIZES: dict[Unit, int] = {"rows": 1, "MB": 1_000_000, "epochs": 1}
+Unit = Literal["rows", "MB", "epochs", "days"]
+SIZES: dict[Unit, int] = {"rows": 1, "MB": 1_000_000, "epochs": 1, "days": 1}
 
 
 class Progress:

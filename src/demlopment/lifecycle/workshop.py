@@ -11,31 +11,27 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from demlopment import archive, evaluation, images, recall, training
-from demlopment.archive import Answering, Archive, Card
+from demlopment import archive, evaluation, recall, training
+from demlopment.archive import Archive
 from demlopment.data import Lake
 from demlopment.data.snapshots import licensed
 from demlopment.errors import DataError, NotReadyError, StoryError
-from demlopment.evaluation.wear import worn
 from demlopment.home import Home
-from demlopment.legibility import limits
 from demlopment.lifecycle import cards, ledger, policy, provenance, warm
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.modelcard import Judged, model_card
+from demlopment.lifecycle.packing import pack
 from demlopment.lifecycle.portrait import portrait
 from demlopment.lifecycle.rollout import Rollout
-from demlopment.lifecycle.schooling import every_check, left
+from demlopment.lifecycle.schooling import every_check
 from demlopment.lifecycle.skew import asked, skew
 from demlopment.lifecycle.story import Fit
-from demlopment.monitoring import profile, trust
-from demlopment.monitoring.strangers import centres
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
 from demlopment.settings import PLACES, Evaluation, Settings, Training
 from demlopment.training import devices
 
 MODEL = "digits"
-TAUGHT = 5000  # rows at least, if there are, that tell where the classes lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +123,7 @@ class Workshop:
             team=self.team,
         )
         fit = portrait(title, purpose, fitted, train, collected, recipe)
-        packed = self._pack(version, fitted, fit, train, collected, lineage)
+        packed = pack(MODEL, version, fitted, collected.split, collected.classes, fit.scores, train, lineage)
         run = self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
         held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
@@ -205,41 +201,6 @@ class Workshop:
         stored = [path.stem.replace("-", " ") for path in self.home.models.glob("*.mar")]
         numbers = (re.fullmatch(rf"{MODEL} (\d+)\.\d+", title) for title in judged + stored)
         return f"{1 + max((int(number[1]) for number in numbers if number), default=0)}.0"
-
-    def _pack(
-        self, version: str, fitted: training.Fitted, fit: Fit, train: Examples, collected: Collected, lineage: Mapping[str, Any]
-    ) -> Archive:
-        scores, validation = fit.scores, collected.split.validation
-        card = Card(
-            name=MODEL,
-            version=version,
-            classes=collected.classes,
-            preprocessing=images.VERSION,
-            temperature=fitted.temperature,
-            scores={
-                "test_rows": len(scores.labels),
-                "accuracy": scores.accuracy,
-                "accuracy_low": fit.interval.low,
-                "accuracy_high": fit.interval.high,
-                "log_loss": scores.log_loss,
-                "calibration_error": scores.calibration_error,
-            },
-            lineage={**lineage, **left(fitted.curve)},
-            answer=Answering(legible=limits(train.images)),
-        )
-        # The reference is made of rows the network was not fitted on: on its training rows it looks surer than it is.
-        seen = training.evaluate(fit.title, fitted, validation)
-        some = train.where(np.arange(0, len(train), max(1, len(train) // TAUGHT)))
-        middles = centres(training.embed(fitted, some), some.labels)
-        embedded, within = training.embed(fitted, validation), card.answer.legible
-        reference = profile(validation.images, seen.probabilities, embedded, centres=middles, limits=within)
-        surest = int(scores.probabilities.max(axis=1).argmax())
-        sample = images.encode_png(collected.split.test.images[surest])
-        packed = Archive(card, training.export(fitted), reference, sample)
-        read = evaluation.reader(packed)
-        answers = recall.answers(read(recall.pictures(sample)), card.classes)
-        learnt = trust(scores, tuple(worn(read, collected.split.test)))
-        return replace(packed, reference=reference | {"trust": learnt.to_json()}, answers=answers)
 
     def _describe(self, candidate: Candidate, checks: tuple[Check, ...], verdict: Verdict) -> None:
         collected = candidate.collected

@@ -63,9 +63,9 @@ def share_axis(values: Iterable[float]) -> Axis:
     return Axis(_nines, low, high, [tick for tick in marks if low <= tick[0] <= high], words.percent)
 
 
-def line_chart(lines: Sequence[Line], axis: Axis, *, label: str, x_name: str) -> Markup:
+def line_chart(lines: Sequence[Line], axis: Axis, *, label: str, x_name: str, width: int = 400) -> Markup:
     """Lines on one pair of axes, named above it. Points that are not finite leave a gap."""
-    width, height = 400, 230
+    height = 230
     xs = [x for each in lines for x, y in each.points if math.isfinite(x) and math.isfinite(y)] or [0.0, 1.0]
     x, y = Scale(min(xs), max(xs), 50, width - 14), Scale(axis.low, axis.high, height - 38, 34)
     drawn = [
