@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import pytest
 
 from demlopment.errors import NotReadyError, RequestError
 from demlopment.serving.calls import Call, Field, RecalledError, Reply
+from demlopment.serving.handlers import frames
 from demlopment.serving.handlers.hall import Hall
 from tests.serving.handlers.hosting import KEY, PATIENCE, Hosted, hosted, reached, running, until, written
 
@@ -474,6 +476,7 @@ SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
 from tests.serving.handlers.hosting import Hosted, reached, written
+from demlopment.serving.handlers import frames
 from demlopment.serving.handlers.hall import Hall
 
 async def main():
@@ -530,3 +533,28 @@ def test_a_call_that_is_over_comes_back_unless_a_worker_has_it(tmp_path: Path) -
     assert begun.status == kept.status == 200
     assert isinstance(first, RecalledError)
     assert isinstance(last, RecalledError)
+
+
+def test_a_call_that_is_over_at_once_comes_back_too(tmp_path: Path) -> None:
+    async def run() -> dict[str, Any]:
+        gate, number = tmp_path / "gate", 7
+        header = {"number": number, "model": KEY[0], "version": KEY[1], "id": "id", "asked": "default", "spare": True}
+        call = header | {"headers": {}, "fields": [("body", "text/plain")]}
+        async with hosted(tmp_path, HANDLER) as served:
+            begun = asyncio.create_task(served.call(Call("id", {}, (Field("body", f"wait:{gate}".encode(), "text/plain"),))))
+            await until(lambda: any("took" in line for line in served.told))
+            ours, theirs = socket.socketpair()
+            for each in (*frames.packed(call, [b"a"]), *frames.packed({"number": number, "recall": True})):
+                ours.sendall(each)
+            attending = asyncio.create_task(served.hall.attend(theirs))
+            line = await frames.Line.open(ours)
+            opening = asyncio.get_running_loop().call_later(3, gate.touch)
+            frame = await line.receive()
+            opening.cancel()
+            gate.touch()
+            line.close()
+            await asyncio.gather(begun, attending)
+        assert frame is not None
+        return dict(frame.header)
+
+    assert asyncio.run(run()) == {"number": 7, "recalled": "over"}

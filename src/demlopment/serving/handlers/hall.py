@@ -142,8 +142,8 @@ class Hall:
                     if number in asked:
                         asked[number].cancel()
                 elif "recall" in frame.header:
-                    if number in calls:
-                        self._recall(calls[number])
+                    if number in calls:  # soon, because its task may not have begun to ask
+                        asyncio.get_running_loop().call_soon(self._recall, calls[number])
                 else:
                     calls[number] = call = _call(frame)
                     asked[number] = asyncio.create_task(self._serve(frame.header, call, line))
