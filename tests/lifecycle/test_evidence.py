@@ -151,6 +151,8 @@ def test_of_very_many_answers_some_are_measured_and_all_are_counted(home: Home, 
     assert some.stretch.told.tolist() == whole.stretch.told.tolist()
     assert some.right[1] == 1
     assert (some.stretch.pictures[::2] == whole.stretch.pictures[::2]).all()
-    windows = sweep.drifts(archive.reference, some.stretch, 10, false_alarm_rate=0.001)
-    alone = sweep.drifts(archive.reference, whole.stretch.where(np.arange(0, 40, 2)), 5, false_alarm_rate=0.001)
+    windows = sweep.drifts(archive.reference, some.stretch, sweep.counted(40, 10), false_alarm_rate=0.001)
+    alone = sweep.drifts(
+        archive.reference, whole.stretch.where(np.arange(0, 40, 2)), sweep.counted(20, 5), false_alarm_rate=0.001
+    )
     assert [each.tests for each in windows] == [each.tests for each in alone]

@@ -186,6 +186,18 @@ def test_a_profile_of_an_earlier_release_is_compared_as_far_as_it_goes(world: Wo
     assert earlier == ["no class", "mix of classes", "estimated accuracy"]
 
 
+def test_windows_may_be_days_and_are_tested_once_they_have_ended(world: World, reference: dict[str, Any]) -> None:
+    seen = production(world, reference, world.images[600:900])
+    days = replace(seen, stretch=replace(seen.stretch, at=np.sort(np.random.default_rng(1).uniform(0, 4 * 86_400, 300))))
+
+    found = panel(reference, days, Budget(100, 0.001, seconds=86_400.0), None)
+
+    sizes = np.bincount((days.stretch.at // 86_400).astype(np.int64))
+    assert [window.examples for window in found.windows] == sizes[:3].tolist()
+    assert found.windows[1].start == sizes[0]
+    assert found.alarms == found.broken == ()
+
+
 def test_monitors_share_one_budget() -> None:
     assert sum(SHARES.values()) == pytest.approx(1)
     assert BUDGET.of("drift") == pytest.approx(0.0008)

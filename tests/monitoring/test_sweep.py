@@ -10,7 +10,7 @@ from demlopment.legibility import limits
 from demlopment.monitoring import drift, profile, windows
 from demlopment.monitoring.strangers import centres
 from demlopment.monitoring.stretch import Raw, Stretch, measured, together
-from demlopment.monitoring.sweep import SAMPLE, drifts, length
+from demlopment.monitoring.sweep import SAMPLE, counted, drifts, length
 from demlopment.records import Prediction
 from tests.monitoring.conftest import World
 
@@ -53,7 +53,7 @@ def changed(world: World) -> list[Prediction]:
 def test_each_window_is_told_as_drift_tells_it_alone(world: World, reference: dict[str, Any]) -> None:
     answers = changed(world)
 
-    found = drifts(reference, measured(reference, columns(answers)), 100, false_alarm_rate=0.001)
+    found = drifts(reference, measured(reference, columns(answers)), counted(600, 100), false_alarm_rate=0.001)
 
     alone = [
         drift(reference, part, start=start, false_alarm_rate=0.001, version="1.0") for start, part in windows(answers, 100)
@@ -82,14 +82,16 @@ def test_parts_that_are_measured_one_by_one_are_the_whole_in_the_order_of_time(w
     once = measured(reference, columns(answers))
     assert isinstance(sorted_, Stretch)
     assert len(sorted_) == 300
-    assert drifts(reference, sorted_, 100, false_alarm_rate=0.01) == drifts(reference, once, 100, false_alarm_rate=0.01)
+    assert drifts(reference, sorted_, counted(300, 100), false_alarm_rate=0.01) == drifts(
+        reference, once, counted(300, 100), false_alarm_rate=0.01
+    )
 
 
 def test_of_a_long_window_some_are_compared_and_all_are_counted(world: World, reference: dict[str, Any]) -> None:
     answers = world.model.predictions(world.images[600:1800])
     answers[0] = answers[0]._replace(image=None)
 
-    (found,) = drifts(reference, measured(reference, columns(answers)), 1200, false_alarm_rate=0.001)
+    (found,) = drifts(reference, measured(reference, columns(answers)), counted(1200, 1200), false_alarm_rate=0.001)
 
     assert (found.examples, found.unseen, found.drifted) == (1200, 1, False)
     steps = [test.statistic * 500 * (SAMPLE - 1) for test in found.tests[:5]]  # one of the sample has no picture
@@ -103,5 +105,5 @@ def test_windows_are_longer_where_there_are_more_than_a_thousand() -> None:
 def test_a_stretch_that_is_too_short_has_no_window_and_an_empty_one_neither(world: World, reference: dict[str, Any]) -> None:
     some = measured(reference, columns(world.model.predictions(world.images[600:650])))
 
-    assert drifts(reference, some, 100, false_alarm_rate=0.001) == ()
-    assert drifts(reference, some.where(slice(0, 0)), 100, false_alarm_rate=0.001) == ()
+    assert drifts(reference, some, counted(50, 100), false_alarm_rate=0.001) == ()
+    assert drifts(reference, some.where(slice(0, 0)), [], false_alarm_rate=0.001) == ()

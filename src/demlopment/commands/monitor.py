@@ -50,11 +50,13 @@ def look(
 
     Example: demlopment monitor look
     """
+    import os
     import time
 
     from demlopment import archive as archives
     from demlopment.lifecycle import watching
 
+    os.nice(10)  # whoever answers requests on this machine comes first
     settings = settings_of(context)
     home = home_of(settings)
     looked_at = watching.champion(home, model) if archive is None else archives.read(archive)

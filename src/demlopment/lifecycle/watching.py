@@ -56,7 +56,9 @@ def watch(home: Home, rules: Monitoring, model: Archive, now: float, *, since: f
         tested_until = before.get("until")
         until = -inf if tested_until is None else float(tested_until)
         seen = evidence(home, model, rules.window, since=since, until=until, now=now)
-        found = panel(model.reference, seen, Budget(rules.window, rules.false_alarm_rate), _promised(model))
+        found = panel(
+            model.reference, seen, Budget(rules.window, rules.false_alarm_rate, rules.window_seconds), _promised(model)
+        )
         tested = sum(window.examples for window in found.windows)
         tested_until = float(seen.stretch.at[seen.fresh + tested - 1]) if tested else tested_until
         found = found if found.windows else _carried(found, before)

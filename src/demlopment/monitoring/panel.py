@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from demlopment.errors import DemlopmentError
 from demlopment.monitoring.evidence import Evidence
+from demlopment.monitoring.late import periods
 from demlopment.monitoring.reference import check_format
-from demlopment.monitoring.sweep import drifts, length
+from demlopment.monitoring.sweep import counted, drifts, length
 from demlopment.monitoring.told import (
     Finding,
     changes_of_errors,
@@ -31,14 +35,22 @@ SHARES = {"drift": 0.8, "estimated accuracy": 0.1, "errors": 0.1}
 
 @dataclass(frozen=True)
 class Budget:
-    """How often monitors may alarm for nothing, all of them together."""
+    """How often monitors may alarm for nothing, all of them together.
+
+    Thirty windows a month of a day each and a rate of 1 / 30 are one false alarm a month.
+    """
 
     window: int  # answers
     false_alarm_rate: float  # for each window, when nothing has changed
+    seconds: float = 0.0  # how long a window is; 0 where answers are counted instead
 
     def of(self, monitor: str) -> float:
         """The share of one monitor, for each window."""
         return SHARES[monitor] * self.false_alarm_rate
+
+    def windows(self, at: npt.NDArray[np.float64]) -> list[slice]:
+        """Those of answers at these times (seconds since 1970), sorted: whole ones only."""
+        return list(periods(at, self.seconds)) if self.seconds else counted(len(at), length(len(at), self.window))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +79,8 @@ def panel(reference: Mapping[str, Any], evidence: Evidence, budget: Budget, prom
     def drift() -> Finding:
         check_format(reference)
         fresh = evidence.stretch.where(slice(evidence.fresh, None))
-        size = length(len(fresh), budget.window)
-        windows.extend(drifts(reference, fresh, size, false_alarm_rate=budget.of("drift"), start=evidence.fresh))
+        found = budget.windows(fresh.at)
+        windows.extend(drifts(reference, fresh, found, false_alarm_rate=budget.of("drift"), start=evidence.fresh))
         return of_windows(windows)
 
     monitors: dict[str, Callable[[], Finding]] = {

@@ -1,6 +1,6 @@
 """Every window of a stretch against the reference: what `drift` says of one, of thousands at once. Knows no record."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,16 +39,21 @@ def length(answers: int, size: int) -> int:
     return size
 
 
+def counted(answers: int, size: int) -> list[slice]:
+    """Whole windows of `size` answers, in order; what is left over waits for more."""
+    return [slice(begin, begin + size) for begin in range(0, answers - size + 1, size)]
+
+
 def drifts(
-    reference: Mapping[str, Any], stretch: Stretch, size: int, *, false_alarm_rate: float, start: int = 0
+    reference: Mapping[str, Any], stretch: Stretch, windows: Sequence[slice], *, false_alarm_rate: float, start: int = 0
 ) -> tuple[DriftReport, ...]:
-    """A report of each whole window of `size` answers, the first of which has the index `start`, in order.
+    """A report of each window of a stretch whose first answer has the index `start`, in order.
 
     Of longer windows than 512 evenly spaced answers are compared. Windows of which equally many answers and pictures can be
     compared are tested together. P-values above 0.02 may be approximate; none below it is.
     """
     check_format(reference)
-    rows = [np.arange(begin, begin + size) for begin in range(0, len(stretch) - size + 1, size)]
+    rows = [np.arange(window.start, window.stop) for window in windows]
     chosen = [_sample(each[stretch.compared[each]]) for each in rows]
     groups: dict[tuple[int, int], list[int]] = {}
     for number, places in enumerate(chosen):
@@ -61,7 +66,8 @@ def drifts(
         for place, number in enumerate(numbers):
             found = tuple(DriftTest(each.name, float(each.statistic[place]), float(each.p_value[place])) for each in tests)
             unseen, damaged = (int(flags[rows[number]].sum()) for flags in (~stretch.shown, stretch.damaged))
-            reports[number] = DriftReport(start + number * size, size, found, threshold, false_alarm_rate, unseen, damaged)
+            first, size = start + windows[number].start, len(rows[number])
+            reports[number] = DriftReport(first, size, found, threshold, false_alarm_rate, unseen, damaged)
     return tuple(reports[number] for number in range(len(rows)))
 
 
