@@ -1,16 +1,19 @@
 """A real Prometheus scrapes a running endpoint by our rules: every expression has an answer, and data where it must."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from demlopment.commands.monitor import objectives
+from demlopment.home import Home
 from demlopment.monitoring.alerts import alerts
 from demlopment.monitoring.dashboards import RINGING, dashboard
 from demlopment.monitoring.rules import rules
 from demlopment.monitoring.signals import signals
 from demlopment.monitoring.watched import Signal
+from demlopment.serving import monitors
 from demlopment.settings import Settings
 from tests.prometheus import Prometheus, scraping
 from tests.serving.endpoint import Load, Running, digit, eventually, registered, running
@@ -29,8 +32,12 @@ ABSENT = {
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Digits 1.0 with 2.0 as its canary, and a model that has 2.0 as its shadow."""
+    """Digits 1.0, which monitors have looked at, with 2.0 as its canary, and a model that has 2.0 as its shadow."""
     root = tmp_path_factory.mktemp("endpoint")
+    looked = monitors.path(Home(root), "digits", "1.0")
+    looked.parent.mkdir()
+    drift = dict.fromkeys(monitors.FIELDS) | {"monitor": "drift", "value": 0.5}
+    looked.write_text(json.dumps({"format": monitors.FORMAT, "at": time.time(), "findings": [drift]}))
     registered(root, "1.0", "2.0")
     registered(root, "1.0", "2.0", model="shadowed")
     with running(root) as started:
