@@ -14,6 +14,7 @@ from benchmarks import (
     drift,
     endpoint,
     handlers,
+    labelling,
     longrun,
     look,
     monitoring,
@@ -27,8 +28,8 @@ parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, drift (15 minutes), look, verdicts (3), longrun (10), assignment (3), accuracy (20), "
-    "data (10), endpoint (8), precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
+    help="command_line, monitoring, drift (15 minutes), look, labelling (up to 60), verdicts (3), longrun (10), assignment (3), "
+    "accuracy (20), data (10), endpoint (8), precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "monitoring": monitoring.run,
     "drift": drift.run,
     "look": look.run,
+    "labelling": labelling.run,
     "verdicts": verdicts.run,
     "longrun": longrun.run,
     "assignment": assignment.run,

@@ -70,13 +70,13 @@ class Pools:
 
 def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epochs: int = EPOCHS) -> Pools:
     """Fit to calm requests of some digits, and read all kinds of requests that others write."""
-    digits = _digits()
+    digits = shuffled()
     taught, checked, written = (digits.where(part) for part in np.split(np.arange(len(digits)), [TAUGHT, TAUGHT + TOLD]))
     recipe = Training(epochs=epochs, seed=1)
-    school, told = _rendered(taught, lessons, 1), _rendered(checked, TOLD, 2)
+    school, told = rendered(taught, lessons, 1), rendered(checked, TOLD, 2)
     fitted = training.fit(school, told, 10, recipe)
-    parts = {"none": _rendered(written, calm, 3)} | {
-        kind: _rendered(written, other, number, Change(kind)) for number, kind in enumerate(PICTURED, start=4)
+    parts = {"none": rendered(written, calm, 3)} | {
+        kind: rendered(written, other, number, Change(kind)) for number, kind in enumerate(PICTURED, start=4)
     }
     pictures = np.concatenate([part.images for part in parts.values()])
     classes = np.concatenate([part.labels for part in parts.values()])
@@ -101,7 +101,7 @@ def prepared(calm: int = CALM, other: int = OTHER, lessons: int = LESSONS, epoch
     return Pools(*answers, middles, within, strange, together, kinds, directions, rows, written.labels)
 
 
-def _rendered(written: Examples, number: int, seed: int, change: Change = NOTHING) -> Examples:
+def rendered(written: Examples, number: int, seed: int, change: Change = NOTHING) -> Examples:
     """What the endpoint's network is given of so many requests, with what was meant."""
     plan = script(written.labels, Setting(requests=number, seed=seed, change=change))
     pictures = np.stack([images.prepare(each.picture) for each in requests(plan, written)])
@@ -109,7 +109,7 @@ def _rendered(written: Examples, number: int, seed: int, change: Change = NOTHIN
     return Examples(np.arange(number).astype(np.str_), pictures, plan.classes, nothing, nothing)
 
 
-def _digits() -> Examples:
+def shuffled() -> Examples:
     """The packaged ones, in random order."""
     pictures, labels = idx.digits(None)
     order = np.random.default_rng(1).permutation(len(labels))

@@ -299,6 +299,18 @@ def test_the_page_comes_up_offline_with_every_step_and_refers_to_nobody_else(tmp
     assert (root / "dagster" / "history").is_dir(), "what Dagster remembers is below the home"
 
 
+def test_a_port_that_is_taken_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+
+        refused = run("schedule", "--port", str(port), home=tmp_path / "var")
+
+    assert_two_sentences(refused, f"127.0.0.1:{port} cannot be used")
+    assert not (tmp_path / "var").exists()
+
+
 def test_without_dagster_the_command_says_what_to_install(tmp_path: Path) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()

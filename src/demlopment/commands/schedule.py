@@ -1,6 +1,7 @@
 """`demlopment schedule`: bring Dagster up with the loop's steps. Knows of Dagster how it is started, and imports none of it."""
 
 import os
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +29,7 @@ concurrency:
 def schedule(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="The address that the page binds to.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 3000,
 ) -> None:
     """Run the loop's steps by Dagster until Ctrl-C: when they are due, and when production asks for them. With a page.
 
@@ -40,6 +41,7 @@ def schedule(
         raise SettingsError(
             "Dagster is not installed.", "Install it: make venv_orchestrate, or pip install demlopment[orchestrate]."
         )
+    _refuse_taken(host, port)
     home = home_of(settings_of(context))
     folder = prepared(home.root / "dagster")
     ours = {"DAGSTER_HOME": str(folder.resolve()), "DEMLOPMENT_HOME": str(home.root.resolve())}
@@ -47,6 +49,18 @@ def schedule(
     command = [sys.executable, "-m", "dagster", "dev", "-m", "demlopment.orchestrate", "-h", host, "-p", str(port)]
     sys.stdout.flush()
     os.execve(sys.executable, command, os.environ | ours)  # noqa: S606  in our place, so that signals reach it
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Raise SettingsError where the page cannot come up: Dagster would say so after ten seconds, in a traceback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"{host}:{port} cannot be used: {error.strerror}.", "Name another with --host or --port."
+            ) from error
 
 
 def prepared(folder: Path) -> Path:
