@@ -28,8 +28,9 @@ parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks
 parser.add_argument(
     "names",
     nargs="*",
-    help="command_line, monitoring, drift (15 minutes), look, labelling (up to 60), verdicts (3), longrun (10), assignment (3), "
-    "accuracy (20), data (10), endpoint (8), precision (5), handlers (6), shadow (2), canary (4), soak; all but it if none",
+    help="command_line, monitoring, drift (15 minutes), look, labelling (up to 60), verdicts (3), longrun (10), "
+    "assignment (3), accuracy (20), data (10), endpoint (8), precision (5), handlers (6), shadow (2), canary (4), soak; "
+    "all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
