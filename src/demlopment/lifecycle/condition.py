@@ -15,13 +15,14 @@ from demlopment.archive import Archive
 from demlopment.data import Lake, split
 from demlopment.errors import ArchiveError, DataError, DemlopmentError
 from demlopment.home import Home
-from demlopment.intervals import wilson
 from demlopment.lifecycle import observe
 from demlopment.lifecycle.compact import DAY_SECONDS
 from demlopment.lifecycle.history import Entry, History
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.outlook import RECENT_SECONDS
 from demlopment.lifecycle.workshop import MODEL, tracker_of
+from demlopment.monitoring import late
+from demlopment.monitoring.unlabelled import kept
 from demlopment.records import Interval, Prediction, Scores
 from demlopment.settings import Settings
 
@@ -124,8 +125,8 @@ def condition(
         requests_per_day=requests_per_day(traffic.predictions, now),
         alarms=tuple(alarm for _, alarm in windows),
         alarm_at=first,
-        estimated=_heard(failed, "estimated accuracy", lambda: estimated(recent, examination)),
-        realised=_heard(failed, "realised accuracy", lambda: realised(recent, traffic)),
+        estimated=_heard(failed, "estimated accuracy", lambda: estimated(model, recent, examination)),
+        realised=_heard(failed, "realised accuracy", lambda: realised(model, recent, traffic)),
         predecessor="" if current.before is None else current.before.card.title,
         regression=_heard(failed, "predecessor", lambda: regression(current.before, recent, traffic)),
         failed=failed,
@@ -154,19 +155,33 @@ def alarms(model: Archive, since: Sequence[Prediction], settings: Settings) -> t
     return tuple((since[each.start + each.examples - 1].at, each.drifted) for each in reports)
 
 
-def estimated(recent: Sequence[Prediction], examination: Callable[[], Scores]) -> Gauge | None:
-    """The accuracy of the latest answers as their confidence tells it; None where no answer has probabilities."""
+def estimated(model: Archive, recent: Sequence[Prediction], examination: Callable[[], Scores]) -> Gauge | None:
+    """The accuracy of the latest answers as their confidence tells it; None where no answer has probabilities.
+
+    How far that can be trusted stands in the archive's profile; one of an earlier release is examined anew.
+    """
     answers = [each.probabilities for each in recent if len(each.probabilities)]
     if not answers:
         return None
-    found = monitoring.estimated(np.stack(answers), monitoring.trust(examination()))
+    found = monitoring.estimated(np.stack(answers), kept(model.reference) or monitoring.trust(examination()))
     return Gauge(found.accuracy, found.interval, found.answers)
 
 
-def realised(recent: Sequence[Prediction], traffic: Traffic) -> Gauge | None:
-    """The accuracy of those of the latest answers that have a label; None where none has."""
-    right = [each.label == traffic.truth[each.request_id] for each in recent if each.request_id in traffic.truth]
-    return Gauge(sum(right) / len(right), wilson(sum(right), len(right)), len(right)) if right else None
+def realised(model: Archive, recent: Sequence[Prediction], traffic: Traffic) -> Gauge | None:
+    """The accuracy of the latest answers, from those that have a label, corrected for which these are; None where none has."""
+    places = {name: place for place, name in enumerate(model.card.classes)}
+    answers = [each for each in recent if len(each.probabilities) and each.label in places]
+    right = [float(each.label == traffic.truth.get(each.request_id)) for each in answers]
+    known = [each.request_id in traffic.truth for each in answers]
+    if not any(known):
+        return None
+    found = late.realised(
+        np.array([each.at for each in answers]),
+        np.array([each.probabilities.max() for each in answers], np.float64),
+        np.array([places[each.label] for each in answers]),
+        np.where(known, right, np.nan),
+    )
+    return Gauge(found.corrected, found.interval, found.labelled)
 
 
 def regression(before: Archive | None, recent: Sequence[Prediction], traffic: Traffic) -> Comparison | None:
