@@ -11,7 +11,9 @@ from demlopment.commands.saying import say
 def retrain(
     context: typer.Context,
     *,
-    now: Annotated[bool, typer.Option("--now", help="Begin a retrain by hand, whatever else is known.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Begin a retrain by hand, whatever else is known, unless one is running.")
+    ] = False,
     status: Annotated[bool, typer.Option("--status", help="Say where the turn stands, and do nothing.")] = False,
 ) -> None:
     """See whether the champion should be fitted anew, and go on with the turn that is running as far as is possible now.

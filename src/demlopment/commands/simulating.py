@@ -20,7 +20,7 @@ def simulate(
     """Live through months of drift three times: without retraining, retraining every night, and when something asks for it.
 
     The last is what `demlopment retrain` does, by the same functions, over an endpoint in memory; fits are real and brief.
-    Ninety days take six minutes of processor time, on two cores about four. Example: demlopment simulate --days 90 --speed max
+    Ninety days take six minutes of processor time, in two processes. Example: demlopment simulate --days 90 --speed max
     """
     settings = settings_of(context)
     home = home_of(settings)
