@@ -15,10 +15,12 @@ from demlopment.archive import Answering, Archive, Card
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.history import History
+from demlopment.lifecycle.judging import judging
 from demlopment.records import Arm, Feedback, Prediction, TrafficPlan, Treatment
 from demlopment.serving import state
 from demlopment.serving.journal import Journal
 from demlopment.serving.state import Version
+from demlopment.settings import Settings
 from tests.serving.test_journal import prediction
 
 UNITS = 600
@@ -147,7 +149,7 @@ def test_the_probability_of_the_label_is_compared_where_the_card_names_the_class
 
     known = read(copied, "--metric", "log_loss").output.splitlines()
 
-    assert unknown[0] == "No conclusion yet: 0 labels for the control and 0 for the treatment."
+    assert unknown[0] == "No conclusion: none of the control's 200 labels tells the log loss of version 1.0."
     assert f"a loss of {-np.log(0.95):.3f} nats of 200 for version 2.0" in known[0]
 
 
@@ -197,6 +199,34 @@ def test_labels_for_requests_that_nobody_knows_count_nowhere_and_are_told(home: 
 
     assert after[0] == before[0]
     assert after[-1] == f"Plan 1: {UNITS} requests, {2 * UNITS // 3} with a label; 2 labels are for no request of it."
+
+
+def test_a_label_that_is_no_class_was_given_no_probability(home: Home) -> None:
+    found = judging(home, Settings(), "digits", "log_loss").recorded
+    told = asked(1, "1.0", right=True)._replace(probabilities=np.full(10, 0.1, np.float32))
+
+    assert [found(told, label).likelihood for label in ("7", "zebra", None)] == [pytest.approx(0.1), 0.0, None]
+
+
+@pytest.mark.parametrize("metric", ["confidence", "log_loss"])
+def test_a_handler_whose_probabilities_nobody_knows_is_neither_promoted_nor_kept_by_them(
+    home: Home, tmp_path: Path, metric: str
+) -> None:
+    copied = Home(shutil.copytree(home.root, tmp_path / "copied"))
+    path = state.path(copied)
+    state.save(path, state.load(path).split(TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "s")))
+    shutil.rmtree(copied.endpoint / "journal")
+    journal = Journal(copied.endpoint / "journal", name="handler")
+    for number in range(UNITS):
+        answer = asked(number, "2.0" if number % 2 else "1.0", right=True)
+        told = answer._replace(probabilities=np.full(0 if number % 2 else 10, 0.1, np.float32))
+        journal.record([told], [Feedback(told.request_id, told.at + 50, "7")])
+    journal.close()
+
+    lines = read(copied, "--metric", metric).output.splitlines()
+
+    assert lines[0].startswith("No conclusion: none of the treatment's 300 ")
+    assert lines[1].startswith("  Decision: continue.")
 
 
 @pytest.mark.parametrize("times", [{"ends": 3000.0}, {"starts": 1e11}])

@@ -13,12 +13,15 @@ from scipy.stats import binom
 from demlopment.betting import BETS, BOLDEST, HALVINGS, log_wealth
 from demlopment.errors import DataError
 from demlopment.monitoring.experiment import confidence_sequence, read, values
+from demlopment.monitoring.metrics import CONFIDENCE, LOG_LOSS, Metric, Recorded
 from demlopment.monitoring.outcomes import Outcome
 from demlopment.monitoring.ratio import sample_ratio
-from demlopment.records import Reading, TrafficPlan, Treatment
+from demlopment.monitoring.terms import Terms
+from demlopment.records import Arm, Reading, TrafficPlan, Treatment
 
 PLAN = TrafficPlan("digits", control="1.0", treatments=(Treatment("2.0", 0.5),), salt="s")
 LABELS = 1000
+SURE = Recorded(confidence=0.6, likelihood=0.6)
 Counts = npt.NDArray[np.int64]
 
 
@@ -159,6 +162,30 @@ def test_the_sequence_has_a_point_for_every_label_and_ends_with_the_reading() ->
 
     assert [labels for labels, _, _ in reading.sequence] == list(range(1, 301))
     assert reading.sequence[-1][1:] == (reading.interval.low, reading.interval.high)
+
+
+@pytest.mark.parametrize(
+    ("metric", "silent", "said"),
+    [
+        (CONFIDENCE, "treatment", "none of the treatment's 150 answers tells the confidence of version 2.0."),
+        (CONFIDENCE, "control", "none of the control's 150 answers tells the confidence of version 1.0."),
+        (LOG_LOSS, "treatment", "none of the treatment's 150 labels tells the log loss of version 2.0."),
+    ],
+)
+def test_what_is_not_known_of_an_arm_at_all_is_no_verdict_on_it(metric: Metric, silent: str, said: str) -> None:
+    both: tuple[tuple[Arm, str], ...] = (("control", "1.0"), ("treatment", "2.0"))
+    made = [
+        Outcome(arm, version, correct=True, at=float(n), recorded=Recorded() if arm == silent else SURE)
+        for n in range(150)
+        for arm, version in both
+    ]
+
+    reading = read(PLAN, made, terms=Terms(metric, limits=((metric, 0.1),)))
+
+    assert reading.decision == "continue"
+    assert (reading.interval.low, reading.interval.high) == (-metric.scale, metric.scale)
+    assert (reading.sequence, reading.novelty, reading.effect) == ((), None, 0.0)
+    assert reading.sentence == f"No conclusion: {said}"
 
 
 def test_a_long_sequence_is_thinned_but_keeps_its_last_label() -> None:

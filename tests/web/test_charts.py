@@ -153,6 +153,15 @@ def test_a_long_confidence_sequence_is_thinned_but_keeps_its_last_reading() -> N
     assert pages.tips(drawn) == ["After 5,000 labels the effect lies between 0.0 and 0.0 points"]
 
 
+def test_small_effects_are_told_apart_on_the_axis_of_a_confidence_sequence() -> None:
+    rows = [(n, -0.0002, 0.0003) for n in range(1, 11)]
+
+    drawn = charts.confidence_sequence(rows, label="effect", unit="nats", digits=3, counted="answers")
+
+    assert {"−0.020", "0.000", "+0.020", "answers seen"} <= set(pages.texts(drawn))
+    assert pages.tips(drawn) == ["After 10 answers the effect lies between −0.020 and +0.030 nats"]
+
+
 @given(finite, finite, st.integers(1, 10))
 @example(-HUGE, HUGE, 5)
 @example(1e16, 1e16 + 2, 5)

@@ -1,7 +1,10 @@
 """How the tests of this home are judged: the settings, and from the models' cards which answers need no human."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from demlopment.archive import Card
 from demlopment.errors import DataError
@@ -42,7 +45,7 @@ class Judging:
         return Recorded(
             accepted=card is None or card.answer.accepts(prediction),
             confidence=float(said.max()),
-            likelihood=float(said[classes.index(label)]) if label in classes else None,
+            likelihood=_likelihood(classes, said, label),
             milliseconds=prediction.latency_ms,
         )
 
@@ -64,6 +67,13 @@ def judging(home: Home, settings: Settings, model: str, metric: str = "accuracy"
         Terms(primary, rules.minimum_effect if minimum is None else minimum, others),
         {card.version: card for _, card in archives(home) if card.name == model},
     )
+
+
+def _likelihood(classes: Sequence[str], said: npt.NDArray[np.float32], label: str | None) -> float | None:
+    """The probability of the label: of one that is no class, none at all."""
+    if label is None or not classes:
+        return None
+    return float(said[classes.index(label)]) if label in classes else 0.0
 
 
 def _money(settings: Settings) -> dict[Metric, float]:

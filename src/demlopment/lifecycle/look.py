@@ -31,8 +31,7 @@ class Look:
     elsewhere: int  # labels for no request of it: before its time, of another model, or of an id that nobody was given
     seen: tuple[Seen, ...]
     unread: str  # why treatments are not read, or not met just now, if so
-    factor: float  # what an effect is multiplied by when it is told
-    unit: str
+    metric: Metric  # by which all were read
 
 
 def look(home: Home, settings: Settings, model: str, metric: str, minimum: float | None, now: float) -> Look:
@@ -60,8 +59,7 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
         elsewhere,
         seen,
         _unread(plan, met, told, now),
-        told.factor,
-        told.unit,
+        told,
     )
 
 

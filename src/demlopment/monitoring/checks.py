@@ -32,7 +32,7 @@ def novelty(places: Places, values: Sequence[float], metric: Metric, confidence:
     told = Novelty(parting, early, len(places) - parting, late, "")
     state = "The effect has changed" if told.changed else "Nothing says that the effect changes"
     said = (
-        f"{state}: {metric.between(early.low, early.high)} in the first {parting} labels, "
+        f"{state}: {metric.between(early.low, early.high)} in the first {parting} {metric.counts}, "
         f"{metric.between(late.low, late.high)} in the {len(places) - parting} since."
     )
     return replace(told, sentence=said)

@@ -17,7 +17,7 @@ from demlopment.errors import DataError
 from demlopment.monitoring import checks
 from demlopment.monitoring.grid import Places, places
 from demlopment.monitoring.metrics import ACCURACY, Metric
-from demlopment.monitoring.outcomes import Counted, Outcome, counted, first_labels
+from demlopment.monitoring.outcomes import Counted, Outcome, counted, first_labels, of_both
 from demlopment.monitoring.ratio import UNPLANNED, sample_ratio, unit_arms
 from demlopment.monitoring.sequence import last, sequence
 from demlopment.monitoring.terms import Terms, breaches, decide, side_effect
@@ -45,7 +45,7 @@ def read(
                the split of the units that have a label: labels then do not come back alike (checks.py).
     Decision   "continue" if void. "keep" if the interval is wholly below 0, or a side effect is certainly beyond its limit;
                "promote" if wholly above; "stop" if wholly within the minimum effect; else "continue".
-    Effect     the difference of what both arms lose in the mean; 0 while one arm has no outcome.
+    Effect     the difference of what both arms lose in the mean; 0 while one arm has no outcome, and then nothing is known.
     Treatment  the one of that `version`, the plan's first if None; of several each is read against the control by itself.
     Now        seconds since 1970; None is when the last outcome came.
     Outcomes of versions that the plan does not name for their arm, and of its other treatments, are passed over.
@@ -57,10 +57,10 @@ def read(
     ordered, metric, confidence = first_labels(ours), terms.metric, terms.confidence
     arms = {arm: _arm(version, [row for row in ordered if row.arm == arm]) for arm, version in named.items()}
     known = counted(ours, metric)
-    found, of = _places(known, share, metric), values(share, metric)
+    found, of = _places(of_both(known), share, metric), values(share, metric)
     points = sequence(found, of, confidence, metric.scale)
     interval = Interval(*last(points, metric.scale), confidence)
-    sides = tuple(_side(each, limit, counted(ours, each), share, confidence) for each, limit in terms.limits)
+    sides = tuple(_side(each, limit, of_both(counted(ours, each)), share, confidence) for each, limit in terms.limits)
     ratio_p = sample_ratio(unit_arms(ordered), share)
     returned = checks.returns(ours, share, now)
     void = _void(share, arms, ratio_p, returned)
@@ -179,8 +179,7 @@ def _sentence(
     metric, means, worse = terms.metric, _means(known, terms.metric), breaches(sides)
     control, treatment = arms["control"], arms["treatment"]
     if not all(count for count, _ in means.values()) and not worse:
-        what = "labels" if metric.labelled else "answers"
-        return f"No conclusion yet: {means[False][0]} {what} for the control and {means[True][0]} for the treatment."
+        return _nothing(arms, {"control": means[False][0], "treatment": means[True][0]}, metric)
     both = [(means[True], treatment.version), (means[False], control.version)]
     said = " against ".join(f"{metric.mean(loss)} of {count} for version {version}" for (count, loss), version in both)
     conclusion = {
@@ -192,3 +191,13 @@ def _sentence(
         f"{conclusion}: {said}, a difference {metric.between(interval.low, interval.high)} "
         f"({interval.confidence:.0%} confidence, valid at every look)."
     )
+
+
+def _nothing(arms: dict[Arm, ArmReading], known: dict[Arm, int], metric: Metric) -> str:
+    """Why there is no conclusion where an arm has no outcome: it has no answers yet, or they do not say."""
+    for arm, count in known.items():
+        answers = arms[arm].labelled if metric.labelled else arms[arm].requests
+        if answers and not count:
+            lacking = f"the {metric.called} of version {arms[arm].version}"
+            return f"No conclusion: none of the {arm}'s {answers} {metric.counts} tells {lacking}."
+    return f"No conclusion yet: {known['control']} {metric.counts} for the control and {known['treatment']} for the treatment."

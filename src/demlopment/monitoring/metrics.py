@@ -55,6 +55,16 @@ class Metric:
         """The number alone."""
         return f"{self.factor * difference:+.{self.digits}f}"
 
+    @property
+    def called(self) -> str:
+        """Its name as a word."""
+        return self.name.replace("_", " ")
+
+    @property
+    def counts(self) -> str:
+        """What it has a value for each of."""
+        return "labels" if self.labelled else "answers"
+
 
 def _kept(loss: float) -> str:
     return f"{1 - loss:.1%}"

@@ -55,3 +55,8 @@ def counted(rows: Iterable[Outcome], metric: Metric) -> list[Counted]:
             kept.append(Counted(row.arm == "treatment", loss))
             heard |= {row.unit} - {""}
     return kept
+
+
+def of_both(known: Sequence[Counted]) -> Sequence[Counted]:
+    """The same, or nothing while one arm has none: what is not known of an arm (a Python handler's confidence) is no 0."""
+    return known if len({each.treated for each in known}) == 2 else ()

@@ -147,21 +147,25 @@ def confidence_sequence(
     interest: float = 0.0,
     unit: str = "points",
     most: float = 1.0,
+    digits: int = 1,
+    counted: str = "labels",
 ) -> Markup:
-    """The range that holds the effect, as labels arrive; the experiment is decided when zero lies outside.
+    """The range that holds the effect, as labels (or whatever is `counted`) arrive; it is decided when zero lies outside.
 
-    Between dashed lines lies what is less than the `interest`; `most` is the largest effect that there can be.
+    Between dashed lines lies what is less than the `interest`; `most` is the largest effect that there can be. Effects are
+    told in hundredths, with `digits` after the point.
     """
     height = 260
     kept = [row for row in _thinned(sequence) if all(math.isfinite(value) for value in row)]
     if not kept:
-        return drawing(width, 40, label, text(0, 24, "No label came back, so there is nothing to draw."))
-    reach = _reach(kept, most)
+        return drawing(width, 40, label, text(0, 24, f"No {counted[:-1]} came back, so there is nothing to draw."))
+    reach = _reach(kept, most, digits)
     x, y = Scale(0, max(labels for labels, _, _ in kept), 58, width - 16), Scale(-reach, reach, height - 40, 14)
     upper, lower = [(x(n), y(high)) for n, _, high in kept], [(x(n), y(low)) for n, low, _ in kept]
     across = [(value, f"{value:,.0f}") for value in ticks(0, x.high, width // 120)]
-    up = [(value, words.points(value)) for value in ticks(-reach, reach, 4)]
-    last = kept[-1]
+    up = [(value, words.points(value, digits)) for value in ticks(-reach, reach, 4)]
+    labels, low, high = kept[-1]
+    effect = f"between {words.points(low, digits)} and {words.points(high, digits)} {unit}"
     return drawing(
         width,
         height,
@@ -175,22 +179,22 @@ def confidence_sequence(
         text(x.start + 8, y(0) - 6, "no difference", "note"),
         text(x.end, y.end + 14, "↑ treatment is better", "tick halo", "end"),
         text(x.end, y.start - 8, "↓ control is better", "tick halo", "end"),
-        text(x.end, height - 4, "labels seen", anchor="end"),
-        _end_of_sequence(last, x, y, unit),
+        text(x.end, height - 4, f"{counted} seen", anchor="end"),
+        group(
+            line((x(labels), y(low)), (x(labels), y(high)), "whisker teal"),
+            tip=f"After {labels:,} {counted} the effect lies {effect}",
+        ),
     )
 
 
-def _end_of_sequence(last: tuple[int, float, float], x: Scale, y: Scale, unit: str) -> Markup:
-    labels, low, high = last
-    tip = f"After {labels:,} labels the effect lies between {words.points(low)} and {words.points(high)} {unit}"
-    return group(line((x(labels), y(low)), (x(labels), y(high)), "whisker teal"), tip=tip)
+def _reach(kept: Sequence[tuple[int, float, float]], most: float, digits: int) -> float:
+    """How far the y axis goes: the first labels say almost nothing, and their range would flatten the rest.
 
-
-def _reach(kept: Sequence[tuple[int, float, float]], most: float) -> float:
-    """How far the y axis goes: the first labels say almost nothing, and their range would flatten the rest."""
+    At least ten times the smallest difference that is told.
+    """
     later = kept[len(kept) // 5 :]
     furthest = max(max(abs(low), abs(high)) for _, low, high in later)
-    return min(most, max(furthest * 1.05, 0.01))
+    return min(most, max(furthest * 1.05, 0.1 * 0.1**digits))
 
 
 def _interval_bar(bar: Bar, x: Scale, y: float) -> Markup:

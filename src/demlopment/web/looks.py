@@ -24,8 +24,18 @@ def picture(look: Look) -> str:
 
 
 def _chart(each: Seen, look: Look, title: str) -> str:
-    shown = look.factor / 100  # the chart shows hundredths, as accuracies are told
+    metric = look.metric
+    shown = metric.factor / 100  # the chart shows hundredths, as accuracies are told
     sequence = [(labels, shown * low, shown * high) for labels, low, high in each.found.sequence]
     most = max((max(abs(low), abs(high)) for _, low, high in sequence), default=1.0)
     interest = shown * each.found.minimum_effect
-    return charts.confidence_sequence(sequence, label=title, width=WIDE, interest=interest, unit=look.unit, most=most)
+    return charts.confidence_sequence(
+        sequence,
+        label=title,
+        width=WIDE,
+        interest=interest,
+        unit=metric.unit,
+        most=most,
+        digits=metric.digits,
+        counted=metric.counts,
+    )

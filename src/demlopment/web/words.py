@@ -30,11 +30,16 @@ def interval(range_: Interval, digits: int = 1) -> str:
     return f"{_hundredfold(range_.low, digits)} to {_hundredfold(range_.high, digits)}{SPACE}%"
 
 
-def points(difference: float) -> str:
-    """A difference of two shares, in percentage points, always with its sign."""
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of two shares, in percentage points, always with its sign.
+
+    >>> points(0.012), points(-0.00012, digits=3), points(-0.0001)
+    ('+1.2', '−0.012', '0.0')
+    """
     if not math.isfinite(difference):
         return "unknown"
-    return f"{difference * 100:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+    told = f"{difference * 100:+.{digits}f}"
+    return told.replace("-", "−") if float(told) else told[1:]
 
 
 def probability(p: float) -> str:
