@@ -11,6 +11,7 @@ from demlopment.errors import HomeError, RequestError
 from demlopment.home import Home
 from demlopment.records import Canary, CanaryState, Guardrails, TrafficPlan, Treatment
 from demlopment.serving import running, state
+from demlopment.serving.canaries import share
 from demlopment.serving.state import Model, State, Version
 from tests.serving.endpoint import registered
 
@@ -30,6 +31,11 @@ canaries = st.builds(
 )
 
 
+def at_its_step(plan: TrafficPlan) -> TrafficPlan:
+    assert plan.canary is not None
+    return replace(plan, treatments=(replace(plan.treatments[0], share=share(plan.canary)),))
+
+
 def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     number = st.sampled_from(sorted(known))
     treatments = st.lists(st.builds(Treatment, number, st.floats(0, 1 / 3)), max_size=3).map(tuple)
@@ -38,13 +44,14 @@ def of_versions(known: dict[str, Version]) -> st.SearchStrategy[Model]:
     rest = (times, times, st.booleans(), shadows)
     put = {"bandit": st.booleans(), "number": st.integers(0, 9), "since": st.floats(0, 1e10)}
     plans = st.builds(TrafficPlan, names, number, treatments, names, names, *rest, **put)
-    one = st.tuples(st.builds(Treatment, number, st.floats(0, 1)))
-    plans |= st.builds(TrafficPlan, names, number, one, names, names, *rest, canaries, **put)
+    one = st.tuples(st.builds(Treatment, number, st.just(0.0)))
+    plans |= st.builds(TrafficPlan, names, number, one, names, names, *rest, canaries, **put).map(at_its_step)
     return st.builds(Model, number, st.just(known), st.none() | plans, st.integers(0, 9))
 
 
 PLAN = {"model": "digits", "control": "1.0", "treatments": [], "salt": "s"}
 RAMPED = PLAN | {"treatments": [{"version": "1.0", "share": 0.5}]}
+HALTED = PLAN | {"treatments": [{"version": "1.0", "share": 0.0}]}
 CANARY = {"steps": [0.5], "dwell": 1.0, "requests": 1, "guardrails": {}}
 models = st.dictionaries(names, versions, min_size=1, max_size=3).flatmap(of_versions)
 states = st.builds(State, st.integers(0, 99), st.dictionaries(names, models, max_size=3))
@@ -105,6 +112,11 @@ def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
         (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"state": "lost"}}),
         (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"guardrails": {"errors": "x"}}}),
         (("models", "digits", "plan"), PLAN | {"canary": CANARY}),
+        (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"state": "rolled back"}}),
+        (("models", "digits", "plan"), RAMPED | {"canary": CANARY | {"state": "ramping", "steps": [0.1]}}),
+        (("models", "digits", "plan"), HALTED | {"canary": CANARY | {"steps": [2.0]}}),
+        (("models", "digits", "plan"), HALTED | {"canary": CANARY | {"dwell": -1.0}}),
+        (("models", "digits", "plan"), HALTED | {"canary": CANARY | {"guardrails": {"alpha": 0.0}}}),
         (("models", "digits", "versions", "1.0", "file"), "../digits-1.0.mar"),
         (("models", "digits", "versions", "1.0", "file"), ".."),
         (("models", "digits", "versions", "1.0", "file"), "\ud800"),

@@ -42,6 +42,11 @@ def canary_shown(canary: Canary) -> dict[str, Any]:
     return asdict(canary) | {"steps": list(canary.steps)}
 
 
+def share(canary: Canary) -> float:
+    """Of the units, that meet it where it stands."""
+    return canary.steps[canary.step] if canary.state in SERVED else 0.0
+
+
 def begun(plan: TrafficPlan) -> TrafficPlan:
     """The same plan at its canary's first step."""
     return _at(plan, replace(_canary(plan), state="ramping", step=0, reason=""))
@@ -97,8 +102,7 @@ COMMANDS = {"pause": paused, "resume": resumed, "abort": aborted}
 
 
 def _at(plan: TrafficPlan, canary: Canary) -> TrafficPlan:
-    share = canary.steps[canary.step] if canary.state in SERVED else 0.0
-    return replace(plan, treatments=(replace(plan.treatments[0], share=share),), canary=canary)
+    return replace(plan, treatments=(replace(plan.treatments[0], share=share(canary)),), canary=canary)
 
 
 def _canary(plan: TrafficPlan) -> Canary:

@@ -285,13 +285,19 @@ def _plan(values: Mapping[str, Any]) -> TrafficPlan:
     canary = _canary(values["canary"]) if values.get("canary") else None
     if canary and len(treatments) != 1:
         raise TypeError(f"a canary has {len(treatments)} treatments")
+    if canary and shares != [canaries.share(canary)]:
+        raise TypeError(f"a canary that is {canary.state} has the share {shares[0]}")
     return _checked(TrafficPlan(**{**values, "treatments": treatments, "shadows": shadows, "canary": canary}))
 
 
 def _canary(values: Mapping[str, Any]) -> Canary:
     steps, rails = tuple(values["steps"]), _checked(Guardrails(**values["guardrails"]))
     canary = _checked(Canary(**{**values, "steps": steps, "guardrails": rails}))
-    if not all(isinstance(each, int | float) for each in steps) or not 0 <= canary.step < len(steps):
+    try:
+        canaries.canary_from(values)  # refuses whatever no client could have sent
+    except RequestError as error:
+        raise TypeError(error.problem) from error
+    if not 0 <= canary.step < len(steps):
         raise TypeError(f"the canary is at step {canary.step} of {steps!r:.60}")
     return canary
 
