@@ -239,6 +239,19 @@ def test_a_plan_outside_of_its_time_is_said_to_be_so(home: Home, tmp_path: Path,
     assert read(copied).output.splitlines()[-2].startswith("It is not the time of this plan: the control answers everybody")
 
 
+def test_a_plan_whose_beginning_the_clock_has_not_reached_any_more_is_said_to_be_so(home: Home, tmp_path: Path) -> None:
+    copied = Home(shutil.copytree(home.root, tmp_path / "copied"))
+    path = state.path(copied)
+    plan = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "s", since=4102444800.0)
+    state.save(path, state.load(path).split(plan))
+
+    lines = read(copied).output.splitlines()
+
+    assert lines[-2] == (
+        "The clock was set back: the plan is in force since 2100-01-01 00:00:00 UTC, and nothing before is read."
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

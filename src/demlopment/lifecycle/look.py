@@ -1,6 +1,7 @@
 """One look at a traffic plan: what the labels say of each of its versions, recorded as verdicts. Composes only."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from demlopment.home import Home
 from demlopment.lifecycle import observe, policy
@@ -64,6 +65,9 @@ def look(home: Home, settings: Settings, model: str, metric: str, minimum: float
 
 
 def _unread(plan: TrafficPlan, met: list[str], metric: Metric, now: float) -> str:
+    if plan.since > now:
+        since = datetime.fromtimestamp(plan.since, UTC)
+        return f"The clock was set back: the plan is in force since {since:%Y-%m-%d %H:%M:%S} UTC, and nothing before is read."
     if not plan.runs(now):
         return "It is not the time of this plan: the control answers everybody, in no experiment."
     left = [each.version for each in plan.treatments if each.version not in met]
