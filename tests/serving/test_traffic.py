@@ -1,4 +1,6 @@
+from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, given
@@ -10,6 +12,7 @@ from demlopment.records import TrafficPlan, Treatment
 from demlopment.serving import assign
 from demlopment.serving.plans import plan_from, plan_shown
 from demlopment.serving.traffic import Split, fits
+from demlopment.serving.units import Asker
 from tests.serving.endpoint import Running, digit
 
 shares = st.floats(0, 1)
@@ -37,6 +40,17 @@ def test_a_unit_changes_arms_exactly_at_its_published_point(salt: str, unit: str
     arms = assign(unit, below), assign(unit, above)
 
     assert arms == (("control", "1.0"), ("treatment", "2.0"))
+
+
+@pytest.mark.parametrize(("salt", "unit", "point"), VECTORS)
+@pytest.mark.parametrize("spec", ["header:x-user", "cookie:user", "field:user"])
+def test_a_unit_that_a_request_carries_has_its_published_point_too(salt: str, unit: str, point: float, spec: str) -> None:
+    sent = unit.encode()
+    asker = Asker({b"x-user": sent, b"cookie": b"user=" + sent}, f"other=%E9&user={quote(unit)}".encode())
+    carried = Split(replace(plan(point), salt=salt, unit=spec)).unit(asker, "")
+
+    assert carried == unit
+    assert assign(carried, plan(point + 2**-48, salt=salt)).arm == "treatment"
 
 
 @pytest.mark.parametrize(

@@ -53,14 +53,19 @@ def reader(spec: str) -> Callable[[Asker], bytes]:
 
 
 def unit(given: bytes, request_id: str) -> str:
-    """Who asks: what the request says, or the request itself. A long one is journalled as its digest.
+    r"""Who asks: what the request says, or the request itself. A long one is journalled as its digest.
 
-    >>> unit(b"ada", "r"), unit(b"", "r"), len(unit(b"x" * 1000, "r"))
-    ('ada', 'r', 64)
+    It is text in UTF-8, as other implementations have it; what is none is taken byte by byte.
+
+    >>> unit(b"ada", "r"), unit(b"", "r"), len(unit(b"x" * 1000, "r")), unit(b"Zo\xc3\xab", "r"), unit(b"Zo\xeb", "r")
+    ('ada', 'r', 64, 'Zoë', 'Zoë')
     """
     if len(given) > MAX_UNIT:
         return hashlib.sha256(given).hexdigest()
-    return given.decode("latin-1") or request_id
+    try:
+        return given.decode() or request_id
+    except UnicodeDecodeError:
+        return given.decode("latin-1")
 
 
 def _cookie(header: bytes, name: bytes) -> bytes:
@@ -74,7 +79,8 @@ def _cookie(header: bytes, name: bytes) -> bytes:
 
 def _field(asker: Asker, name: str) -> bytes:
     """The first of that name in the query, else in the form."""
-    for key, value in parse_qsl(asker.query, keep_blank_values=True):
-        if key == name.encode() and value:
-            return value
+    # As Latin-1 each byte is a letter; of bytes, parse_qsl takes ASCII only.
+    for key, value in parse_qsl(asker.query.decode("latin-1"), keep_blank_values=True, encoding="latin-1"):
+        if key.encode("latin-1") == name.encode() and value:
+            return value.encode("latin-1")
     return next((bytes(field.content) for field in asker.fields if field.name == name), b"")
