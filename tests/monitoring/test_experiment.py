@@ -188,6 +188,14 @@ def test_what_is_not_known_of_an_arm_at_all_is_no_verdict_on_it(metric: Metric, 
     assert reading.sentence == f"No conclusion: {said}"
 
 
+def test_labels_that_take_longer_in_one_arm_are_no_fault_of_the_split() -> None:
+    alike = outcomes(300, 0.5, control=0.1, treatment=0.1)
+    late = [replace(row, asked=row.at, at=row.at + 1000 * (row.arm == "control")) for row in alike]
+
+    assert read(PLAN, late).sample_ratio_p == read(PLAN, alike).sample_ratio_p > 0.001
+    assert not read(PLAN, late).sentence.startswith("The reading is void: 1")
+
+
 def test_a_long_sequence_is_thinned_but_keeps_its_last_label() -> None:
     reading = read(PLAN, outcomes(2000, 0.5, control=0.1, treatment=0.05))
 

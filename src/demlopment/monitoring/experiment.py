@@ -61,7 +61,7 @@ def read(
     points = sequence(found, of, confidence, metric.scale)
     interval = Interval(*last(points, metric.scale), confidence)
     sides = tuple(_side(each, limit, of_both(counted(ours, each)), share, confidence) for each, limit in terms.limits)
-    ratio_p = sample_ratio(unit_arms(ordered), share)
+    ratio_p = sample_ratio(unit_arms(sorted(ours, key=lambda row: row.came)), share)  # labels may be slower in one arm
     returned = checks.returns(ours, share, now)
     void = _void(share, arms, ratio_p, returned)
     decision = "continue" if void else decide(interval, terms, sides)
