@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from demlopment.monitoring import Outcome, read
+from demlopment.monitoring import Outcome, Terms, read
 from demlopment.monitoring.checks import novelty, returns
-from demlopment.monitoring.metrics import ACCURACY
+from demlopment.monitoring.metrics import ACCURACY, Recorded, milliseconds
 from demlopment.records import TrafficPlan, Treatment
 
 PLAN = TrafficPlan("digits", "1.0", (Treatment("2.0", 0.5),), "s")
@@ -74,6 +74,13 @@ def test_labels_that_come_back_for_one_arm_less_void_the_reading() -> None:
     assert unlike.decision == "continue"
     assert unlike.sentence.startswith("The reading is void: labels came back for 3")
     assert unlike.returns.control_share == pytest.approx(0.7, abs=0.05)
+
+
+def test_what_needs_no_label_is_read_though_one_arm_gets_none() -> None:
+    rows = [replace(row, recorded=Recorded(milliseconds=2.0)) for row in outcomes(600, labelled=(0.9, 0.1))]
+
+    assert read(PLAN, rows).sentence.startswith("The reading is void: labels came back")
+    assert not read(PLAN, rows, terms=Terms(milliseconds(100.0))).sentence.startswith("The reading is void")
 
 
 def test_labels_that_come_back_alike_seldom_void_it_however_often_one_looks() -> None:

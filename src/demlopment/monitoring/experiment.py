@@ -10,6 +10,7 @@ in betting.py.
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from demlopment import betting
 from demlopment.betting import Bound, Count
@@ -61,9 +62,10 @@ def read(
     points = sequence(found, of, confidence, metric.scale)
     interval = Interval(*last(points, metric.scale), confidence)
     sides = tuple(_side(each, limit, of_both(counted(ours, each)), share, confidence) for each, limit in terms.limits)
-    ratio_p = sample_ratio(unit_arms(sorted(ours, key=lambda row: row.came)), share)  # labels may be slower in one arm
+    met = unit_arms(sorted(ours, key=lambda row: row.came))  # not in the order of labels: they may be slower in one arm
+    ratio_p = sample_ratio(met, share)
     returned = checks.returns(ours, share, now)
-    void = _void(share, arms, ratio_p, returned)
+    void = _askew(met, share, ratio_p) or (_unlike(returned) if metric.labelled else "")
     decision = "continue" if void else decide(interval, terms, sides)
     return Reading(
         control=arms["control"],
@@ -152,20 +154,24 @@ def _arm(version: str, rows: Sequence[Outcome]) -> ArmReading:
     return ArmReading(version, len(rows), labelled, sum(row.correct is True for row in rows))
 
 
-def _void(share: float, arms: dict[Arm, ArmReading], ratio_p: float, returned: Returns) -> str:
-    """Why the reading says nothing, or nothing."""
-    control, treatment = arms["control"], arms["treatment"]
-    if ratio_p < UNPLANNED:
-        return (
-            f"The reading is void: {treatment.requests} of {treatment.requests + control.requests} requests went to the "
-            f"treatment, where the plan says {share:.0%} of the units (p = {ratio_p:.1g})."
-        )
-    if returned.ratio_p < UNPLANNED:
-        return (
-            f"The reading is void: labels came back for {returned.treatment_share:.0%} of the treatment's units and for "
-            f"{returned.control_share:.0%} of the control's (p = {returned.ratio_p:.1g})."
-        )
-    return ""
+def _askew(met: npt.NDArray[np.bool_], share: float, ratio_p: float) -> str:
+    """Why the split voids the reading, or nothing."""
+    if ratio_p >= UNPLANNED:
+        return ""
+    return (
+        f"The reading is void: {np.count_nonzero(met)} of {len(met)} units met the treatment, where the plan says {share:.0%} "
+        f"of them (p = {ratio_p:.1g} at the look that shows it most)."
+    )
+
+
+def _unlike(returned: Returns) -> str:
+    """Why the labels that are missing void the reading, or nothing."""
+    if returned.ratio_p >= UNPLANNED:
+        return ""
+    return (
+        f"The reading is void: labels came back for {returned.treatment_share:.0%} of the treatment's units and for "
+        f"{returned.control_share:.0%} of the control's (p = {returned.ratio_p:.1g})."
+    )
 
 
 def _sentence(
