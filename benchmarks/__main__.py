@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import (
     accuracy,
     assignment,
+    beside,
     canary,
     command_line,
     data,
@@ -29,8 +30,8 @@ parser.add_argument(
     "names",
     nargs="*",
     help="command_line, monitoring, drift (15 minutes), look, labelling (up to 60), verdicts (3), longrun (10), "
-    "assignment (3), accuracy (20), data (10), endpoint (8), precision (5), handlers (6), shadow (2), canary (4), soak; "
-    "all but it if none",
+    "assignment (3), accuracy (20), data (10), endpoint (8), precision (5), handlers (6), shadow (2), beside (2), canary (4), "
+    "soak; all but it if none",
 )
 parser.add_argument("--rounds", type=int, default=endpoint.ROUNDS, help="of the benchmarks endpoint and handlers")
 parser.add_argument("--seconds", type=float, default=endpoint.SECONDS, help="of each of their loads")
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[], Path]] = {
     "handlers": lambda: handlers.run(options.rounds, options.seconds),
     "canary": canary.run,
     "shadow": lambda: shadow.run(options.rounds, options.seconds),
+    "beside": lambda: beside.run(options.rounds, options.seconds),
     "soak": lambda: soak.run(options.minutes),
 }
 unknown = sorted(set(options.names) - set(BENCHMARKS))

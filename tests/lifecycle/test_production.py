@@ -1,6 +1,7 @@
 """Production with a known truth: all from one seed, a change begins where it says, labels are as late and as lost as stated."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from scipy.stats import binom, kstest
 
 from demlopment import images
 from demlopment.errors import DataError
-from demlopment.lifecycle.production import DAY, NEW_PEN, STRANGER, Change, Kind, Setting, labels, requests, script
+from demlopment.lifecycle.production import DAY, NEW_PEN, STRANGER, Change, Kind, Setting, labels, letters, requests, script
 from demlopment.lifecycle.scribes import Device, Guild, Scribe, sent, written
+from demlopment.lifecycle.simulate import send
 from demlopment.monitoring.pictures import picture_statistics
 from demlopment.records import Examples
+from demlopment.serving import read
+from tests.serving.endpoint import CLASSES, free_ports, registered, running
 
 KINDS: tuple[Kind, ...] = ("pen", "scanner", "writers", "labels", "concept", "quality", "outliers", "attack")
 TRUTH = np.repeat(np.arange(10), 20)
@@ -239,3 +243,37 @@ def test_examples_without_one_of_their_classes_are_refused() -> None:
 def test_a_device_that_does_not_exist_is_refused() -> None:
     with pytest.raises(DataError, match="no device 'fax'"):
         sent(stroke(), Scribe(), "fax", np.random.default_rng(1))  # type: ignore[arg-type]
+
+
+def test_a_stream_is_sent_to_an_endpoint_over_http_with_its_labels(tmp_path: Path, examples: Examples) -> None:
+    plan = script(TRUTH, changed("outliers", setting=replace(SMALL, delay=DAY / 100, lost=0.0)))
+    told = labels(plan)
+    registered(tmp_path, "1.0")
+
+    with running(tmp_path, free_ports(processes=1)) as endpoint:
+        sent_letters = letters(plan, examples, CLASSES)
+        answers = send(sent_letters, str(endpoint.inference.base_url), "digits", headers={}, progress=lambda _: None)
+    predictions, feedback = read(tmp_path / "endpoint/journal")
+
+    known = {answers[each.request].request_id: CLASSES[each.meant] for each in told}
+    assert len(told) < len(sent_letters) == len(predictions) == 60, "what has no class has no label"
+    assert {said.request_id: said.label for said in feedback} == known
+    by_id = {each.request_id: each.unit for each in predictions}
+    assert [by_id[answer.request_id] for answer in answers] == [letter.unit for letter in sent_letters]
+
+
+@given(st.floats(1.0, 2 * DAY))
+def test_a_label_is_said_after_the_requests_that_come_before_it(delay: float) -> None:
+    plan = script(TRUTH, replace(SMALL, delay=delay, lost=0.3))
+    names = np.arange(200).astype(np.str_)
+    pictures = Examples(names, np.full((200, 28, 28), 9, np.uint8), TRUTH, names, names)
+
+    said = letters(plan, pictures, CLASSES)
+
+    for index, letter in enumerate(said):
+        if letter.label_after is None:
+            assert not np.isfinite(plan.label_at[index])
+        else:
+            assert index <= letter.label_after
+            assert plan.at[letter.label_after] <= plan.label_at[index]
+            assert letter.label_after == len(said) - 1 or plan.label_at[index] < plan.at[letter.label_after + 1]

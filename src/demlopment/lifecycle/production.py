@@ -1,7 +1,8 @@
-"""Production in memory whose truth is known: who sends what and when, and what changes at a stated request.
+"""Production whose truth is known, in memory or over HTTP: who sends what and when, and what changes at a stated request.
 
 `script` decides everything from one seed and draws nothing; `requests` gives what an endpoint sees, `labels` what comes
-back later. The script itself is for the scorer: no monitor is shown it. Knows scribes and strangers, and no monitor.
+back later, and `letters` both for whoever sends them (`simulate.send`). The script itself is for the scorer: no monitor is
+shown it. Knows scribes and strangers, and no monitor.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from demlopment.errors import DataError
 from demlopment.evaluation import strangers
 from demlopment.evaluation.behaviour import LETTERS
 from demlopment.lifecycle.scribes import Device, Guild, Scribe, sent
+from demlopment.lifecycle.simulate import Letter
 from demlopment.records import Examples
 
 # none: nothing. pen, scanner, writers: pictures are of another kind. labels: some classes come more often. concept: one class
@@ -161,6 +163,21 @@ def labels(plan: Script) -> Sequence[Label]:
     order = np.argsort(plan.label_at, kind="stable")
     come = order[np.isfinite(plan.label_at[order])].tolist()
     return [Label(float(plan.label_at[index]), index, int(plan.classes[index])) for index in come]
+
+
+def letters(plan: Script, examples: Examples, classes: Sequence[str]) -> list[Letter]:
+    """Everything that clients send, in order: of each label, after which request it is said. What has no class has none."""
+    heard = np.searchsorted(plan.at, plan.label_at, side="right") - 1  # the last request before the label
+    known = np.isfinite(plan.label_at)
+    return [
+        Letter(
+            each.unit,
+            each.picture,
+            "" if plan.classes[index] == STRANGER else classes[plan.classes[index]],
+            int(heard[index]) if known[index] else None,
+        )
+        for index, each in enumerate(requests(plan, examples))
+    ]
 
 
 def _picture(plan: Script, index: int, examples: Examples, hand: Scribe, rng: np.random.Generator) -> bytes:

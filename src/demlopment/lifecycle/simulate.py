@@ -64,8 +64,8 @@ class Letter:
     """One request that a user will send, with the truth that only the simulation knows."""
 
     unit: str
-    png: bytes
-    truth: str
+    png: bytes  # or a JPEG
+    truth: str  # "" where it belongs to no class
     label_after: int | None  # index of the request after which the label comes back; None for never
 
 
