@@ -31,7 +31,7 @@ $(ORCHESTRATE): orchestrate.lock | $(STAMP)
 	@touch $@
 
 test: $(STAMP) $(VENV)/prometheus ## run all tests: offline, on this machine only, warnings are errors
-	$(BIN)/python -m pytest tests --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest tests --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Tried once in an environment: where it cannot be had, its tests are skipped and say so.
 $(VENV)/prometheus: $(STAMP) tools/prometheus
