@@ -239,7 +239,9 @@ def free_port() -> int:
 def scheduled(root: Path) -> Iterator[str]:
     """`demlopment schedule`, once its page answers; the address."""
     port = free_port()
-    command = [sys.executable, "-m", "demlopment", "--home", str(root), "schedule", "--port", str(port)]
+    # As a shell starts what it puts into the background: SIGINT is ignored.
+    background = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    command = [*background, sys.executable, "-m", "demlopment", "--home", str(root), "schedule", "--port", str(port)]
     log = root.parent / "schedule.log"
     with (
         log.open("w") as told_,

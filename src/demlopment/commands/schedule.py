@@ -1,6 +1,7 @@
 """`demlopment schedule`: bring Dagster up with the loop's steps. Knows of Dagster how it is started, and imports none of it."""
 
 import os
+import signal
 import socket
 import sys
 from importlib.util import find_spec
@@ -48,6 +49,8 @@ def schedule(
     say(f"Dagster comes up on http://{host}:{port}; Ctrl-C stops it.")
     command = [sys.executable, "-m", "dagster", "dev", "-m", "demlopment.orchestrate", "-h", host, "-p", str(port)]
     sys.stdout.flush()
+    # Dagster ends its processes by SIGINT, which they would ignore if whoever started us in the background has us ignore it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, command, os.environ | ours)  # noqa: S606  in our place, so that signals reach it
 
 
