@@ -16,8 +16,9 @@ from demlopment.home import Home
 from demlopment.images import VERSION
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.watching import champion, watch
-from demlopment.monitoring import profile
-from demlopment.records import Feedback, Prediction
+from demlopment.monitoring import panel as panels
+from demlopment.monitoring import profile, trust
+from demlopment.records import Feedback, Prediction, Scores
 from demlopment.serving import monitors
 from demlopment.serving.tally import Tally
 from demlopment.settings import Monitoring
@@ -86,6 +87,85 @@ def test_looks_test_each_window_once_and_an_alarm_stands_until_the_next_window(h
     assert still.sentence.startswith("digits 1.0 needs attention.")
     decisions = [entry.verdict.decision for entry in History(home.history).entries()]
     assert decisions == ["hold", "retrain", "retrain"]
+
+
+def test_answers_that_are_dated_later_than_now_wait_for_their_time_and_hide_none_that_come_later(home: Home) -> None:
+    rng, lake, packed = np.random.default_rng(2), Answers(home.lake), model()
+    calm = asked(rng, 0, 35)
+    lake.add("a", [*calm, *(each._replace(request_id=f"l{each.at}", at=each.at + 9000) for each in asked(rng, 35, 5))], [], [])
+    lake.add("b", asked(rng, 100, 25), [], [])
+
+    first = watch(home, RULES, packed, now=40.0)
+    second = watch(home, RULES, packed, now=200.0)
+    later = watch(home, RULES, packed, now=9100.0)
+
+    assert [[window.start for window in each.panel.windows] for each in (first, second, later)] == [[0], [20, 40], []]
+    assert [each.monitor for each in second.panel.alarms] == ["data"]
+    assert "5 answers are dated later than now, so a clock is wrong" in second.sentence
+    assert later.panel.alarms == ()
+
+
+def test_a_look_by_a_clock_that_was_ahead_stops_no_later_look(home: Home) -> None:
+    rng, lake, packed = np.random.default_rng(2), Answers(home.lake), model()
+    lake.add("a", asked(rng, 9000, 20), [], [])
+    watch(home, RULES, packed, now=9020.0)
+    watch(home, RULES, packed, now=100.0)
+    lake.add("b", asked(rng, 110, 20), [], [])
+
+    again = watch(home, RULES, packed, now=150.0)
+
+    assert [(window.start, window.examples) for window in again.panel.windows] == [(0, 20)]
+
+
+def test_a_look_begins_with_the_first_answer_of_its_version(home: Home) -> None:
+    rng, lake, packed = np.random.default_rng(2), Answers(home.lake), model()
+    before = [each._replace(version="0.9") for each in asked(rng, 0, 60, bright=90)]
+    lake.add("a", before, [Feedback("r3", 61.0, "1"), Feedback("nobody", 61.0, "1")], [])
+
+    nothing = watch(home, RULES, packed, now=100.0)
+    lake.add("b", asked(rng, 100, 20), [], [])
+    seen = watch(home, RULES, packed, now=130.0)
+
+    assert nothing.sentence == "Nothing has been asked of digits 1.0, so nothing can be said of it."
+    assert [(window.start, window.drifted) for window in seen.panel.windows] == [(0, False)]
+    assert (seen.answers, seen.labels, seen.panel.alarms) == (20, 0, ())
+    assert "1 labels belong to no answer" in next(each.sentence for each in seen.panel.findings if each.monitor == "data")
+
+
+def test_a_monitor_that_breaks_is_not_hidden_by_what_it_said_before(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("by zero")
+
+    rng, lake, packed = np.random.default_rng(2), Answers(home.lake), model()
+    lake.add("a", asked(rng, 0, 20), [], [])
+    watch(home, RULES, packed, now=30.0)
+    lake.add("b", asked(rng, 40, 20), [], [])
+    with monkeypatch.context() as broken:
+        broken.setattr(panels, "drifts", crash)
+        seen = watch(home, RULES, packed, now=70.0)
+        shown = told(home)
+    mended = watch(home, RULES, packed, now=71.0)
+    idle = watch(home, RULES, packed, now=72.0)
+
+    assert seen.sentence.endswith("Broken: drift.")
+    assert shown["demlopment_monitor_broken digits 1.0 drift"] == 1
+    assert [window.start for window in mended.panel.windows] == [20]
+    assert mended.panel.broken == idle.panel.broken == ()
+
+
+def test_what_is_estimated_alarms_until_the_next_window(home: Home) -> None:
+    rng, lake, packed = np.random.default_rng(2), Answers(home.lake), model()
+    _, shares, _ = drawn(rng, 1000)
+    truth = np.array([rng.choice(CLASSES, p=each / each.sum()) for each in shares.astype(np.float64)])
+    learnt = trust(Scores("worn", np.arange(1000).astype(np.str_), truth, shares, 0.0, 0.0))
+    trusted = replace(packed, reference=dict(packed.reference) | {"trust": learnt.to_json()})
+    lake.add("a", asked(rng, 0, 400), [], [])
+
+    first, still = (watch(home, RULES, trusted, now=now) for now in (400.0, 401.0))
+
+    assert [each.monitor for each in first.panel.alarms] == ["estimated accuracy"]
+    assert still.panel.alarms == first.panel.alarms
+    assert len(History(home.history).entries()) == 1
 
 
 def test_the_endpoint_is_told_what_the_last_look_said_of_versions_that_it_serves(home: Home) -> None:

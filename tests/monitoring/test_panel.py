@@ -138,10 +138,11 @@ def test_answers_that_are_no_numbers_raise_the_alarm_of_the_data(world: World, r
 
     (alarm,) = panel(reference, evidence, BUDGET, PROMISED).alarms
 
-    assert (alarm.monitor, alarm.value) == ("data", 1 / 120)
+    assert (alarm.monitor, alarm.value) == ("data", 2 / 120)
     assert alarm.sentence == (
         "1 answers hold NaN or infinity; 3 rows stood twice in the journal and count once; "
-        "2 labels belong to no answer that is here; 1 answers are dated later than now, so a clock is wrong."
+        "2 labels belong to no answer that is here; 1 answers are dated later than now, so a clock is wrong, and "
+        "they wait for their time."
     )
 
 

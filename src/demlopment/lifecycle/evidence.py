@@ -31,7 +31,7 @@ CLOCKS = 60.0  # s by which the clocks of machines may differ
 def evidence(
     home: Home, model: Archive, window: int, *, since: float = 0.0, until: float = -np.inf, now: float = np.inf
 ) -> Evidence:
-    """Of the model that an archive is, since a time; `until` was looked at before (seconds since 1970 each).
+    """Of the model that an archive is, since it first answered and a time; `until` was looked at before (seconds since 1970).
 
     Of very many rows each second, third, ... is measured, as many as windows of `window` answers and longer ones compare.
 
@@ -51,17 +51,25 @@ def evidence(
         return Evidence(_nothing(model), np.zeros(0), np.zeros(0))
     rows = pl.concat(light).with_row_index("row")
     once = rows.unique(["request_id", "at", "version"], keep="first").sort("at", "row")
+    began = _began(once, model.card.version)
     labels = pl.concat([answers.labels(written.segments), _labels(written.feedback)])
-    joined, stray = _joined(once, labels, model.card.version)
-    stretch = together(parts).where(once["row"].to_numpy())
+    (right, heard), stray = _joined(once, labels, model.card.version)
+    stretch = together(parts).where(once["row"].to_numpy()[began:])
     return Evidence(
         stretch,
-        *joined,
+        right[began:],
+        heard[began:],
         fresh=int(np.searchsorted(stretch.at, until, side="right")),
         repeated=len(rows) - len(once),
         stray=stray,
         ahead=int((stretch.at > now + CLOCKS).sum()),
     )
+
+
+def _began(rows: pl.DataFrame, version: str) -> int:
+    """Which row is the first that a version answered: what was asked before tells nothing of it, and may be why it was made."""
+    ours = rows["version"] == version
+    return int(ours.to_numpy().argmax()) if ours.any() else len(rows)
 
 
 def _joined(

@@ -13,13 +13,15 @@ from demlopment.archive import Archive
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle import policy
-from demlopment.lifecycle.evidence import evidence
+from demlopment.lifecycle.evidence import CLOCKS, evidence
 from demlopment.lifecycle.history import History
 from demlopment.monitoring.panel import Budget, Panel, conclusion, panel
 from demlopment.monitoring.told import Finding
 from demlopment.records import Interval
 from demlopment.serving import monitors, state
 from demlopment.settings import Monitoring
+
+OF_WINDOWS = ("drift", "estimated accuracy")  # what alarms where a window is new, and only there
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,8 @@ def watch(home: Home, rules: Monitoring, model: Archive, now: float, *, since: f
         path = monitors.path(home, model.card.name, model.card.version)
         before = _before(path)
         tested_until = before.get("until")
+        if tested_until is not None and float(tested_until) > now + CLOCKS:
+            tested_until = now  # the clock was ahead then: nothing would be tested until it is that late again
         until = -inf if tested_until is None else float(tested_until)
         seen = evidence(home, model, rules.window, since=since, until=until, now=now)
         found = panel(
@@ -83,13 +87,16 @@ def _before(path: Path) -> Mapping[str, Any]:
 
 
 def _carried(found: Panel, before: Mapping[str, Any]) -> Panel:
-    """Without a new window, what the last one said of the windows still stands."""
-    told = [each for each in before.get("findings", ()) if each["monitor"] == "drift"]
-    if not told:
-        return found
-    interval = told[0].get("interval")
-    old = Finding(**{**told[0], "interval": None if interval is None else Interval(**interval)})
-    return replace(found, findings=tuple(old if each.monitor == "drift" else each for each in found.findings))
+    """Without a new window, what the last one said still stands, but for a monitor that is broken now or was then."""
+    told = [each for each in before.get("findings", ()) if each["monitor"] in OF_WINDOWS and not each["broken"]]
+    old = {each["monitor"]: _finding(each) for each in told}
+    findings = tuple(each if each.broken else old.get(each.monitor, each) for each in found.findings)
+    return replace(found, findings=findings)
+
+
+def _finding(written: Mapping[str, Any]) -> Finding:
+    interval = written["interval"]
+    return Finding(**{**written, "interval": None if interval is None else Interval(**interval)})
 
 
 def _written(model: Archive, watched: Watched, now: float, until: float | None) -> bytes:

@@ -78,7 +78,8 @@ def panel(reference: Mapping[str, Any], evidence: Evidence, budget: Budget, prom
 
     def drift() -> Finding:
         check_format(reference)
-        fresh = evidence.stretch.where(slice(evidence.fresh, None))
+        # With what is dated later, the next look would believe that it had tested all up to then.
+        fresh = evidence.stretch.where(slice(evidence.fresh, len(evidence) - evidence.ahead))
         found = budget.windows(fresh.at)
         windows.extend(drifts(reference, fresh, found, false_alarm_rate=budget.of("drift"), start=evidence.fresh))
         return of_windows(windows)

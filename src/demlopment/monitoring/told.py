@@ -144,7 +144,7 @@ def changes_of_errors(evidence: Evidence) -> Finding:
 
 
 def soundness(evidence: Evidence) -> Finding:
-    """Whether the answers and labels are whole; the value is the share of answers that hold NaN or infinity."""
+    """Whether the answers and labels are whole; the value is the share of answers that are damaged or dated later than now."""
     stretch, n = evidence.stretch, max(1, len(evidence))
     damaged, unseen = int(stretch.damaged.sum()), int((~stretch.shown).sum())
     odd = (
@@ -152,10 +152,11 @@ def soundness(evidence: Evidence) -> Finding:
         (unseen, "answers were kept without their picture"),
         (evidence.repeated, "rows stood twice in the journal and count once"),
         (evidence.stray, "labels belong to no answer that is here"),
-        (evidence.ahead, "answers are dated later than now, so a clock is wrong"),
+        (evidence.ahead, "answers are dated later than now, so a clock is wrong, and they wait for their time"),
     )
     said = "; ".join(f"{count} {what}" for count, what in odd if count) or "All answers and labels are whole"
-    return Finding("data", f"{said}.", damaged / n, threshold=0.0, alarm=damaged > 0)
+    wrong = damaged + evidence.ahead
+    return Finding("data", f"{said}.", wrong / n, threshold=0.0, alarm=wrong > 0)
 
 
 def _ours(evidence: Evidence) -> npt.NDArray[np.int64]:
