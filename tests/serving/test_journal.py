@@ -79,7 +79,11 @@ def prediction(request_id: str, at: float = 1.0) -> Prediction:
 
 
 @settings(max_examples=40)
-@given(rows=st.lists(predictions(), max_size=5), labels=st.lists(FEEDBACK, max_size=5), since=TIMES)
+@given(
+    rows=st.lists(predictions(), max_size=5, unique_by=lambda row: (row[:2], row.version, row.digest)),
+    labels=st.lists(FEEDBACK, max_size=5),
+    since=TIMES,
+)
 def test_what_was_recorded_comes_back_bit_for_bit_in_order_of_time(
     rows: list[Prediction], labels: list[Feedback], since: float
 ) -> None:
@@ -98,6 +102,19 @@ def test_what_was_recorded_comes_back_bit_for_bit_in_order_of_time(
     assert sorted(truths, key=repr) == sorted((label for label in labels if label.at >= since), key=repr)
     assert [label.at for label in truths] == sorted(label.at for label in truths)
     assert len(again) == len(found)
+
+
+def test_a_segment_that_was_copied_adds_no_answer_and_takes_no_label(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, name="one")
+    journal.record([prediction("a"), prediction("b"), prediction("b", 2.0)], [Feedback("a", 3.0, "3"), Feedback("b", 3.0, "4")])
+    journal.close()
+    (segment,) = segments.every(tmp_path)
+    (tmp_path / f"copy{segment.suffix}").write_bytes(segment.read_bytes())
+
+    found, truths = read(tmp_path)
+
+    assert [(each.request_id, each.at) for each in found] == [("a", 1.0), ("b", 1.0), ("b", 2.0)]
+    assert dict(join(found, truths).labels) == {"a": "3"}
 
 
 @given(known=st.sets(IDS, max_size=6), labels=st.lists(FEEDBACK, max_size=12))

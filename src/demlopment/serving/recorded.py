@@ -85,15 +85,15 @@ def forget(path: Path, table: Literal["predictions", "feedback"], request_ids: C
 
 
 def together(parts: Sequence[Recorded]) -> Recorded:
-    """All of them in order of time; where times are equal, in their own order."""
+    """All of them in order of time; where times are equal, in their own order. An answer that two of them hold stands once."""
     whole = Recorded([], [], [], frozenset[str]().union(*(part.segments for part in parts)))
     for part in parts:
         whole.predictions.extend(part.predictions)
         whole.shadows.extend(part.shadows)
         whole.feedback.extend(part.feedback)
         whole.gaps.extend(part.gaps)
-    whole.predictions.sort(key=lambda each: each.at)
-    whole.shadows.sort(key=lambda each: each.at)
+    whole.predictions[:] = _once(whole.predictions)
+    whole.shadows[:] = _once(whole.shadows)
     whole.feedback.sort(key=lambda each: each.at)
     whole.gaps.sort(key=lambda each: each.start)
     return whole
@@ -112,6 +112,17 @@ def join(predictions: Iterable[Prediction], feedback: Iterable[Feedback]) -> Joi
         else:
             unknown += 1
     return Joined(labels, unknown)
+
+
+def _once(answers: Sequence[Prediction]) -> list[Prediction]:
+    """By time. A segment that was copied holds the same answers, and their labels would be of ids that were used twice."""
+    single = {_key(each): each for each in answers}
+    return sorted(single.values(), key=lambda each: each.at)
+
+
+def _key(answer: Prediction) -> tuple[str, float, str, str]:
+    """Clients may choose their ids, so the picture belongs to it."""
+    return answer.request_id, answer.at, answer.version, answer.digest
 
 
 def _entries(path: Path) -> list[Entry]:
