@@ -96,7 +96,8 @@ def questions() -> dg.MaterializeResult:
     rules, home, lake = opened()
     now, share, rng = time.time(), rules.data.asked_by_chance, np.random.default_rng()
     with patient(), home.locked("turn"):
-        begin(home, rules, now)  # writes down that labels are asked for, if that is what is decided
+        if standing(home).step is None:
+            begin(home, rules, now)  # writes down that labels are asked for, if that is what is decided
         done = ask(home, lake, MODEL, rules.retraining.asked_labels, share, since=now - RECENT_SECONDS, now=now, rng=rng)
     return dg.MaterializeResult(metadata={**done.why, "without a label": done.open})
 

@@ -18,7 +18,7 @@ from demlopment.lifecycle import ledger, steps
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.ledger import Step, Turn
 from demlopment.lifecycle.steps import Bench
-from demlopment.lifecycle.turn import proceed, standing, turn
+from demlopment.lifecycle.turn import begin, proceed, standing, turn
 from demlopment.lifecycle.workshop import Workshop
 from demlopment.records import Verdict
 from demlopment.serving import state
@@ -80,6 +80,16 @@ def breaking(monkeypatch: pytest.MonkeyPatch, step: Step, error: Exception) -> N
 def test_two_turns_at_once_are_refused(home: Home) -> None:
     with home.locked("turn"), pytest.raises(HomeError, match=r"turn\.lock is held"):
         turn(home, RULES, ListNarrator(), clock)
+
+
+def test_a_turn_that_runs_is_never_replaced_by_another(home: Home) -> None:
+    waiting = ledger.write(home, replace(RUNNING, step="shadow", version="3.0"))
+
+    with pytest.raises(HomeError, match=r"turn-1 of .* is running, and two turns cannot\. Go on with it"):
+        begin(home, RULES, 2000.0, by_hand=True)
+
+    assert ledger.read(home) == waiting
+    assert said(home) == []
 
 
 def test_without_a_champion_nothing_is_begun(tmp_path: Path) -> None:
@@ -228,4 +238,5 @@ def test_the_command_says_where_the_turn_stands_and_what_is_wrong(home: Home, tm
 
     assert idle == "No turn is running.\n"
     assert shown == "A turn is running with digits 3.0 as candidate; its next step is 'shadow'.\n"
+    assert "Give one of --now and --status" in asked("--status", "--now")
     assert_two_sentences(run("retrain", home=tmp_path / "empty"), "Nobody is champion")

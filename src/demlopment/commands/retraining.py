@@ -21,6 +21,8 @@ def retrain(
     Run it as often as you like, by hand or from a scheduler: where traffic or labels have to come first it leaves, and the
     next call goes on. Leaves with 1 if the turn was given up after failures. Example: demlopment retrain
     """
+    if now and status:
+        raise typer.BadParameter("Give one of --now and --status.")
     settings = settings_of(context)
     home = home_of(settings, growing=not status)
 

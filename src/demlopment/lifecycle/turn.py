@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from demlopment.data import Lake
-from demlopment.errors import NotReadyError
+from demlopment.errors import HomeError, NotReadyError
 from demlopment.home import Home
 from demlopment.lifecycle import ledger
 from demlopment.lifecycle.condition import gather
@@ -57,7 +57,15 @@ def turn(
 
 
 def begin(home: Home, settings: Settings, now: float, *, by_hand: bool = False) -> Verdict:
-    """See whether there is something to do, and note a turn if there is; what to wait for is recorded when it changes."""
+    """See whether there is something to do, and note a turn if there is; what to wait for is recorded when it changes.
+
+    Raises HomeError where a turn runs already, DataError where nobody is champion.
+    """
+    running = ledger.read(home)
+    if running is not None:
+        raise HomeError(
+            f"{running.name} of {home.root} is running, and two turns cannot.", "Go on with it: demlopment retrain."
+        )
     history = History(home.history)
     entries, condition = history.entries(), gather(home, settings, now)
     verdict = decide(condition, past(entries), settings.retraining, Prices.of(settings), by_hand=by_hand)
