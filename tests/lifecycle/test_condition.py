@@ -131,6 +131,18 @@ def test_an_alarm_is_told_with_the_time_of_its_window_and_only_since_the_champio
     assert found.alarm_at == bold[-1].at
 
 
+def test_windows_by_time_are_those_that_have_ended_however_many_answers_they_have() -> None:
+    rules = Settings.model_construct(monitoring=Monitoring(window_seconds=1000.0), retraining=Retraining(recent=100))
+    calm, bold = answers(30), answers(700, start=LIVE + 1000, bold=True)
+    asked = [*calm, *bold, *answers(5, start=LIVE + 2000)]
+    current = Reign(model("2.0"), LIVE - 50, LIVE, None)
+
+    found = condition(current, Traffic(asked, (), {}), rules, LIVE + 3000, new_labels=lambda: 7, examination=examination)
+
+    assert found.alarms == (False, True)
+    assert found.alarm_at == bold[-1].at
+
+
 def test_the_predecessor_is_asked_what_the_champion_was_asked() -> None:
     asked = answers(200)
     pictures = np.stack([each.image for each in asked if each.image is not None])

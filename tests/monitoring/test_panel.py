@@ -146,6 +146,15 @@ def test_answers_that_are_no_numbers_raise_the_alarm_of_the_data(world: World, r
     )
 
 
+def test_windows_by_time_allow_the_labels_of_a_window_what_windows_of_answers_allow_them() -> None:
+    at = np.concatenate([np.arange(0.0, 86_400, 432), np.arange(86_400.0, 90_000, 100)])  # 200 on the first day, then 36
+
+    by_time, by_count = Budget(100, 1 / 30, 86_400.0), Budget(200, 1 / 30)
+
+    assert by_time.longest(at) == by_count.longest(at) == 200
+    assert by_time.longest(at[:0]) == 1
+
+
 def test_a_monitor_that_crashes_is_told_and_the_others_are_looked_at(
     world: World, reference: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
 """Read what the endpoint journalled and hand it to the monitors. Composes the journal, the lake and the monitoring room."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from demlopment import monitoring, serving
 from demlopment.archive import Archive
@@ -12,6 +14,8 @@ from demlopment.lifecycle.compact import everything
 from demlopment.lifecycle.judging import Judging
 from demlopment.lifecycle.story import Sample
 from demlopment.monitoring import PairedReading
+from demlopment.monitoring.late import periods
+from demlopment.monitoring.sweep import SAMPLE
 from demlopment.records import DriftReport, Feedback, Prediction, Reading, TrafficPlan
 from demlopment.serving import state
 from demlopment.settings import Monitoring
@@ -95,19 +99,33 @@ def shadowed(version: str, traffic: Traffic, *, judging: Judging = PLAINLY) -> P
 
 
 def drift(traffic: Traffic, model: Archive, rules: Monitoring) -> tuple[DriftReport, ...]:
-    """Every full window of the traffic against the reference of one model."""
+    """Every full window of the traffic against the reference of one model; of a long one 512 answers tell as much as all."""
     rate, version = rules.false_alarm_rate, model.card.version
     return tuple(
-        monitoring.drift(model.reference, window, start=start, false_alarm_rate=rate, version=version)
-        for start, window in monitoring.windows(traffic.predictions, rules.window)
+        replace(
+            monitoring.drift(model.reference, _spaced(window), start=start, false_alarm_rate=rate, version=version),
+            examples=len(window),
+        )
+        for start, window in windows(traffic.predictions, rules)
     )
+
+
+def windows(predictions: Sequence[Prediction], rules: Monitoring) -> Iterator[tuple[int, Sequence[Prediction]]]:
+    """Each full one with the index of its first prediction: of so many answers, or as long as the settings say."""
+    if not rules.window_seconds:
+        yield from monitoring.windows(predictions, rules.window)
+        return
+    for part in periods(np.array([each.at for each in predictions]), rules.window_seconds):
+        yield part.start, predictions[part]
 
 
 def window_accuracy(traffic: Traffic, rules: Monitoring) -> tuple[tuple[int, int, int], ...]:
     """(first request, labelled, correct) for every full window."""
-    full = len(traffic.predictions) // rules.window
-    windows = monitoring.accuracy(traffic.predictions, traffic.truth, rules.window)[:full]
-    return tuple((window.start, window.labelled, window.correct) for window in windows)
+    found = (
+        (start, monitoring.accuracy(window, traffic.truth, len(window))[0])
+        for start, window in windows(traffic.predictions, rules)
+    )
+    return tuple((start, window.labelled, window.correct) for start, window in found)
 
 
 def samples(traffic: Traffic, version: str, since: int = 0) -> tuple[Sample, ...]:
@@ -123,3 +141,9 @@ def samples(traffic: Traffic, version: str, since: int = 0) -> tuple[Sample, ...
         if prediction.version == version and prediction.request_id in traffic.truth and prediction.image is not None
     ]
     return tuple(sorted(shown, key=lambda sample: sample.said == sample.true)[:SAMPLES])
+
+
+def _spaced(window: Sequence[Prediction]) -> Sequence[Prediction]:
+    if len(window) <= SAMPLE:
+        return window
+    return [window[place] for place in np.linspace(0, len(window) - 1, SAMPLE).astype(int)]

@@ -52,6 +52,12 @@ class Budget:
         """Those of answers at these times (seconds since 1970), sorted: whole ones only."""
         return list(periods(at, self.seconds)) if self.seconds else counted(len(at), length(len(at), self.window))
 
+    def longest(self, at: npt.NDArray[np.float64]) -> int:
+        """The most answers that a window has had so far."""
+        if not self.seconds:
+            return self.window
+        return int(np.unique(np.floor(at / self.seconds), return_counts=True)[1].max(initial=1))
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -97,7 +103,7 @@ def panel(reference: Mapping[str, Any], evidence: Evidence, budget: Budget, prom
     }
     if promised is not None:
         # For each label: there are no more of them than answers.
-        most, rate = promised, budget.of("errors") / budget.window
+        most, rate = promised, budget.of("errors") / budget.longest(evidence.stretch.at)
         monitors["errors"] = lambda: promised_errors(evidence, most, rate)
     findings = tuple(_safely(name, monitor) for name, monitor in monitors.items())
     return Panel(tuple(windows), findings)
