@@ -13,8 +13,9 @@ from demlopment.records import Interval
 from demlopment.settings import Settings
 
 LEAST_LABELS = 30  # fewer say less than confidences do: an accuracy of 0.95 is then known to 0.08
-# By how much the accuracy that confidences tell is off beyond its interval, when pens, scanners or writers change: the
-# largest mean error of benchmarks/results/drift.md among them. Where a class means something else it is off by far more.
+# By how much the accuracy that confidences tell may be off beyond its interval: half as much again as the largest mean error
+# of benchmarks/results/drift.md where pens, scanners, writers or the mix of classes change, 0.8 points. Where a class means
+# something else, or pictures cannot be read, it is off by far more.
 OFF = 0.012
 STANDARD = NormalDist()
 
