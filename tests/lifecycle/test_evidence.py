@@ -103,12 +103,15 @@ def test_what_is_still_in_the_journal_and_what_is_in_the_lake_already_are_one_st
     writing = Journal(journal(home), name="x")
     writing.record(answers[:6], [Feedback("r2", 3000.0, answers[2].label)])
     writing.close()
+    (segment,) = journal(home).glob("*.journal")
+    segment.with_name("copy.journal").write_bytes(segment.read_bytes())
     Answers(home.lake).add("older", answers[6:], [], [])
 
     found = evidence(home, archive, 100)
 
     assert found.stretch.at.tolist() == [each.at for each in answers]
     assert found.right[2] == 1
+    assert found.repeated == 6
 
 
 def test_labels_are_joined_as_the_journal_joins_them(home: Home) -> None:

@@ -115,6 +115,7 @@ def test_a_segment_that_was_copied_adds_no_answer_and_takes_no_label(tmp_path: P
 
     assert [(each.request_id, each.at) for each in found] == [("a", 1.0), ("b", 1.0), ("b", 2.0)]
     assert dict(join(found, truths).labels) == {"a": "3"}
+    assert found_in(tmp_path).repeated == 3
 
 
 @given(known=st.sets(IDS, max_size=6), labels=st.lists(FEEDBACK, max_size=12))

@@ -60,7 +60,7 @@ def evidence(
         right[began:],
         heard[began:],
         fresh=int(np.searchsorted(stretch.at, until, side="right")),
-        repeated=len(rows) - len(once),
+        repeated=len(rows) - len(once) + written.repeated,
         stray=stray,
         ahead=int((stretch.at > now + CLOCKS).sum()),
     )

@@ -22,6 +22,7 @@ class Recorded:
     gaps: list[Gap]
     segments: frozenset[str]  # by name; of each of them everything is here
     shadows: list[Prediction] = field(default_factory=list)  # of what no client was told
+    repeated: int = 0  # answers that stood in two segments
 
     def __bool__(self) -> bool:
         return bool(self.predictions or self.feedback or self.gaps or self.shadows)
@@ -92,11 +93,12 @@ def together(parts: Sequence[Recorded]) -> Recorded:
         whole.shadows.extend(part.shadows)
         whole.feedback.extend(part.feedback)
         whole.gaps.extend(part.gaps)
+    told = len(whole.predictions)
     whole.predictions[:] = _once(whole.predictions)
     whole.shadows[:] = _once(whole.shadows)
     whole.feedback.sort(key=lambda each: each.at)
     whole.gaps.sort(key=lambda each: each.start)
-    return whole
+    return replace(whole, repeated=told - len(whole.predictions))
 
 
 def join(predictions: Iterable[Prediction], feedback: Iterable[Feedback]) -> Joined:
