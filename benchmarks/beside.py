@@ -64,6 +64,7 @@ def looked_at(home: Path) -> Iterator[list[int]]:
     """One look after the other, until the block ends; the list has an entry for each whole one."""
     command = [sys.executable, "-m", "demlopment", "--home", str(home), "monitor", "look"]
     done: list[int] = []
+    failed: list[str] = []
     over = threading.Event()
 
     def looking() -> None:
@@ -75,7 +76,8 @@ def looked_at(home: Path) -> Iterator[list[int]]:
                     look.kill()
                 elif look.returncode:
                     assert look.stderr is not None
-                    raise SystemExit(look.stderr.read().decode())
+                    failed.append(look.stderr.read().decode())
+                    return
                 else:
                     done.append(1)
 
@@ -86,3 +88,5 @@ def looked_at(home: Path) -> Iterator[list[int]]:
     finally:
         over.set()
         thread.join()
+    if failed:
+        raise SystemExit(failed[0])

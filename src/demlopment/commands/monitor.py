@@ -1,5 +1,6 @@
 """`demlopment monitor`: what production says, and the files by which Prometheus and Grafana watch it."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,13 +51,12 @@ def look(
 
     Example: demlopment monitor look
     """
-    import os
     import time
 
+    _give_way()
     from demlopment import archive as archives
     from demlopment.lifecycle import watching
 
-    os.nice(10)  # whoever answers requests on this machine comes first
     settings = settings_of(context)
     home = home_of(settings)
     looked_at = watching.champion(home, model) if archive is None else archives.read(archive)
@@ -121,3 +121,8 @@ def _write(path: Path, text: str) -> None:
 
     home.replace(path, text.encode())
     say(str(path))
+
+
+def _give_way() -> None:
+    """Whoever answers requests on this machine comes first, from the imports on, which take a second of a processor."""
+    os.nice(10)
