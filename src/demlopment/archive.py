@@ -108,7 +108,12 @@ def write(folder: Path, archive: Archive) -> Path:
 
 def place(folder: Path, card: Card) -> Path:
     """Where the archive with this card stands in a model store."""
-    return folder / f"{card.name}-{card.version}.mar"
+    return named(folder, card.name, card.version)
+
+
+def named(folder: Path, name: str, version: str) -> Path:
+    """Where the archive of a version stands in a model store, or would."""
+    return folder / f"{name}-{version}.mar"
 
 
 def read(path: Path) -> Archive:

@@ -82,10 +82,9 @@ def plan(
     Example: demlopment traffic plan --effect 0.01 --accuracy 0.97 --labels-per-day 500
     """
     from demlopment.lifecycle import observe, outlook
-    from demlopment.serving import state
 
     home, now = home_of(settings_of(context), growing=False), time.time()
-    registered = state.load(state.path(home)).models.get(model)
+    registered = observe.registered(home, model)
     traffic = observe.journalled(home, model, now - outlook.RECENT_SECONDS)
     known = outlook.pace(traffic, registered.default if registered else "", now)
     wish = outlook.Wish(effect, share, confidence, power, shadow, accuracy, differing, labels_per_day)

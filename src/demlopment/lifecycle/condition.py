@@ -138,7 +138,7 @@ def reign(home: Home, settings: Settings) -> Reign:
     version = tracker_of(home, settings.training).champion(MODEL)
     if version is None:
         raise DataError(f"Nobody is champion in {home.root}.", "Fit the first one: demlopment train.")
-    path = home.models / f"{MODEL}-{version}.mar"
+    path = archive.named(home.models, MODEL, version)
     model = archive.read(path)
     # Of the same title there is one gate verdict at most; a home that was copied without its history has the file's time.
     ours = [each for each in History(home.history).entries() if _promotes(each, model.card.title)]
@@ -243,7 +243,7 @@ def _stored(home: Home, title: str) -> Archive | None:
     if not title:
         return None
     try:
-        return archive.read(home.models / f"{title.replace(' ', '-')}.mar")
+        return archive.read(archive.named(home.models, *title.split(" ", 1)))
     except ArchiveError:
         return None
 

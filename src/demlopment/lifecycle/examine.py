@@ -15,7 +15,7 @@ def examined(home: Home, settings: Settings, version: str) -> tuple[Check, ...]:
 
     Raises ArchiveError if there is no such version or its card names no snapshot, DataError as Lake.load.
     """
-    model = archive.read(home.models / f"{MODEL}-{version}.mar")
+    model = archive.read(archive.named(home.models, MODEL, version))
     lake, name = Lake.of(home, settings.data), str(model.card.lineage.get("snapshot", ""))
     if not name:
         raise ArchiveError(f"The card of {model.card.title} names no snapshot.", "Test a model that was trained here.")

@@ -11,7 +11,7 @@ from demlopment.lifecycle import observe
 from demlopment.lifecycle.observe import Traffic
 from demlopment.lifecycle.rollout import Rollout
 from demlopment.records import TrafficPlan
-from demlopment.serving import running, state
+from demlopment.serving import running
 
 
 class Floor(Protocol):
@@ -43,7 +43,7 @@ class Live:
         self.model = model
 
     def plan(self) -> TrafficPlan | None:
-        registered = state.load(state.path(self.home)).models.get(self.model)
+        registered = observe.registered(self.home, self.model)
         return None if registered is None else registered.plan
 
     def split(self, plan: TrafficPlan, replaces: int) -> None:

@@ -38,7 +38,7 @@ def learn(
         telling, workshop = Telling(narrator, now), Workshop(home, settings, now, team)
         with telling.step("Fit to everything in the lake and judge") as step:
             version = workshop.tracker.champion(MODEL)
-            champion = None if version is None else archive.read(home.models / f"{MODEL}-{version}.mar")
+            champion = None if version is None else archive.read(archive.named(home.models, MODEL, version))
             reference = "" if champion is None else str(champion.card.lineage.get("snapshot", ""))
             lake = Lake.of(home, settings.data)
             collected = workshop.take(everything(lake, settings.data, f"train-{now():.0f}", reference))
@@ -68,7 +68,7 @@ def crown(home: Home, settings: Settings, version: str, now: Callable[[], float]
     Raises ArchiveError if there is no such version, or its archive is not whole.
     """
     with home.locked("turn"):
-        path = home.models / f"{MODEL}-{version}.mar"
+        path = archive.named(home.models, MODEL, version)
         if archive.read(path).card.version != version:
             raise ArchiveError(f"{path} is not version {version}.", "Put the right archive back.")
         workshop = Workshop(home, settings, now)

@@ -34,12 +34,17 @@ class Traffic:
     shadows: Sequence[Prediction] = ()  # what other versions would have answered to the same requests
 
 
+def registered(home: Home, model: str) -> state.Model | None:
+    """The versions and the plan of a model, as the endpoint of a home wrote them down; None where it serves no such model."""
+    return state.load(state.path(home)).models.get(model)
+
+
 def plan(home: Home, model: str) -> TrafficPlan:
-    """The traffic plan in force, as the endpoint of a home wrote it down. Raises DataError for a model without one."""
-    registered = state.load(state.path(home)).models.get(model)
-    if registered is None or registered.plan is None:
+    """The traffic plan in force. Raises DataError for a model without one."""
+    found = registered(home, model)
+    if found is None or found.plan is None:
         raise DataError(f"Model {model} of {home.root} has no traffic plan.", "Begin one: demlopment traffic split.")
-    return registered.plan
+    return found.plan
 
 
 def journalled(home: Home, model: str, since: float) -> Traffic:

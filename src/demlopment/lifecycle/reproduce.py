@@ -54,7 +54,7 @@ def reproduced(
     Raises ArchiveError if its card does not say how it was made, or the champion that it began with is gone; DataError as
     Lake.load: where rows were forgotten it cannot be made again.
     """
-    model = archive.read(home.models / f"{MODEL}-{version}.mar")
+    model = archive.read(archive.named(home.models, MODEL, version))
     recipe, rows = _recipe(model), int(model.card.lineage["examples"])
     parts = _parts(model, Lake.of(home, settings.data))
     train = parts.train.where(np.arange(min(rows, len(parts.train))))

@@ -25,7 +25,6 @@ from demlopment.lifecycle.outlook import RECENT_SECONDS
 from demlopment.lifecycle.stages import Found, Pair
 from demlopment.lifecycle.workshop import MODEL, Workshop
 from demlopment.records import Decision, Verdict
-from demlopment.serving import state
 from demlopment.settings import Settings
 
 
@@ -42,7 +41,7 @@ class Bench:
 
     def stored(self, version: str) -> Path:
         """Where the archive of a version is, or would be."""
-        return self.home.models / f"{MODEL}-{version}.mar"
+        return archive.named(self.home.models, MODEL, version)
 
     def record(self, turn: Turn, step: str, verdict: Verdict) -> None:
         """A verdict of this turn, once."""
@@ -141,7 +140,7 @@ def crown(bench: Bench, turn: Turn) -> Turn | None:
 
 def clear(bench: Bench, turn: Turn) -> None:
     """Take the candidate's traffic away; the champion goes on answering. The turn is over."""
-    registered = state.load(state.path(bench.home)).models.get(MODEL)
+    registered = observe.registered(bench.home, MODEL)
     if registered is not None and turn.version in registered.versions:
         with live(bench.home, MODEL) as floor:
             plan = floor.plan()

@@ -5,7 +5,7 @@ wait, to ask for labels, or to go back to the predecessor.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from demlopment.lifecycle.compact import DAY_SECONDS
@@ -19,16 +19,29 @@ Cause = Literal["age", "new labels", "drift", "estimated accuracy", "realised ac
 ROUTINE: frozenset[Cause] = frozenset({"age", "new labels"})  # what asks for a retrain although nothing seems wrong
 
 
+@dataclass(frozen=True)
+class Case:
+    """What there is to decide by."""
+
+    condition: Condition
+    before: Past
+    rules: Retraining
+    prices: Prices
+    causes: tuple[Cause, ...]  # what asks for a retrain
+    lost: Loss | None  # of accuracy, None where nobody can say
+    stake: float  # what it would cost if every answer were wrong
+
+
 def decide(condition: Condition, before: Past, rules: Retraining, prices: Prices, *, by_hand: bool = False) -> Verdict:
     """What to do now, with the evidence; `by_hand` is a person's wish, which is granted whatever the rest says."""
-    found, lost = causes(condition, rules), loss(condition)
-    stake = prices.stake(condition.requests_per_day)
-    decision, reason = _decided(condition, before, rules, prices, found, lost, stake, by_hand=by_hand)
+    lost, stake = loss(condition), prices.stake(condition.requests_per_day)
+    case = Case(condition, before, rules, prices, causes(condition, rules), lost, stake)
+    decision, reason = _decided(case, by_hand=by_hand)
     if condition.failed:
         reason = f"{reason} Not heard, because they crashed: {', '.join(condition.failed)}."
     against = condition.predecessor if decision == "roll back" else ""
     evidence = {
-        "causes": list(found),
+        "causes": list(case.causes),
         "by_hand": by_hand,
         "loss": None if lost is None else asdict(lost),
         "stake": stake,
@@ -56,18 +69,8 @@ def causes(condition: Condition, rules: Retraining) -> tuple[Cause, ...]:
     return tuple(cause for cause, stands in found.items() if stands)
 
 
-def _decided(
-    condition: Condition,
-    before: Past,
-    rules: Retraining,
-    prices: Prices,
-    found: Sequence[Cause],
-    lost: Loss | None,
-    stake: float,
-    *,
-    by_hand: bool,
-) -> tuple[Decision, str]:
-    champion = condition.champion
+def _decided(case: Case, *, by_hand: bool) -> tuple[Decision, str]:
+    condition, champion = case.condition, case.condition.champion
     if by_hand:
         return "retrain", f"Somebody asked for {champion} to be fitted anew."
     worse = condition.regression
@@ -76,17 +79,16 @@ def _decided(
             f"{condition.predecessor} reads {worse.labelled} labelled pictures better than {champion}, "
             f"by {_points(worse.interval.low, worse.interval.high)}."
         )
-    if not found:
+    if not case.causes:
         return "wait", f"Nothing asks for {champion} to be fitted anew."
-    held = _held(condition, before, rules, found)
-    if held:
-        return "wait", held
-    return _weighed(condition, before, rules, prices, found, lost, stake)
+    held = _held(case)
+    return ("wait", held) if held else _weighed(case)
 
 
-def _held(condition: Condition, before: Past, rules: Retraining, found: Sequence[Cause]) -> str:
+def _held(case: Case) -> str:
     """Why nothing is begun whatever it were worth, or nothing."""
-    asks, new = _asks(found), condition.new_labels
+    condition, before, rules = case.condition, case.before, case.rules
+    asks, new = _asks(case.causes), condition.new_labels
     if new is None:
         return f"{asks}, but nobody can say how many labels are new."
     if before.failures >= rules.failures and new - before.labels < rules.labels:
@@ -102,27 +104,20 @@ def _held(condition: Condition, before: Past, rules: Retraining, found: Sequence
     return ""
 
 
-def _weighed(
-    condition: Condition,
-    before: Past,
-    rules: Retraining,
-    prices: Prices,
-    found: Sequence[Cause],
-    lost: Loss | None,
-    stake: float,
-) -> tuple[Decision, str]:
+def _weighed(case: Case) -> tuple[Decision, str]:
     """What it would gain beside what it costs: of a routine the most that may be lost, of an alarm the mean."""
-    asks, new, bill = _asks(found), condition.new_labels or 0, rules.asked_labels * prices.label
-    routine = bool(ROUTINE.intersection(found))
+    condition, before, rules, prices, lost = case.condition, case.before, case.rules, case.prices, case.lost
+    asks, new, bill = _asks(case.causes), condition.new_labels or 0, rules.asked_labels * prices.label
+    routine = bool(ROUTINE.intersection(case.causes))
     wish = f"people should read {rules.asked_labels} pictures, for {_money(bill)}"
     open_to_ask = before.asked is None or not 0 <= condition.at - before.asked < rules.least_days * DAY_SECONDS
     if lost is None:
         if new >= rules.least_labels:
             return "retrain", f"{asks}, {new} labels are new, and nobody can say how good {condition.champion} is now."
         return _asked(f"{asks}, and nobody can say how good {condition.champion} is now", wish, open_to_ask=open_to_ask)
-    gain, most = lost.mean * stake, max(lost.mean, lost.interval.high) * stake
+    gain, most = lost.mean * case.stake, max(lost.mean, lost.interval.high) * case.stake
     known = f"{_loss(lost)}, worth {_money(gain)} in {prices.days:g} days"
-    worth = value_of_labels(lost, rules.asked_labels, stake, prices.retrain)
+    worth = value_of_labels(lost, rules.asked_labels, case.stake, prices.retrain)
     if new < rules.least_labels:
         if max(gain, worth) > bill + prices.retrain:
             return _asked(f"{asks}, but only {new} labels are new; {known}", wish, open_to_ask=open_to_ask)

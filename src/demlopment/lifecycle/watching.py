@@ -12,13 +12,13 @@ from demlopment import home as homes
 from demlopment.archive import Archive
 from demlopment.errors import DataError
 from demlopment.home import Home
-from demlopment.lifecycle import policy
+from demlopment.lifecycle import observe, policy
 from demlopment.lifecycle.evidence import CLOCKS, evidence
 from demlopment.lifecycle.history import History
 from demlopment.monitoring.panel import Budget, Panel, conclusion, panel
 from demlopment.monitoring.told import Finding
 from demlopment.records import Interval
-from demlopment.serving import monitors, state
+from demlopment.serving import monitors
 from demlopment.settings import Monitoring
 
 OF_WINDOWS = ("drift", "estimated accuracy")  # what alarms where a window is new, and only there
@@ -38,7 +38,7 @@ class Watched:
 
 def champion(home: Home, model: str) -> Archive:
     """The archive of whoever answers most requests of a home's endpoint. Raises DataError where nobody knows."""
-    registered = state.load(state.path(home)).models.get(model)
+    registered = observe.registered(home, model)
     if registered is None:
         raise DataError(
             f"No endpoint of {home.root} has served the model {model}.", "Name the archive that is to be monitored."

@@ -147,16 +147,14 @@ class Engine:
         plans = {name: self._without_stopped(plan) for name, plan in plans.items()}
         self._splits = {name: Split(plan) for name, plan in plans.items()}
         self._shadows = {name: self._held(name, plan.shadows) for name, plan in plans.items()}
-        before, self._watches = (
-            self._watches,
-            {
-                name: self._watch(plan)
-                for name, plan in plans.items()
-                if plan.canary is not None and plan.canary.state in canaries.SERVED
-            },
-        )
-        for watch in set(before.values()) - set(self._watches.values()):
-            watch.over.set()
+        watches = {
+            name: self._watch(plan)
+            for name, plan in plans.items()
+            if plan.canary is not None and plan.canary.state in canaries.SERVED
+        }
+        for ended in set(self._watches.values()) - set(watches.values()):
+            ended.over.set()
+        self._watches = watches
 
     def _without_stopped(self, plan: TrafficPlan) -> TrafficPlan:
         if (plan.model, plan.number) not in self._stopped or plan.canary is None:

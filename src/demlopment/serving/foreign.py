@@ -48,7 +48,8 @@ class Foreign:
             _blame(route, failed.status)
             raise
         except RecalledError as back:
-            _blame(route, 503 if back.broken else 200)
+            if back.broken:
+                _blame(route, 503)
             raise
         _blame(route, answer.status)
         return answer
