@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2
 
 from benchmarks.baselines import stability
 from benchmarks.rendering import Pools, prepared
@@ -22,11 +21,12 @@ from benchmarks.result import RESULTS, write
 from demlopment import monitoring
 from demlopment.intervals import wilson
 from demlopment.lifecycle.production import Change, Course, Kind, Setting, script
-from demlopment.monitoring.drift import ROUGH, ks_p_values
 from demlopment.monitoring.kernel import kernel_p_value, kernel_p_values
-from demlopment.monitoring.labels import label_p_value
+from demlopment.monitoring.kolmogorov import ks_distances, ks_p_values
+from demlopment.monitoring.labels import label_p_values
 from demlopment.monitoring.panel import SHARES
 from demlopment.monitoring.strangers import strange_p_values
+from demlopment.monitoring.sweep import ROUGH
 from demlopment.records import Scores
 
 STREAMS = 200  # of each kind
@@ -37,7 +37,6 @@ EXAMINED = 1000  # labelled rows from which trust is learnt
 ESTIMATED = 500  # answers whose accuracy is told together
 USUAL = 0.05  # the level of an ordinary test
 PSI_LIMIT = 0.1
-SCREEN = 0.02  # two hundred times what an alarm takes
 
 Flags = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
@@ -248,13 +247,13 @@ def p_values(pools: Pools, played: Stream) -> npt.NDArray[np.float64]:
     """(windows, tests): what `monitoring.drift` says of each window, in its order, but for the last one, the kernel's."""
     windows = _windows(played)
     columns = [
-        _chances()[_distances(np.sort(column[played.reference]), np.sort(column[windows], axis=1)) // WINDOW]
+        _chances()[ks_distances(np.sort(column[played.reference]), column[windows]) // WINDOW]
         for column in pools.statistics.values()
     ]
     counts = np.bincount(pools.told[played.reference], minlength=10)
-    label = [_label_p_value(counts, np.bincount(each, minlength=10)) for each in pools.told[windows]]
+    label = label_p_values(counts, np.stack([np.bincount(each, minlength=10) for each in pools.told[windows]]))
     strange = strange_p_values(pools.strangeness[played.reference], pools.strangeness[windows])
-    return np.stack([*columns, np.array(label), strange], axis=1)
+    return np.stack([*columns, label, strange], axis=1)
 
 
 def kernel(pools: Pools, played: Stream, number: int, threshold: float) -> float:
@@ -317,27 +316,7 @@ def _windows(played: Stream) -> Places:
     return played.rows[: whole * WINDOW].reshape(whole, WINDOW)
 
 
-def _distances(old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> Places:
-    """Of sorted (m,) and (windows, n): the largest gap of both cumulative counts, times both sizes, (windows,)."""
-    m, n = len(old), new.shape[1]
-    places = np.arange(n)
-    # The new sample runs ahead farthest where it has just risen, and falls behind farthest just before.
-    ahead = (places + 1) * m - np.searchsorted(old, new, "right") * n
-    behind = np.searchsorted(old, new, "left") * n - places * m
-    return np.asarray(np.maximum(ahead, behind).max(axis=1), np.int64)
-
-
 @cache
 def _chances() -> npt.NDArray[np.float64]:
     """The p-value of each distance that is possible: a multiple of the window's size, which divides the reference's."""
     return ks_p_values(np.arange(REFERENCE + 1) * WINDOW, REFERENCE, WINDOW)
-
-
-def _label_p_value(reference: Places, window: Places) -> float:
-    """The exact one where the approximate one is small: ten times as many streams in the same time."""
-    both = (reference + window)[reference + window > 0]
-    expected = both * window.sum() / both.sum()
-    other = both - expected
-    apart = (window[reference + window > 0] - expected) ** 2
-    approximate = float(chi2.sf((apart / expected + apart / other).sum(), len(both) - 1))
-    return label_p_value(reference, window) if approximate < SCREEN else approximate

@@ -17,7 +17,7 @@ from benchmarks.rendering import Pools
 from demlopment import monitoring
 from demlopment.lifecycle.production import Change
 from demlopment.monitoring.kernel import powers
-from demlopment.monitoring.labels import label_p_value
+from demlopment.monitoring.labels import SCREEN, label_p_value
 from demlopment.monitoring.reference import FORMAT, label_counts
 from demlopment.records import Prediction
 
@@ -90,7 +90,7 @@ def test_no_alarm_is_lost_by_the_approximation_that_spares_the_exact_label_test(
 
         approximate = chi2_contingency([old, new]).pvalue
         few += exact < BUDGET
-        assert exact >= BUDGET or approximate < drift.SCREEN / 2
+        assert exact >= BUDGET or approximate < SCREEN / 2
     assert few > 20
 
 

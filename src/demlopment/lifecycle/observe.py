@@ -1,7 +1,7 @@
 """Read what the endpoint journalled and hand it to the monitors. Composes the journal, the lake and the monitoring room."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from demlopment.lifecycle.judging import Judging
 from demlopment.lifecycle.story import Sample
 from demlopment.monitoring import PairedReading
 from demlopment.monitoring.late import periods
-from demlopment.monitoring.sweep import SAMPLE
 from demlopment.records import DriftReport, Feedback, Prediction, Reading, TrafficPlan
 from demlopment.serving import state
 from demlopment.settings import Monitoring
@@ -104,13 +103,10 @@ def shadowed(version: str, traffic: Traffic, *, judging: Judging = PLAINLY) -> P
 
 
 def drift(traffic: Traffic, model: Archive, rules: Monitoring) -> tuple[DriftReport, ...]:
-    """Every full window of the traffic against the reference of one model; of a long one 512 answers tell as much as all."""
+    """Every full window of the traffic against the reference of one model."""
     rate, version = rules.false_alarm_rate, model.card.version
     return tuple(
-        replace(
-            monitoring.drift(model.reference, _spaced(window), start=start, false_alarm_rate=rate, version=version),
-            examples=len(window),
-        )
+        monitoring.drift(model.reference, window, start=start, false_alarm_rate=rate, version=version)
         for start, window in windows(traffic.predictions, rules)
     )
 
@@ -146,9 +142,3 @@ def samples(traffic: Traffic, version: str, since: int = 0) -> tuple[Sample, ...
         if prediction.version == version and prediction.request_id in traffic.truth and prediction.image is not None
     ]
     return tuple(sorted(shown, key=lambda sample: sample.said == sample.true)[:SAMPLES])
-
-
-def _spaced(window: Sequence[Prediction]) -> Sequence[Prediction]:
-    if len(window) <= SAMPLE:
-        return window
-    return [window[place] for place in np.linspace(0, len(window) - 1, SAMPLE).astype(int)]

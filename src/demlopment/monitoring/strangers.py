@@ -43,22 +43,17 @@ def strange_share(reference: Values, window: Values) -> float:
     return float((window > np.quantile(reference, USUAL, method="higher")).mean())
 
 
-def strange_p_value(reference: Values, window: Values) -> float:
-    """The chance that so many of the strangest answers are the window's, if it is as the reference: one-sided, and exact.
+def strange_p_values(reference: Values, windows: Values) -> Values:
+    """For each window, the chance that so many of the strangest answers are its own if it is as the reference: exact.
 
+    (m,) and (windows, n) -> (windows,).
     Method  of the k strangest of both, the window's are hypergeometric; the smallest of three chances, times three.
     Ties    count for the reference, so that the p-value is at most too large.
 
-    >>> strange_p_value(np.arange(500.0), np.arange(100.0))
-    1.0
-    >>> strange_p_value(np.arange(500.0), np.r_[np.arange(90.0), [ILLEGIBLE] * 10]) < 1e-4
-    True
+    >>> windows = np.array([np.arange(100.0), np.r_[np.arange(90.0), [ILLEGIBLE] * 10]])
+    >>> (strange_p_values(np.arange(500.0), windows) < 1e-4).tolist()
+    [False, True]
     """
-    return float(strange_p_values(reference, window[None])[0])
-
-
-def strange_p_values(reference: Values, windows: Values) -> Values:
-    """The same of many windows: (m,) and (windows, n) -> (windows,)."""
     m, n = len(reference), windows.shape[1]
     falling = -np.sort(-windows, axis=1)
     behind = m - np.searchsorted(np.sort(reference), falling, "left")  # of the reference that are as strange or stranger

@@ -103,9 +103,9 @@ def _legible(pictures: npt.NDArray[np.uint8], within: Limits) -> Flags:
 
 def _columns(found: Mapping[str, Values], wanted: Collection[str]) -> Values:
     """(n, statistics) in the order that is wanted."""
-    if set(wanted) - set(found):
-        strange = sorted(set(wanted) - set(found))
-        raise DataError(f"The reference profile has {strange}, which nobody measures here.", "Use the profile of this model.")
+    if wanted and set(wanted) != set(found):
+        unfit = sorted(set(wanted) ^ set(found))
+        raise DataError(f"The reference profile and the window disagree about {unfit}.", "Use the profile of this model.")
     rows = len(next(iter(found.values())))
     return np.stack([found[name] for name in wanted], axis=1) if wanted else np.zeros((rows, 0))
 

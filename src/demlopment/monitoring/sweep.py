@@ -1,4 +1,4 @@
-"""Every window of a stretch against the reference: what `drift` says of one, of thousands at once. Knows no record."""
+"""Every window of a stretch against the reference: one, or thousands at once. Knows no prediction and no table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demlopment.monitoring.drift import ROUGH, ks_p_values
 from demlopment.monitoring.kernel import discrepancy, features, kernel_p_values
+from demlopment.monitoring.kolmogorov import ks_distances, ks_p_values
 from demlopment.monitoring.labels import label_p_values
+from demlopment.monitoring.pictures import DECIMALS
 from demlopment.monitoring.reference import check_format, known_powers, taught
 from demlopment.monitoring.strangers import strange_p_values, strange_share
 from demlopment.monitoring.stretch import Stretch
@@ -17,6 +18,7 @@ from demlopment.records import DriftReport, DriftTest
 
 MOST = 1000  # windows at a look; where there would be more, they are longer
 SAMPLE = 512  # answers of a window that are compared: the reference has fewer, so further ones would tell little
+ROUGH = 0.02  # as far as a p-value is known that decides nothing
 BLOCK = 200  # windows at once: what the kernel test makes of them is 50 MB
 
 Values = npt.NDArray[np.float64]
@@ -95,7 +97,7 @@ def _tests(
         tests += _compared(reference["answers"], stretch.answers, told)
         tests.append(_labels(np.asarray(reference["labels"]), stretch.told[told]))
         if known is not None:
-            strange = stretch.strange[told].astype(np.float64).round(4)
+            strange = stretch.strange[told].astype(np.float64).round(DECIMALS)
             shares = np.array([strange_share(known.strangeness, each) for each in strange])
             tests.append(_Tested("no class", shares, strange_p_values(known.strangeness, strange)))
     extra = bool(told.shape[1]) and old is not None
@@ -119,17 +121,9 @@ def _compared(reference: Mapping[str, list[float]], columns: npt.NDArray[np.floa
 
 
 def _apart(name: str, reference: list[float], windows: npt.NDArray[np.float32]) -> _Tested:
-    """Kolmogorov and Smirnov's, as `drift` has it."""
-    old, new = np.asarray(reference), np.sort(windows.astype(np.float64).round(4), axis=1)
-    m, n = len(old), new.shape[1]
-    places = np.arange(n)
-    # The new sample runs ahead farthest where it has just risen, and falls behind farthest just before.
-    ahead = (places + 1) * m - np.searchsorted(old, new, "right") * n
-    behind = np.searchsorted(old, new, "left") * n - places * m
-    # Among ties only the last is as far ahead as it seems, and the first as far behind.
-    last = np.concatenate([new[:, 1:] != new[:, :-1], np.ones((len(new), 1), np.bool_)], axis=1)
-    first = np.concatenate([np.ones((len(new), 1), np.bool_), new[:, 1:] != new[:, :-1]], axis=1)
-    distances = np.maximum(np.where(last, ahead, 0).max(axis=1), np.where(first, behind, 0).max(axis=1)).astype(np.int64)
+    """Kolmogorov and Smirnov's, on values of as many decimals as the profile's."""
+    m, n = len(reference), windows.shape[1]
+    distances = ks_distances(reference, windows.astype(np.float64).round(DECIMALS))
     possible, which = np.unique(distances, return_inverse=True)
     return _Tested(name, distances / (m * n), ks_p_values(possible, m, n)[which])
 
