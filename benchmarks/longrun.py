@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.result import RESULTS, write
-from demlopment.lifecycle.longrun import Recipe
+from demlopment.lifecycle.life import Recipe
 from demlopment.lifecycle.longrun import run as live
 from demlopment.settings import Settings
 from demlopment.web import longrun

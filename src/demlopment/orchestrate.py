@@ -19,17 +19,11 @@ from demlopment.errors import DemlopmentError, HomeError, NotReadyError
 from demlopment.home import Home
 from demlopment.lifecycle.asking import ask
 from demlopment.lifecycle.compact import compact
-from demlopment.lifecycle.condition import gather
-from demlopment.lifecycle.history import History
 from demlopment.lifecycle.outlook import RECENT_SECONDS
-from demlopment.lifecycle.past import past
 from demlopment.lifecycle.provenance import commit
 from demlopment.lifecycle.returns import production
-from demlopment.lifecycle.triggers import decide
-from demlopment.lifecycle.turn import begin, standing, turn
+from demlopment.lifecycle.turn import begin, look, standing, turn
 from demlopment.lifecycle.workshop import MODEL
-from demlopment.lifecycle.worth import Prices
-from demlopment.records import Verdict
 from demlopment.settings import Settings
 
 RETRIES, PAUSE_SECONDS = 3, 60  # where somebody else holds the home: a person's command does not for long
@@ -119,7 +113,7 @@ def due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     if where.step is not None:
         return dg.RunRequest(job_name=retraining.name, tags={BECAUSE: where.sentence})
     try:
-        verdict = looked(rules, home)
+        verdict = look(home, rules, time.time())
     except DemlopmentError as error:  # nobody is champion yet, say: no fault of this look
         return dg.SkipReason(str(error))
     job = JOBS.get(verdict.decision)
@@ -151,12 +145,6 @@ def patient() -> Iterator[None]:
         yield
     except (HomeError, NotReadyError) as held:
         raise dg.RetryRequested(RETRIES, PAUSE_SECONDS) from held
-
-
-def looked(rules: Settings, home: Home) -> Verdict:
-    """What is decided now; nothing is written."""
-    now = time.time()
-    return decide(gather(home, rules, now), past(History(home.history).entries()), rules.retraining, Prices.of(rules))
 
 
 def _check(name: str, said: str, *, passed: bool) -> dg.AssetCheckResult:

@@ -12,7 +12,8 @@ from demlopment import cli, evaluation
 from demlopment.errors import DataError
 from demlopment.lifecycle.arena import Arena
 from demlopment.lifecycle.eras import Era, Stream, digits, opening, stream
-from demlopment.lifecycle.longrun import CLASSES, Life, Lived, Made, Policy, Recipe, fewer, lived
+from demlopment.lifecycle.life import CLASSES, Life, Made, Recipe
+from demlopment.lifecycle.longrun import Lived, Policy, fewer, lived
 from demlopment.lifecycle.nights import Nights
 from demlopment.lifecycle.production import DAY, Change
 from demlopment.records import Canary, Examples, Guardrails, TrafficPlan, Treatment

@@ -28,7 +28,8 @@ def simulate(
     from rich.console import Console
 
     from demlopment.commands.progress import Progress
-    from demlopment.lifecycle.longrun import Recipe, run
+    from demlopment.lifecycle.life import Recipe
+    from demlopment.lifecycle.longrun import run
     from demlopment.web import longrun
 
     with Progress(Console(stderr=True), "days") as progress:

@@ -8,7 +8,7 @@ from typing import Literal
 from demlopment.lifecycle import stages
 from demlopment.lifecycle.condition import Reign, condition
 from demlopment.lifecycle.judging import Judging
-from demlopment.lifecycle.longrun import MODEL, Life, Made, gate
+from demlopment.lifecycle.life import MODEL, Life, Made, gate
 from demlopment.lifecycle.past import past
 from demlopment.lifecycle.stages import Found, Pair
 from demlopment.lifecycle.triggers import decide

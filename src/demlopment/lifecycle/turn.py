@@ -56,6 +56,12 @@ def turn(
                 return standing
 
 
+def look(home: Home, settings: Settings, now: float, *, by_hand: bool = False) -> Verdict:
+    """What is decided now; nothing is written. Raises DataError where nobody is champion."""
+    before = past(History(home.history).entries())
+    return decide(gather(home, settings, now), before, settings.retraining, Prices.of(settings), by_hand=by_hand)
+
+
 def begin(home: Home, settings: Settings, now: float, *, by_hand: bool = False) -> Verdict:
     """See whether there is something to do, and note a turn if there is; what to wait for is recorded when it changes.
 
@@ -66,12 +72,11 @@ def begin(home: Home, settings: Settings, now: float, *, by_hand: bool = False) 
         raise HomeError(
             f"{running.name} of {home.root} is running, and two turns cannot.", "Go on with it: demlopment retrain."
         )
-    history = History(home.history)
-    entries, condition = history.entries(), gather(home, settings, now)
-    verdict = decide(condition, past(entries), settings.retraining, Prices.of(settings), by_hand=by_hand)
+    history, verdict = History(home.history), look(home, settings, now, by_hand=by_hand)
+    entries = history.entries()
     if verdict.decision in ("retrain", "roll back"):
-        name = f"turn-{len(entries) + 1}"
-        ledger.write(home, Turn(name, now, condition.version, "decide", asdict(verdict)))
+        name, champion = f"turn-{len(entries) + 1}", verdict.subject.rpartition(" ")[2]
+        ledger.write(home, Turn(name, now, champion, "decide", asdict(verdict)))
     elif verdict.decision != "wait" or not _said(entries, verdict):
         history.record(verdict, now)
     return verdict
