@@ -25,6 +25,7 @@ from demlopment.lifecycle.history import History
 from demlopment.lifecycle.learn import learn
 from demlopment.lifecycle.turn import begin
 from demlopment.records import Feedback, Prediction
+from demlopment.serving import monitors, state
 from demlopment.serving.journal import Journal
 from tests.fakes import ListNarrator
 from tests.lifecycle.test_learn import SHORT
@@ -45,6 +46,7 @@ RULES = {
     "EVALUATION__MOST_DOUBTED_LABELS": "1",
     "EVALUATION__MOST_MILLISECONDS": "10000",
     "MONITORING__WINDOW": "50",
+    "MONITORING__NICENESS": "0",  # other tests keep the processors busy
     "RETRAINING__LEAST_LABELS": "20",
     "RETRAINING__PRICE": "1",
 }
@@ -201,6 +203,7 @@ def test_where_labels_are_too_few_people_are_asked_and_that_is_written_down(
 
 
 def test_what_is_disputed_is_a_check_that_does_not_pass_and_stops_nothing(home: Home) -> None:
+    state.path(home).unlink()  # and no endpoint that is known has served anybody who could be looked at
     examples = Lake(home.lake).load(next(iter(Lake(home.lake).snapshots().values())))
     wrong = str((int(examples.labels[0]) + 1) % 10)
     said = np.full(10, 0.1, np.float32)
@@ -214,7 +217,22 @@ def test_what_is_disputed_is_a_check_that_does_not_pass_and_stops_nothing(home: 
 
     assert result.success
     assert told(result, "journal")["labels"] == 1
-    assert passed(result) == {"undisputed": False}
+    assert passed(result) == {"undisputed": False, "quiet": False}
+    assert told(result, "monitors")["said"].startswith("Error: No endpoint of")
+
+
+@pytest.mark.parametrize("bold", [False, True])
+def test_the_monitors_look_at_the_champion_every_hour(home: Home, *, bold: bool) -> None:
+    served = {"1.0": state.Version("digits-1.0.mar", "digits-1.0.mar", 1, 1)}
+    state.save(state.path(home), state.State(1, {"digits": state.Model("1.0", served)}))
+    produced(home, bold=bold)
+
+    result = executed("housekeeping")
+
+    assert result.success
+    assert monitors.path(home, "digits", "1.0").exists()
+    assert passed(result)["quiet"] is not bold
+    assert (told(result, "monitors")["alarms"] > 0) is bold
 
 
 def test_dagsters_settings_are_ours_until_somebody_writes_their_own(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ Each does what the command of the same purpose does, on the home of the settings
 brings Dagster up with this module; whatever else loads a module of definitions does as well.
 """
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -74,6 +76,21 @@ def feedback() -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata={**counts, "disputed": disputed}, check_results=[check])
 
 
+@dg.asset(group_name="models", deps=[journal], check_specs=[dg.AssetCheckSpec("quiet", asset="monitors")])
+def monitors(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """All monitors look at the champion (`monitor look`), as a process of its own: it gives way to whoever answers."""
+    _, home, _ = opened()
+    command = [sys.executable, "-m", "demlopment", "--home", str(home.root), "monitor", "look"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines() or [f"It ended with status {done.returncode}."]
+    for line in lines:
+        context.log.info(line)
+    loud = [line for line in lines if line.startswith(("ALARM", "BROKEN"))]
+    said = "No monitor alarms, and all could be looked at."
+    check = _check("quiet", said, passed=done.returncode == 0 and not loud)
+    return dg.MaterializeResult(metadata={"said": lines[0], "alarms": len(loud)}, check_results=[check])
+
+
 @dg.asset(name="turn", group_name="models", deps=[journal], check_specs=[dg.AssetCheckSpec("alive", asset="turn")])
 def turned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """The turn that is running, or one that is begun if something asks for it, as far as it can go now (`retrain`)."""
@@ -96,7 +113,7 @@ def questions() -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata={**done.why, "without a label": done.open})
 
 
-housekeeping = dg.define_asset_job("housekeeping", selection=["journal", "feedback"])
+housekeeping = dg.define_asset_job("housekeeping", selection=["journal", "feedback", "monitors"])
 retraining = dg.define_asset_job("retraining", selection=["journal", "turn"])
 asking = dg.define_asset_job("asking", selection=["journal", "questions"])
 hourly = dg.ScheduleDefinition(job=housekeeping, cron_schedule="0 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
@@ -123,7 +140,7 @@ def due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
 
 
 defs = dg.Definitions(
-    assets=[journal, feedback, turned, questions],
+    assets=[journal, feedback, monitors, turned, questions],
     jobs=[housekeeping, retraining, asking],
     schedules=[hourly],
     sensors=[due],

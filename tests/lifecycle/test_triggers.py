@@ -149,6 +149,13 @@ def test_a_clock_that_was_set_back_begins_nothing() -> None:
     assert decided(WORSE, Past(begun=NOW + 10), by_hand=True).decision == "retrain"
 
 
+def test_a_clock_before_the_champions_first_day_is_said() -> None:
+    late, ahead = replace(QUIET, live=NOW + 30), replace(QUIET, live=NOW + 2 * 3600)
+
+    assert decided(late).reason == decided(QUIET).reason, "clocks of machines differ a little"
+    assert "The clock stands 2.0 h before the champion became it" in decided(ahead).reason
+
+
 def test_a_crashed_monitor_is_said_and_labels_that_nobody_counted_begin_nothing() -> None:
     verdict = decided(replace(WORSE, failed={"drift": "x"}))
     uncounted = decided(replace(WORSE, new_labels=None, failed={"new labels": "x"}))

@@ -11,7 +11,7 @@ import pytest
 from demlopment import archive as archives
 from demlopment.archive import Archive, Card
 from demlopment.data import Answers
-from demlopment.errors import DataError
+from demlopment.errors import ArchiveError, DataError
 from demlopment.home import Home
 from demlopment.images import VERSION
 from demlopment.lifecycle.history import History
@@ -19,11 +19,12 @@ from demlopment.lifecycle.watching import champion, watch
 from demlopment.monitoring import panel as panels
 from demlopment.monitoring import profile, trust
 from demlopment.records import Feedback, Prediction, Scores
-from demlopment.serving import monitors
+from demlopment.serving import monitors, state
 from demlopment.serving.tally import Tally
 from demlopment.settings import Monitoring
 from tests.test_cli import assert_two_sentences, run
 
+PUSHING = {"DEMLOPMENT_MONITORING__NICENESS": "0"}  # other tests keep the processors busy
 CLASSES, WIDTH = 10, 6
 RULES = Monitoring(window=20, false_alarm_rate=0.001)
 
@@ -208,12 +209,22 @@ def test_an_empty_home_says_that_nothing_was_asked(home: Home) -> None:
         champion(home, "digits")
 
 
+def test_the_champion_is_read_from_the_store_that_the_endpoint_has(home: Home, tmp_path: Path) -> None:
+    path = archives.write(tmp_path / "store", model())
+    served = state.Model("1.0", {"1.0": state.Version(path.name, path.name, 1, 1)})
+    state.save(state.path(home), state.State(1, {"digits": served}))
+
+    assert champion(home, "digits", tmp_path / "store").card == model().card
+    with pytest.raises(ArchiveError):
+        champion(home, "digits")
+
+
 def test_a_profile_of_another_format_is_told_by_the_command_and_the_others_run(home: Home, tmp_path: Path) -> None:
     Answers(home.lake).add("a", asked(np.random.default_rng(3), 0, 40), [], [])
     packed = model()
     path = archives.write(tmp_path, replace(packed, reference=dict(packed.reference) | {"format": 99}))
 
-    done = run("monitor", "look", path, home=home.root)
+    done = run("monitor", "look", path, home=home.root, **PUSHING)
 
     assert done.returncode == 0, done.stderr
     first, *others = done.stdout.splitlines()
@@ -223,7 +234,7 @@ def test_a_profile_of_another_format_is_told_by_the_command_and_the_others_run(h
 
 
 def test_the_command_needs_somebody_to_look_at(home: Home) -> None:
-    done = run("monitor", "look", home=home.root)
+    done = run("monitor", "look", home=home.root, **PUSHING)
 
     assert_two_sentences(done)
     assert "Name the archive" in done.stderr

@@ -27,7 +27,7 @@ PANELS = [panel for panel in json.loads(dashboard(OBJECTIVES))["panels"] if pane
 TARGETS = [target["expr"] for panel in PANELS for target in panel["targets"]]
 EXPRESSIONS = [*(each.expression for each in SIGNALS), *(each.expression for each in ALERTS.values()), *TARGETS]
 
-LANGUAGE = {"sum", "increase", "rate", "histogram_quantile", "predict_linear", "absent", "time", "and", "or"}
+LANGUAGE = {"sum", "increase", "rate", "histogram_quantile", "predict_linear", "absent", "time", "and", "or", "unless"}
 GIVEN = {"up", "ALERTS"}  # by Prometheus itself
 MATCHED = {"job", "instance", "alertname", "alertstate", "service"}  # labels that Prometheus and the rules give
 
@@ -189,6 +189,10 @@ def looked(at: str, predictions: str = "0+5x90") -> dict[str, str]:
     return one("monitor_timestamp_seconds", at, VERSION) | one("predictions_total", predictions, f'{VERSION},arm="direct"')
 
 
+def made() -> dict[str, str]:
+    return one("archive_timestamp_seconds", "1x60", VERSION)
+
+
 INFO = one("info", "1x500", 'version="1"')
 BUSY = 'worker="9000"'
 CASES = {
@@ -281,6 +285,13 @@ CASES = {
         "80m",
         [looked("-180000x90")],
         [looked("-160000x90"), looked("-180000x90", predictions="9x90")],
+    ),
+    "MonitorsNever": Case(
+        "55h",
+        [made() | looked("_x60")],
+        # looked at after a day, asked nothing, and one that nobody can look at: it is no archive of ours
+        [made() | looked("_x24 90000x40"), made() | looked("_x60", predictions="9x60"), looked("_x60")],
+        every="1h",
     ),
 }
 

@@ -1,12 +1,12 @@
 """`demlopment monitor`: what production says, and the files by which Prometheus and Grafana watch it."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from demlopment.aside import give_way
 from demlopment.commands import loop
 from demlopment.commands.place import home_of, settings_of
 from demlopment.commands.saying import say
@@ -53,13 +53,13 @@ def look(
     """
     import time
 
-    _give_way()
+    settings = settings_of(context)
+    give_way(settings.monitoring.niceness)  # from the imports on, which take a second of a processor
     from demlopment import archive as archives
     from demlopment.lifecycle import watching
 
-    settings = settings_of(context)
     home = home_of(settings)
-    looked_at = watching.champion(home, model) if archive is None else archives.read(archive)
+    looked_at = watching.champion(home, model, settings.endpoint.model_store) if archive is None else archives.read(archive)
     found = watching.watch(home, settings.monitoring, looked_at, time.time())
     say(found.sentence)
     for each in found.panel.findings:
@@ -121,8 +121,3 @@ def _write(path: Path, text: str) -> None:
 
     home.replace(path, text.encode())
     say(str(path))
-
-
-def _give_way() -> None:
-    """Whoever answers requests on this machine comes first, from the imports on, which take a second of a processor."""
-    os.nice(10)

@@ -87,6 +87,8 @@ def review(
     """
     if export is not None and source is not None:
         raise typer.BadParameter("Give one of --export and --from.")
+    if by and source is None:
+        raise typer.BadParameter("--by says who gave the verdicts of --from. Give both, or neither.")
     from demlopment.data import Lake, queue
 
     settings = settings_of(context)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from demlopment.lifecycle.compact import DAY_SECONDS
 from demlopment.lifecycle.condition import Condition
+from demlopment.lifecycle.evidence import CLOCKS
 from demlopment.lifecycle.past import Past
 from demlopment.lifecycle.worth import Loss, Prices, loss, value_of_labels
 from demlopment.records import Decision, Verdict
@@ -39,6 +40,9 @@ def decide(condition: Condition, before: Past, rules: Retraining, prices: Prices
     decision, reason = _decided(case, by_hand=by_hand)
     if condition.failed:
         reason = f"{reason} Not heard, because they crashed: {', '.join(condition.failed)}."
+    if condition.live > condition.at + CLOCKS:
+        ahead = (condition.live - condition.at) / 3600
+        reason = f"{reason} The clock stands {ahead:.1f} h before the champion became it, so what is asked now counts nowhere."
     against = condition.predecessor if decision == "roll back" else ""
     evidence = {
         "causes": list(case.causes),

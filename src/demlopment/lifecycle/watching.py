@@ -36,15 +36,15 @@ class Watched:
     path: Path  # where it stands
 
 
-def champion(home: Home, model: str) -> Archive:
-    """The archive of whoever answers most requests of a home's endpoint. Raises DataError where nobody knows."""
+def champion(home: Home, model: str, store: Path | None = None) -> Archive:
+    """The archive of whoever answers most requests of a home's endpoint, in its store. Raises DataError where nobody knows."""
     registered = observe.registered(home, model)
     if registered is None:
         raise DataError(
             f"No endpoint of {home.root} has served the model {model}.", "Name the archive that is to be monitored."
         )
     version = registered.default if registered.plan is None else registered.plan.control
-    return archive.read(home.models / registered.versions[version].file)
+    return archive.read((store or home.models) / registered.versions[version].file)
 
 
 def watch(home: Home, rules: Monitoring, model: Archive, now: float, *, since: float = 0.0) -> Watched:

@@ -7,6 +7,8 @@ from demlopment.monitoring import budgets, shortages
 from demlopment.monitoring.signals import signals
 from demlopment.monitoring.watched import Alert, Objectives, Signal
 
+VERSION = "job, instance, model_name, model_version"
+
 
 def alerts(objectives: Objectives) -> Sequence[Alert]:
     """All of them."""
@@ -116,6 +118,7 @@ def _age(of: Callable[[str], Signal]) -> list[Alert]:
 
 def _monitors(of: Callable[[str], Signal]) -> list[Alert]:
     asked = "sum by (job, instance) (increase(demlopment_predictions_total[1d])) > 0"
+    version = f"sum by ({VERSION}) (increase(demlopment_predictions_total[1d])) > 0"
     return [
         Alert(
             "MonitorAlarms",
@@ -143,5 +146,14 @@ def _monitors(of: Callable[[str], Signal]) -> list[Alert]:
             "Nobody has looked at {{ $labels.model_name }} {{ $labels.model_version }} for {{ $value | humanizeDuration }}.",
             "Two days without a look, where there are requests.",
             "See why the timer of `demlopment monitor look` does not run.",
+        ),
+        Alert(
+            "MonitorsNever",
+            f"(demlopment_archive_timestamp_seconds unless demlopment_monitor_timestamp_seconds) and on ({VERSION}) {version}",
+            "2d",
+            "ticket",
+            "Nobody has ever looked at {{ $labels.model_name }} {{ $labels.model_version }}, which answers requests.",
+            "Two days in which it is asked and not looked at.",
+            "Have a timer run `demlopment monitor look`, or `demlopment schedule`, which does it every hour.",
         ),
     ]
