@@ -15,7 +15,7 @@ ORCHESTRATE := $(VENV)/orchestrate-$(shell cksum < orchestrate.lock | cut -d' ' 
 LEASH := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv_pip venv_orchestrate test test-torchserve test-orchestrate check format demo serve bench docs lock clean
+.PHONY: help venv_pip venv_orchestrate test test-torchserve test-orchestrate test-image check format demo serve bench docs lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-torchserve: $(STAMP) ## compare with the real TorchServe 0.12.0, which is i
 
 test-orchestrate: $(ORCHESTRATE) ## run the tests of what Dagster runs; `make test` skips them without it
 	$(BIN)/python -m pytest tests/test_orchestrate.py
+
+test-image: $(STAMP) ## build every container image with buildah and run it, without Docker (needs root, ten minutes, 20 GB)
+	TEST_IMAGE=1 $(BIN)/python -m pytest tests/image -v
 
 check: $(STAMP) ## check format, lint, types, the import rule and spelling; changes nothing
 	$(BIN)/ruff format --check .
