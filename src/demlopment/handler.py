@@ -1,6 +1,6 @@
 """TorchServe's door to a model archive. Travels inside it and stands alone: NumPy, OpenCV and ONNX Runtime only.
 
-Our own endpoint reads the same archive without executing this file.
+Our own endpoint reads the same archive without executing this file, and answers the same.
 """
 
 import json
@@ -12,12 +12,14 @@ import onnxruntime
 
 
 class Handler:
-    """One request is one picture; the answer is its label."""
+    """One request is one picture; the answer is its label, or all about it for a client that accepts JSON."""
 
     def initialize(self, context):
         folder = context.system_properties["model_dir"]
         with open(os.path.join(folder, "card.json"), encoding="utf-8") as file:
             self.card = json.load(file)
+        self.quoting = self.card.get("answer", {})
+        self.temperature = self.card["temperature"] if self.quoting.get("calibrated", True) else 1.0
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
@@ -28,5 +30,49 @@ class Handler:
         pictures = [row.get("data") or row.get("body") for row in data]
         prepared = np.stack([images.prepare(bytes(picture)) for picture in pictures])
         (logits,) = self.session.run(["logits"], {"image": images.as_input(prepared)})
-        scaled = logits / self.card["temperature"]
-        return [self.card["classes"][best] for best in scaled.argmax(axis=1)]
+        probabilities = _softmax(logits / np.float32(self.temperature))
+        if not np.isfinite(probabilities).all():
+            raise FloatingPointError("the network answers with no number")
+        return [self._said(*each, context) for each in zip(range(len(prepared)), probabilities, prepared, strict=True)]
+
+    def _said(self, number, row, picture, context):
+        label = self.card["classes"][row.argmax()]
+        if not _accepts_json(context.get_all_request_header(number)):
+            return label
+        context.set_response_content_type(number, "application/json")
+        probabilities = [float(each) for each in row]
+        told = {
+            "label": label,
+            "probabilities": self._shown(dict(zip(self.card["classes"], probabilities, strict=True))),
+            "confidence": max(probabilities),
+            "accepted": self._accepted(max(probabilities), picture),
+            "model": context.model_name,
+            "version": self.card["version"],
+            "request_id": context.get_request_id(number),
+        }
+        return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+
+    def _shown(self, probabilities):
+        top_k = self.quoting.get("top_k")
+        if top_k is None:
+            return probabilities
+        return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:top_k])
+
+    def _accepted(self, confidence, picture):
+        """As archive.Answering and legibility, which cannot be imported here; a test compares them."""
+        limits = self.quoting.get("legible", {})
+        ink = picture.mean() / 255
+        halftones = ((picture > images.INK) & (picture < 255 - images.INK)).mean()
+        legible = limits.get("least_ink", 0.0) <= ink <= limits.get("most_ink", 1.0)
+        legible = legible and halftones <= limits.get("most_halftones", 1.0)
+        return bool(legible) and confidence >= self.quoting.get("threshold", 0.0)
+
+
+def _accepts_json(headers):
+    return any(name.lower() == "accept" and "application/json" in value for name, value in headers.items())
+
+
+def _softmax(logits):
+    """Rows of logits (n, classes) as probabilities; a row sums to 1."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)

@@ -67,11 +67,6 @@ DEVIATIONS: dict[str, Deviation] = {
         "/ping and /ready are open, see endpoint.open_health.",
         "An orchestrator's probe has no rotating key.",
     ),
-    "confidence": Deviation(
-        "The answer of a model is the same whatever the client accepts.",
-        "`Accept: application/json` gets label, probabilities and request id of an ONNX archive.",
-        "A label without its probability cannot be acted upon.",
-    ),
     "names": Deviation(
         "A model may have any name, also one that no path can reach.",
         "400 for a name that torch-model-archiver would refuse.",

@@ -23,6 +23,8 @@ VOLATILE = (
     (re.compile(r'ostname="[^"]*"'), 'ostname="<host>"'),
     (re.compile(r'WorkerName="W-\d+-'), 'WorkerName="W-<worker>-'),
 )
+# Of an answer as JSON: its last digits are another processor's.
+PROBABILITY = re.compile(r'(?<="[0-9]": )[0-9][0-9.e-]*|(?<="confidence": )[0-9][0-9.e-]*')
 # What nearly every answer of TorchServe carries; recorded as one word.
 USUAL = {
     "pragma": "no-cache",
@@ -81,7 +83,7 @@ def _spelt_out(headers: Mapping[str, str]) -> dict[str, str]:
 def _stable(text: str) -> str:
     for pattern, name in VOLATILE:
         text = pattern.sub(name, text)
-    return text
+    return PROBABILITY.sub(lambda number: f"{float(number[0]):.4f}", text)
 
 
 def _body(text: str, view: View) -> Any:

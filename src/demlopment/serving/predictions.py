@@ -53,14 +53,13 @@ class Predictions:
         return self.said(prediction, request.headers, network)
 
     def said(self, prediction: Prediction, headers: Mapping[bytes, bytes], network: Network) -> Answer:
-        """The label, or all about it for a client that accepts JSON."""
+        """The label, or all about it for a client that accepts JSON: what handler.py answers in TorchServe."""
+        answer = Answer(200, prediction.label.encode())
+        if b"application/json" in headers.get(b"accept", b""):
+            answer = wire.as_json(in_full(prediction, network.classes, network.answering))
         if self.strict:
-            return Answer(200, prediction.label.encode(), phrase=b"")
-        about = ((b"x-model-version", prediction.version.encode()), (b"x-arm", prediction.arm.encode()))
-        if b"application/json" not in headers.get(b"accept", b""):
-            return Answer(200, prediction.label.encode(), about)
-        answer = wire.as_json(in_full(prediction, network.classes, network.answering))
-        return Answer(200, answer.body, (*answer.headers, *about))
+            return answer._replace(phrase=b"")
+        return wire.adding(answer, ((b"x-model-version", prediction.version.encode()), (b"x-arm", prediction.arm.encode())))
 
     def refusal(self, unreadable: RequestError) -> RequestError:
         """What is wrong with a picture: TorchServe's handler raises whatever it is, and its clients hear no more of it."""
