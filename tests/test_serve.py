@@ -146,13 +146,13 @@ def test_a_model_store_that_does_not_exist_is_named_wherever_it_was_said(tmp_pat
     [([], {}), (["ALL"], {"load_models": "all"}), (["a.mar", "n=b.mar"], {"load_models": "a.mar,n=b.mar"})],
 )
 def test_only_options_that_were_given_become_settings(models: list[str], expected: dict[str, str], tmp_path: Path) -> None:
-    quiet = torchserve.given(model_store=None, models=models, disable_token_auth=False, enable_model_api=False)
-    loud = torchserve.given(model_store=tmp_path, models=[], disable_token_auth=True, enable_model_api=True)
+    quiet = torchserve.given(engine=None, model_store=None, models=models, disable_token_auth=False, enable_model_api=False)
+    loud = torchserve.given(engine=None, model_store=tmp_path, models=[], disable_token_auth=True, enable_model_api=True)
 
     assert quiet == expected
     assert loud == {"model_store": tmp_path, "token_authorization": False, "enable_model_api": True}
     with pytest.raises(SettingsError, match="is not a folder"):
-        torchserve.given(model_store=tmp_path / "no", models=[], disable_token_auth=False, enable_model_api=False)
+        torchserve.given(engine=None, model_store=tmp_path / "no", models=[], disable_token_auth=False, enable_model_api=False)
 
 
 def test_the_page_about_torchserve_lists_every_option() -> None:

@@ -173,6 +173,8 @@ class Endpoint(Room):
     management_port: Port = 8081
     metrics_port: Port = 8082
     processes: Annotated[int, Field(ge=1, le=256)] = 2
+    engine: Literal["own", "torchserve"] = "own"  # who answers: our serving processes, or the real TorchServe
+    torchserve_environment: Path | None = None  # the virtual environment that holds it; None is the one that runs us
     strict: bool = False  # TorchServe to the letter, with the faults that docs/torchserve.md lists
     model_store: Path | None = None  # where archives are; None is models/ of the home
     load_models: str = ""  # served in addition to what is registered: "all", or "a.mar,name=b.mar"

@@ -15,7 +15,7 @@ import pytest
 
 from demlopment.errors import HomeError, NotReadyError, SettingsError
 from demlopment.home import Home
-from demlopment.serving import addresses, read, serve, supervisor
+from demlopment.serving import addresses, read, serve
 from demlopment.serving import running as found
 from demlopment.serving.fleet import Fleet
 from demlopment.serving.launch import Launch
@@ -111,7 +111,7 @@ def test_a_port_that_a_killed_endpoint_still_holds_is_waited_for(monkeypatch: py
     port = busy.getsockname()[1]
     monkeypatch.setattr(time, "sleep", lambda _: busy.close())  # who waits gives it time to leave
 
-    with supervisor._listening(free_ports(management_port=port), patience=30) as listeners:
+    with addresses.listening(free_ports(management_port=port), patience=30) as listeners:
         got = listeners[1].getsockname()[1]
 
     assert got == port

@@ -28,6 +28,9 @@ def serve(
     start: Annotated[bool, typer.Option("--start", help="Accepted: serving is what this does, in the foreground.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Accepted: it always stays in the foreground.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the endpoint of this home.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(help="Who answers: own, or torchserve, the real one, see docs/torchserve.md.")
+    ] = None,
     version: Annotated[bool, typer.Option("--version", "-v", help="Show the version and leave.")] = False,
     ts_config: Annotated[Path | None, typer.Option(help="TorchServe's config.properties.")] = None,
     model_store: Annotated[Path | None, typer.Option(help="Where archives are.")] = None,
@@ -74,6 +77,7 @@ def serve(
         if value is not None:
             torchserve.warn(f"{option} is not supported and has no effect.")
     given = torchserve.given(
+        engine=engine,
         model_store=model_store,
         models=[*(models or ()), *(models_too or ())],
         disable_token_auth=disable_token_auth,
@@ -95,7 +99,11 @@ def _serve(context: typer.Context, ts_config: Path | None, given: dict[str, Any]
         else:
             _show_curl_lines(addresses, home, configured.settings.endpoint.model_store or home.models)
 
-    serving.serve(home, configured.settings.endpoint, leash=leash, ready=ready, configuration=configured.file)
+    chosen = configured.settings.endpoint
+    serve = serving.serve
+    if chosen.engine == "torchserve":
+        from demlopment.serving.torchserve.frontend import serve
+    serve(home, chosen, leash=leash, ready=ready, configuration=configured.file)
 
 
 def _show_curl_lines(addresses: "Addresses", home: "Home", store: Path) -> None:

@@ -38,9 +38,11 @@ def stop(context: typer.Context) -> None:
     say(f"The endpoint of {home.root} has stopped." if ended else f"No endpoint is running on {home.root}.")
 
 
-def given(*, model_store: Path | None, models: list[str], disable_token_auth: bool, enable_model_api: bool) -> dict[str, Any]:
+def given(
+    *, engine: str | None, model_store: Path | None, models: list[str], disable_token_auth: bool, enable_model_api: bool
+) -> dict[str, Any]:
     """What the options say, as settings of the endpoint; an option that was not given says nothing."""
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {} if engine is None else {"engine": engine}
     if model_store is not None:
         said["model_store"] = _existing(model_store, "--model-store")
     if models:
@@ -63,11 +65,13 @@ def configured(context: typer.Context, ts_config: Path | None, options: dict[str
     if path is not None:
         say(f"Reading {path}.", err=True)
         file = properties.configuration(properties.decoded(path.read_bytes()), str(path), os.environ)
-    for warning in file.warnings:
-        warn(warning)
     ours = settings_of(context).endpoint
     explicit = {name: getattr(ours, name) for name in ours.model_fields_set}
     chosen = settings.load(**context.obj, endpoint={**file.endpoint, **explicit, **options})
+    followed = file.unfollowed if chosen.endpoint.engine == "torchserve" else ()
+    for warning in file.warnings:
+        if warning not in followed:
+            warn(warning)
     if chosen.endpoint.model_store is not None:
         _existing(chosen.endpoint.model_store, "model_store" if "model_store" not in explicit else "endpoint.model_store")
     return Configured(chosen, file)

@@ -4,16 +4,22 @@ import errno
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from demlopment import home
 from demlopment.errors import SettingsError
 from demlopment.home import Home
 
+if TYPE_CHECKING:
+    from demlopment.settings import Endpoint
+
 BACKLOG = 2048  # connections that may wait while a serving process is busy or being replaced
 NOTE = "addresses.json"
+POLL_SECONDS = 0.1  # between two tries to get a port that a killed endpoint may still hold
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,28 @@ def listen(host: str, port: int, setting: str, *, shared: bool = False) -> socke
         listener.close()
         raise _refused(host, port, setting, refused) from refused
     return listener
+
+
+@contextmanager
+def listening(settings: "Endpoint", patience: float) -> Iterator[list[socket.socket]]:
+    """The three ports in TorchServe's order; closed at the latest when the block ends. One in use is waited for that long."""
+    deadline = time.monotonic() + patience
+    ports = {
+        "inference_port": (settings.host, settings.inference_port),
+        "management_port": (settings.management_host or settings.host, settings.management_port),
+        "metrics_port": (settings.metrics_host or settings.host, settings.metrics_port),
+    }
+    with ExitStack() as stack:
+        listeners: list[socket.socket] = []
+        while len(listeners) < len(ports):
+            name, (host, port) = list(ports.items())[len(listeners)]
+            try:
+                listeners.append(stack.enter_context(listen(host, port, name, shared=name == "inference_port")))
+            except SettingsError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+        yield listeners
 
 
 def beside(first: socket.socket) -> socket.socket:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from demlopment import archive
-from demlopment.errors import ArchiveError, RequestError
+from demlopment.errors import ArchiveError, DemlopmentError, RequestError
 from demlopment.serving import fetch
 from demlopment.serving.configuration.snapshot import Preset
 from demlopment.serving.fetch import Rules
@@ -106,6 +106,28 @@ def verified(
 def discard(version: Version, store: Path) -> None:
     """Remove the file of a version that is no longer registered, if it was fetched, as TorchServe does."""
     _remove_fetched(store / version.file, version.url)
+
+
+def readable(version: Version, store: Path, terms: Terms) -> str:
+    """Why the archive of a registered version cannot be served by whoever runs its code, or nothing."""
+    path = store / version.file
+    try:
+        if version.kind == "onnx":
+            archive.read(path)
+        elif not terms.allow_handlers:
+            return str(_unallowed(path))
+        else:
+            manifest.read(
+                path,
+                terms.max_archive_bytes,
+                name=version.file,
+                handler=version.handler,
+                packages=terms.packages,
+                strict=terms.strict,
+            )
+    except DemlopmentError as broken:
+        return str(broken)
+    return ""
 
 
 def integer(values: Mapping[str, Any], name: str, default: int) -> int:
@@ -244,16 +266,20 @@ def _foreign(path: Path, values: Mapping[str, Any], workers: int, terms: Terms, 
         strict=terms.strict,
     )
     if not terms.allow_handlers:
-        raise RequestError(
-            f"{path.name} runs a Python handler, and handlers are not allowed.",
-            "Set endpoint.allow_handlers if you trust whoever wrote it.",
-            status=400,
-            kind="InvalidModelException",
-        )
+        raise _unallowed(path)
     _check_names(found.name, found.version)
     asked = _preset(values, found.name, found.version, terms)
     version = replace(_version(path, asked, workers, terms, is_json=is_json), kind="handler", handler=handler)
     return Registration(found.name, found.version, found.options.over(version), _notes(found))
+
+
+def _unallowed(path: Path) -> RequestError:
+    return RequestError(
+        f"{path.name} runs a Python handler, and handlers are not allowed.",
+        "Set endpoint.allow_handlers if you trust whoever wrote it.",
+        status=400,
+        kind="InvalidModelException",
+    )
 
 
 def _notes(found: Foreign) -> tuple[str, ...]:

@@ -217,7 +217,7 @@ class Slot:
             *(str(part) for option in options.items() for part in option),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            env=_without_settings(os.environ) | limits,
+            env=without_settings(os.environ) | limits,
             pass_fds=(self._listener.fileno(), line.fileno(), desk.fileno()),
             start_new_session=True,  # Ctrl-C in a terminal reaches the supervisor alone, which drains
         )
@@ -228,7 +228,7 @@ class Slot:
                 os.kill(self.pid, 9)
 
 
-def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """A process is told what it needs in its `launch`; secrets among the variables are not for it."""
     return {name: value for name, value in environment.items() if not name.startswith("DEMLOPMENT_")}
 

@@ -133,6 +133,21 @@ class State:
         scaled = replace(version, min_workers=min_workers, max_workers=max_workers)
         return self._with(name, replace(model, versions={**model.versions, number: scaled}))
 
+    def replaced(self, name: str, number: str, version: Version) -> "State":
+        """The same version with other numbers."""
+        model = self.model(name)
+        return self._with(name, replace(model, versions={**model.versions, number: version}))
+
+    def forgotten(self, name: str, number: str) -> "State":
+        """Without a version, whatever it is: another one becomes the default, and its plan ends."""
+        model = self.model(name)
+        rest = {other: version for other, version in model.versions.items() if other != number}
+        if not rest:
+            return self._with(name, None)
+        default = next(iter(rest)) if number == model.default else model.default
+        plan = None if model.plan and number in model.plan.versions else model.plan
+        return self._with(name, replace(model, default=default, versions=rest, plan=plan))
+
     def set_default(self, name: str, number: str) -> "State":
         """The version that answers when a request names none and no plan is in force."""
         model = self.model(name)

@@ -7,21 +7,16 @@ supervisor to replace it. However this process ends, the serving processes notic
 import asyncio
 import contextlib
 import logging
-import os
-import signal
-import stat
 import sys
-import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from socket import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from demlopment import home as homes
-from demlopment.errors import SettingsError
 from demlopment.home import Home
-from demlopment.serving import addresses, heap, state, tally
+from demlopment.serving import addresses, heap, state, stopping, tally
 from demlopment.serving.addresses import Addresses
 from demlopment.serving.chronicle import Chronicle
 from demlopment.serving.configuration import startup
@@ -43,6 +38,7 @@ from demlopment.serving.registry import Registry, Staff
 from demlopment.serving.seclusion import seclude
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import KeyFile
+from demlopment.serving.torchserve import snapshots
 from demlopment.serving.vitals import Vitals
 
 if TYPE_CHECKING:  # a serving process imports this package too, and has no use for the settings' 20 MB
@@ -51,7 +47,6 @@ if TYPE_CHECKING:  # a serving process imports this package too, and has no use 
 log = logging.getLogger(__name__)
 
 LEFT_BEHIND_SECONDS = 10.0  # twice what the processes of a killed supervisor take to leave, see process.py
-POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0  # between two looks at the counters: what a killed process counted since then is in no metric
 
 
@@ -76,6 +71,7 @@ def serve(
     configured = configuration or Configuration({})
     terms = Terms.of(settings, configured.presets)
     with home.locked("serve"):
+        snapshots.bring_back(home, settings.model_store or home.models, terms, _say)
         startup.prepare(home, settings, configured.snapshot, terms, _say)
         heap.keep()
         uvloop.run(_serve(home, settings, terms, leash=leash, ready=ready))
@@ -84,11 +80,8 @@ def serve(
 async def _serve(home: Home, settings: "Endpoint", terms: Terms, *, leash: bool, ready: Callable[[Addresses], None]) -> None:
     if settings.allow_handlers:
         seclude()
-    stop = asyncio.Event()
-    _stop_on_signals(stop)
-    if leash:
-        _stop_on_end_of_input(stop)
-    with _listening(settings, LEFT_BEHIND_SECONDS if addresses.left_behind(home) else 0.0) as listeners:
+    stop = stopping.asked(leash=leash)
+    with addresses.listening(settings, LEFT_BEHIND_SECONDS if addresses.left_behind(home) else 0.0) as listeners:
         await Supervisor(home, settings, terms, listeners).run(stop, ready)
 
 
@@ -124,7 +117,7 @@ class Supervisor:
         """From the first process to the last answer."""
         try:
             await self._fleet.permit(self._guard.open())
-            if await _unless(stop, self._registry.start(_say)):
+            if await stopping.unless(stop, self._registry.start(_say)):
                 await self._management.start()
                 if self._measured:
                     await self._metrics.start()
@@ -168,60 +161,6 @@ class Once:
         if sentence not in self._told:
             self._told.add(sentence)
             self._tell(sentence)
-
-
-@contextlib.contextmanager
-def _listening(settings: "Endpoint", patience: float) -> Iterator[list[socket]]:
-    """The three ports in TorchServe's order; closed at the latest when the block ends. One in use is waited for that long."""
-    deadline = time.monotonic() + patience
-    ports = {
-        "inference_port": (settings.host, settings.inference_port),
-        "management_port": (settings.management_host or settings.host, settings.management_port),
-        "metrics_port": (settings.metrics_host or settings.host, settings.metrics_port),
-    }
-    with contextlib.ExitStack() as stack:
-        listeners: list[socket] = []
-        while len(listeners) < len(ports):
-            name, (host, port) = list(ports.items())[len(listeners)]
-            try:
-                listeners.append(stack.enter_context(addresses.listen(host, port, name, shared=name == "inference_port")))
-            except SettingsError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_SECONDS)
-        yield listeners
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
-def _stop_on_end_of_input(stop: asyncio.Event) -> None:
-    """A parent holds the other end of our standard input; when it dies, however it dies, the kernel closes it."""
-    kind = os.fstat(0).st_mode
-    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(0)):
-        raise SettingsError("The leash needs a pipe on standard input.", "Start the endpoint with one, or without the leash.")
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        if not os.read(0, 4096):
-            loop.remove_reader(0)
-            stop.set()
-
-    loop.add_reader(0, read)
-
-
-async def _unless(stop: asyncio.Event, start: Coroutine[Any, Any, None]) -> bool:
-    """Whether `start` was completed before somebody asked to stop."""
-    starting, stopping = asyncio.create_task(start), asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if starting.done():
-        starting.result()
-        return not stop.is_set()
-    starting.cancel()
-    return False
 
 
 def _say(sentence: str) -> None:

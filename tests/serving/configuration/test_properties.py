@@ -85,7 +85,7 @@ def test_a_key_with_one_possible_value_is_named_when_it_has_another(key: str) ->
     only, _ = FIXED[key]
     other = {"true": "false", "false": "true", "0": "2"}[only]
 
-    assert read(f"{key}={only}") == Configuration({})
+    assert read(f"{key}={only}") == Configuration({}, others={key: only})
     assert f"{key} is not followed" in read(f"{key}={other}").warnings[0]
 
 

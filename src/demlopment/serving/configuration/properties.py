@@ -51,6 +51,8 @@ class Configuration:
     snapshot: tuple[Preset, ...] = ()  # versions to register at start
     presets: tuple[Preset, ...] = ()  # what `models` says of versions, whenever they are registered
     warnings: tuple[str, ...] = ()  # one sentence or two about each key that is not followed to the letter
+    others: Mapping[str, str] = field(default_factory=dict)  # what only the real TorchServe can follow, in its own keys
+    unfollowed: tuple[str, ...] = ()  # those of the warnings that are about these
 
 
 @dataclass
@@ -59,6 +61,15 @@ class Reading:
 
     endpoint: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
+    unfollowed: list[str] = field(default_factory=list)
+
+    def leave(self, said: Said, why: str = "") -> None:
+        """Keep what only TorchServe can follow; `why` we do not, if it makes a difference."""
+        self.others[said.key] = said.value
+        if why:
+            self.warn(said, why)
+            self.unfollowed.append(self.warnings[-1])
 
     def warn(self, said: Said, why: str) -> None:
         self.warnings.append(f"{said.place}: {said.key} is not followed: {why}.")
@@ -105,18 +116,19 @@ def configuration(text: str, name: str, environment: Mapping[str, str]) -> Confi
             reading.set(each, SAME[each.key], _value(each))
         elif each.key in FIXED:
             only, why = FIXED[each.key]
-            if each.value.strip().lower() != only:
-                reading.warn(each, why)
+            reading.leave(each, why if each.value.strip().lower() != only else "")
         elif each.key in UNSUPPORTED:
-            reading.warn(each, UNSUPPORTED[each.key])
+            reading.leave(each, UNSUPPORTED[each.key])
         elif each.key not in OWN:
-            reading.warn(each, _unknown(each.key))
+            reading.leave(each, _unknown(each.key))
+        elif each.key == "models":
+            reading.leave(each)
     _expressions(said, reading)
     _addresses(said, reading)
     _authorization(said, reading)
     _metrics(said, reading)
     presets = _presets(said, reading)
-    return Configuration(reading.endpoint, *presets, tuple(reading.warnings))
+    return Configuration(reading.endpoint, *presets, tuple(reading.warnings), reading.others, tuple(reading.unfollowed))
 
 
 def _read(text: str, name: str, environment: Mapping[str, str], reading: Reading) -> dict[str, Said]:
@@ -244,7 +256,7 @@ def _authorization(said: Mapping[str, Said], reading: Reading) -> None:
 def _metrics(said: Mapping[str, Said], reading: Reading) -> None:
     mode = said.get("metrics_mode")
     if mode is not None and mode.value.strip().lower() != "prometheus":
-        reading.warn(mode, "metrics are served in Prometheus' format on the metrics port, whatever the mode")
+        reading.leave(mode, "metrics are served in Prometheus' format on the metrics port, whatever the mode")
 
 
 def _presets(said: Mapping[str, Said], reading: Reading) -> tuple[tuple[Preset, ...], tuple[Preset, ...]]:
