@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx2
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests import store
 from tests.guard import sitecustomize as guard
@@ -24,12 +26,24 @@ hypothesis.settings.load_profile("untimed")
 
 # Each process takes a file at a time. Files of few long tests come first: left for the end, as the number of their tests would
 # have it, one process would work through them alone, for minutes.
-LONG = ("lifecycle/", "museum/", "training/", "test_commands.py", "test_cli.py")
+LONG = ("documents/", "lifecycle/", "museum/", "training/", "test_commands.py", "test_cli.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; within a file nothing moves."""
     items.sort(key=lambda item: not any(part in item.nodeid for part in LONG))
+
+
+class ByFileAndDocument(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A process takes a file at a time, and of the documents, which are read from a single file, one at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/documents/") else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """In place of `--dist loadfile` alone."""
+    return ByFileAndDocument(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,20 +5,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from demlopment.serving.addresses import Addresses, running
+    from demlopment.serving.embedded import Model, predict
     from demlopment.serving.plans import plan_shown
     from demlopment.serving.recorded import join, read
     from demlopment.serving.supervisor import serve
     from demlopment.serving.tokens import credentials
     from demlopment.serving.traffic import assign
 
-__all__ = ["Addresses", "assign", "credentials", "join", "plan_shown", "read", "running", "serve"]
+__all__ = ["Addresses", "Model", "assign", "credentials", "join", "plan_shown", "predict", "read", "running", "serve"]
 # Imported when first used: serving processes and workers import this package too, and have no use for most of it.
 HOMES = {
     "Addresses": "addresses",
+    "Model": "embedded",
     "assign": "traffic",
     "credentials": "tokens",
     "join": "recorded",
     "plan_shown": "plans",
+    "predict": "embedded",
     "read": "recorded",
     "running": "addresses",
     "serve": "supervisor",
