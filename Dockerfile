@@ -1,4 +1,4 @@
-# Images of deMLopment: serve (the endpoint alone), train (everything), and the default, which runs the demo.
+# Images of deMLopment: serve (the endpoint alone), train, development and orchestrate (train and more), and the default: the demo.
 #   docker build -t demlopment:latest .            docker build --target serve -t demlopment:serve .
 # docs/containers.md says how they are run, and how pip's index and certificates are given to a build.
 
@@ -52,6 +52,26 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     --extra data --extra train --extra monitor --extra web --extra samples --extra scale \
     && ./lighten /opt/demlopment
 
+FROM installer-train AS installer-development
+ARG PIP_INDEX_URL
+ARG PIP_FIND_LINKS
+ARG PIP_CERT
+ARG TORCH_BACKEND=cpu
+COPY development.lock ./
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    ./packages /opt/installer/bin/uv "$TORCH_BACKEND" --no-deps -r development.lock \
+    && ./lighten /opt/demlopment
+
+FROM installer-train AS installer-orchestrate
+ARG PIP_INDEX_URL
+ARG PIP_FIND_LINKS
+ARG PIP_CERT
+ARG TORCH_BACKEND=cpu
+COPY orchestrate.lock ./
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    ./packages /opt/installer/bin/uv "$TORCH_BACKEND" --no-deps -r orchestrate.lock \
+    && ./lighten /opt/demlopment
+
 FROM base AS runtime
 LABEL org.opencontainers.image.title="deMLopment" \
       org.opencontainers.image.description="Machine learning in production, from data to endpoint and back" \
@@ -75,6 +95,14 @@ CMD ["serve"]
 FROM runtime AS train
 COPY --from=installer-train /opt/demlopment /opt/demlopment
 CMD ["train"]
+
+FROM runtime AS development
+COPY --from=installer-development /opt/demlopment /opt/demlopment
+CMD ["--help"]
+
+FROM runtime AS orchestrate
+COPY --from=installer-orchestrate /opt/demlopment /opt/demlopment
+CMD ["schedule", "--host", "0.0.0.0"]
 
 FROM train AS demlopment
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["healthy"]

@@ -10,12 +10,16 @@ STAMP := $(VENV)/installed-$(shell cat requirements.lock pyproject.toml | cksum 
 
 # Beside the others, but not for everybody.
 ORCHESTRATE := $(VENV)/orchestrate-$(shell cksum < orchestrate.lock | cut -d' ' -f1)
+DEVELOPMENT := $(VENV)/development-$(shell cksum < development.lock | cut -d' ' -f1)
+
+# Which domains of compose.yaml come up.
+PROFILES ?= data,development,endpoint,orchestration
 
 # A demo must not outlive a killed make; setpriv (util-linux) makes the kernel see to that.
 LEASH := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv_pip venv_orchestrate test test-torchserve test-orchestrate test-image check format demo serve bench docs lock clean
+.PHONY: help venv_pip venv_orchestrate venv_development test test-torchserve test-orchestrate test-image docker compose-up compose-down check format demo serve bench docs lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +32,12 @@ venv_orchestrate: $(ORCHESTRATE) ## install Dagster too (90 MB), for `demlopment
 $(ORCHESTRATE): orchestrate.lock | $(STAMP)
 	@echo "Installing the $$(grep -c == orchestrate.lock) packages of orchestrate.lock"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r orchestrate.lock
+	@touch $@
+
+venv_development: $(DEVELOPMENT) ## install MLflow's server, JupyterLab and Optuna's dashboard too (900 MB)
+$(DEVELOPMENT): development.lock | $(STAMP)
+	@echo "Installing the $$(grep -c == development.lock) packages of development.lock"
+	@tools/packages $(BIN)/uv $(TORCH_BACKEND) --python $(BIN)/python --no-deps -r development.lock
 	@touch $@
 
 test: $(STAMP) $(VENV)/prometheus ## run all tests: offline, on this machine only, warnings are errors
@@ -47,6 +57,19 @@ test-orchestrate: $(ORCHESTRATE) ## run the tests of what Dagster runs; `make te
 
 test-image: $(STAMP) ## build every container image with buildah and run it, without Docker (needs root, ten minutes, 20 GB)
 	TEST_IMAGE=1 $(BIN)/python -m pytest tests/image -v
+
+docker: ## build the container images demlopment:latest and demlopment:serve with Docker
+	docker build --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) --tag demlopment:latest .
+	docker build --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) --target serve --tag demlopment:serve .
+
+compose-up: .env ## build and start the services of compose.yaml: all, or PROFILES=data,development,endpoint,orchestration
+	COMPOSE_PROFILES=$(PROFILES) docker compose up --build --detach --wait
+
+compose-down: ## stop them; the volumes with data, models and runs stay
+	COMPOSE_PROFILES=data,development,endpoint,orchestration docker compose down
+
+.env:
+	@deploy/compose/secrets .env
 
 check: $(STAMP) ## check format, lint, types, the import rule and spelling; changes nothing
 	$(BIN)/ruff format --check .

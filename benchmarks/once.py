@@ -112,7 +112,7 @@ def iterated(batch: int, workers: int) -> Callable[[Path, Path], Callable[[], di
 
     def made(_: Path, pictures: Path) -> Callable[[], dict[str, Any]]:
         import torch
-        from PIL import Image  # type: ignore[import-not-found]  # in the peer's own environment
+        from PIL import Image  # type: ignore[import-not-found,unused-ignore]  # in the peer's own environment
         from torch.utils.data import DataLoader, Dataset
 
         from benchmarks.idx import digits

@@ -1,4 +1,6 @@
-"""An object store of the tests' own: moto's, in a process of its own, on a port that it prints, until its input ends.
+"""An object store of the tests' own: moto's, in a process of its own, on the port it is given or one that it prints.
+
+It ends with its input.
 
 moto looks whether an object is there and writes it in two steps, where a real store does it in one: so one request at a time.
 """
@@ -25,7 +27,7 @@ if __name__ == "__main__":
     from werkzeug.serving import make_server
 
     app = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server = make_server("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0, app, threaded=True)
     print(server.server_port, flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()

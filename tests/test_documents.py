@@ -68,13 +68,17 @@ def test_every_file_that_a_document_names_exists() -> None:
 
 
 def test_every_requirement_is_locked_to_one_version() -> None:
-    lines, more = ((ROOT / name).read_text().split() for name in ("requirements.lock", "orchestrate.lock"))
+    everybody, orchestrate, development = (
+        (ROOT / f"{name}.lock").read_text().split() for name in ("requirements", "orchestrate", "development")
+    )
 
-    assert len(lines) > 50
-    assert not [line for line in (*lines, *more) if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]
-    names = [line.partition("==")[0] for line in (*lines, *more)]
-    assert len(set(names)) == len(names), "what both files name could not be installed beside each other"
-    assert {"dagster", "dagster-webserver"} <= set(names)
+    assert len(everybody) > 50
+    for more, wanted in ((orchestrate, {"dagster", "dagster-webserver"}), (development, {"mlflow", "jupyterlab"})):
+        lines = [*everybody, *more]
+        assert not [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]
+        names = [line.partition("==")[0] for line in lines]
+        assert len(set(names)) == len(names), "what both files name could not be installed beside each other"
+        assert wanted <= set(names)
 
 
 def test_every_command_of_the_data_page_runs(tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tests.serving.endpoint import digit, packed
 
 SORRY = images.missing() if images.VARIABLE in os.environ else "It takes ten minutes: run `make test-image`."
 SERVE_BYTES = 350_000_000
-TARGETS = ("serve", "train", "demlopment")
+TARGETS = ("serve", "train", "demlopment", "development", "orchestrate")
 USER = 10001
 PATIENCE_SECONDS = 120
 DEMO_SECONDS = 1800
@@ -107,6 +107,8 @@ def test_what_serves_has_a_health_check_and_the_default_runs_the_demo(workshop: 
         "serve": ["serve"],
         "train": ["train"],
         "demlopment": ["demo"],
+        "development": ["--help"],
+        "orchestrate": ["schedule", "--host", "0.0.0.0"],
     }
     assert all(configs[target]["Healthcheck"]["Test"] == ["CMD", "healthy"] for target in ("serve", "demlopment"))
     assert "Healthcheck" not in configs["train"]
@@ -125,7 +127,8 @@ def test_nothing_is_in_an_image_but_its_base_the_environment_and_a_user(workshop
 
 
 def test_every_package_is_of_the_version_that_the_lock_names(image: Image) -> None:
-    locked = set((images.ROOT / "requirements.lock").read_text().split())
+    locks = [images.ROOT / f"{name}.lock" for name in ("requirements", "development", "orchestrate")]
+    locked = {line for lock in locks for line in lock.read_text().split()}
     folders = image.root.glob("opt/demlopment/lib/python3*/site-packages/*.dist-info")
     installed = {re.sub("[-_.]+", "-", name).lower() + "==" + version for name, version in map(_named, folders)}
 

@@ -1,0 +1,2 @@
+-- Beside the database of searches, which the image makes. Read once, when the volume is new.
+CREATE DATABASE mlflow;
