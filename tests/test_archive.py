@@ -18,6 +18,7 @@ from demlopment import archive, images
 from demlopment.archive import Answering, Archive, Card
 from demlopment.errors import ArchiveError
 from demlopment.legibility import Limits
+from tests import tables
 
 CARD = Card("digits", "1.0", tuple("0123456789"), images.VERSION, 1.5, {"accuracy": 0.9}, {"digest": "abc"})
 PARTS = Archive(CARD, b"a network", {"rows": 3}, images.encode_png(np.eye(28, dtype=np.uint8) * 255))
@@ -224,6 +225,42 @@ def test_an_answer_may_say_one_thing_only(tmp_path: Path) -> None:
     path = with_card(tmp_path / "short.mar", {"answer": {"top_k": 3}})
 
     assert archive.read(path).card.answer == Answering(top_k=3)
+
+
+def test_a_model_that_reads_rows_says_so_on_its_card_and_brings_what_prepares_them(tmp_path: Path) -> None:
+    model = tables.model()
+
+    path = archive.write(tmp_path, model)
+
+    assert archive.read(path).card == model.card
+    assert archive.read(path).sample == model.sample
+    with zipfile.ZipFile(path) as file:
+        names = set(file.namelist())
+    assert {"row.py", "handler.py", "sample.json"} <= names
+    assert not {"images.py", "sample.png"} & names
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "alcohol",
+        [["alcohol", 0]],
+        [["alcohol", 0, 1], ["alcohol", 0, 2]],
+        [["alcohol", 2, 1]],
+        [["alcohol", 0, True]],
+        [["alcohol", 0, float("nan")]],
+        [[7, 0, 1]],
+        [[f"column {number}", 0, 1] for number in range(129)],
+    ],
+)
+def test_columns_that_make_no_sense_are_refused(tmp_path: Path, columns: object) -> None:
+    with pytest.raises(ArchiveError, match=r"card\.json has the columns .*\. Name at most 128, each once"):
+        archive.read(with_card(archive.write(tmp_path, PARTS), {"columns": columns}))
+
+
+def test_an_archive_of_rows_without_a_row_to_try_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"has no sample\.json"):
+        archive.read(with_card(archive.write(tmp_path, PARTS), {"columns": [["alcohol", 0, 1]]}))
 
 
 def smuggled(path: Path, member: zipfile.ZipInfo, data: bytes = b"x") -> Path:

@@ -129,6 +129,7 @@ def test_the_table_of_sources_names_every_kind_that_is_told_apart() -> None:
         "parquet": "Parquet",
         "npz": "`.npz`",
         "strokes": "pen strokes",
+        "tabular": "rows of named numbers",
     }
 
     parts = {"__init__", "port", "opening", "unpacked", "spoiled", "lines", "columns", "pixels", "arrays", "trees"}

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demlopment import archive, images
+from demlopment import archive, images, row
 from demlopment.archive import Answering, Archive, Card
 from demlopment.legibility import Limits
 from demlopment.records import Prediction
 from demlopment.serving import engine
 from demlopment.serving.predictions import in_full
 from demlopment.serving.state import Version
+from tests import tables
 from tests.serving.endpoint import CLASSES, TEMPERATURE, digit, onnx_network, packed
 
 # As TorchServe calls it. Our package is blocked: the archive must bring all that it needs.
@@ -69,6 +70,22 @@ def expected(store: Path, path: Path) -> list[Prediction]:
         Prediction(f"r-{number}", 0.0, "letters", "1.0", "direct", "", image, label, row, embedding, 0.0, "")
         for number, (image, label, row, embedding) in enumerate(zip(prepared, labels, probabilities, embeddings, strict=True))
     ]
+
+
+def test_the_handler_of_a_model_that_reads_rows_gives_the_labels_of_its_numbers(tmp_path: Path) -> None:
+    values, _ = tables.rows(8, seed=4)
+    files = [tmp_path / f"{number}.json" for number in range(len(values))]
+    for file, each in zip(files, values, strict=True):
+        file.write_bytes(row.encode_json(each, tables.COLUMNS))
+    with zipfile.ZipFile(tables.packed(tmp_path)) as packed_rows:
+        packed_rows.extractall(tmp_path / "unzipped")
+
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "unzipped"), "*/*", *map(str, files)]
+    said, _ = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+    likeliest = tables.probabilities(values).argmax(axis=1)
+    assert said == [tables.CLASSES[best] for best in (*likeliest, likeliest[0])]
+    assert len(set(said)) > 1
 
 
 def test_the_archived_handler_gives_the_labels_that_our_engine_gives(tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from demlopment import home, images
+from demlopment import home, images, row
 from demlopment.errors import ArchiveError
 from demlopment.legibility import ANYTHING, Limits, legible
 from demlopment.recall import Answers
 from demlopment.records import Prediction
+from demlopment.row import Column
 
 MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, ANSWERS, SUMS = (
     "MAR-INF/MANIFEST.json",
@@ -35,7 +36,10 @@ MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, ANSWERS, SUMS = (
     "answers.json",  # archives of earlier releases have none
     "SHA256SUMS",
 )
-CODE = ("handler.py", "images.py")  # for TorchServe, which runs Python; our endpoint never executes them
+ROW_SAMPLE = "sample.json"  # in place of the picture, where the model reads rows of a table
+# For TorchServe, which runs Python, by its name there; our endpoint never executes them.
+CODE = {"handler.py": "handler.py", "images.py": "images.py"}
+ROW_CODE = {"handler.py": "rowhandler.py", "row.py": "row.py"}
 MAX_BYTES = 512_000_000  # unpacked; a zip bomb is refused before it is unpacked
 CHUNK = 1 << 20  # bytes unpacked at a time: a member that lies about its size is caught before it fills the memory
 ENCRYPTED = 0x1  # in a member's flags
@@ -65,11 +69,12 @@ class Card:
     name: str
     version: str
     classes: tuple[str, ...]  # label of each output, in order
-    preprocessing: int  # images.VERSION it was trained with
+    preprocessing: int  # images.VERSION it was trained with, or row.VERSION
     temperature: float  # logits are divided by it before the softmax
     scores: Mapping[str, Any]  # accuracy, interval, log loss, calibration error on the test part
     lineage: Mapping[str, Any]  # snapshot name, version and digest, split salt, recipe, rows, commit, environment
     answer: Answering = field(default_factory=Answering)  # not written where it is this one
+    columns: tuple[Column, ...] = ()  # of the table whose rows it reads; none: pictures, and not written then
 
     @property
     def title(self) -> str:
@@ -87,9 +92,11 @@ class Archive:
     """A verified archive in memory."""
 
     card: Card
-    network: bytes  # ONNX: input (n, 1, 28, 28) float32 -> "logits" (n, classes), "embedding" (n, width)
+    network: (
+        bytes  # ONNX: "image" (n, 1, 28, 28) or "row" (n, columns) float32 -> "logits" (n, classes), "embedding" (n, width)
+    )
     reference: Mapping[str, Any]  # what monitoring compares with
-    sample: bytes  # one PNG that the model reads well, for a first request
+    sample: bytes  # one PNG, or row as JSON, that the model reads well, for a first request
     answers: Answers = ()  # what it answered when it was judged (recall.py); none where nobody wrote them down
 
 
@@ -127,27 +134,34 @@ def read(path: Path) -> Archive:
     for name, data in members.items():
         if name != SUMS and hashlib.sha256(data).hexdigest() != sums.get(name):
             raise ArchiveError(f"{path}: {name} does not match its checksum.", "The file was altered: write it again.")
-    missing = [name for name in (*sums, MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE) if name not in members]
-    if missing:
-        raise ArchiveError(f"{path} has no {missing[0]}.", "The file was altered or never finished: write it again.")
+    _refuse_missing(path, (*sums, MANIFEST, NETWORK, CARD, REFERENCE), members)
     card = _card(path, members[CARD])
+    sample = ROW_SAMPLE if card.columns else SAMPLE
+    _refuse_missing(path, (sample,), members)
     return Archive(
         card=card,
         network=members[NETWORK],
         reference=_json(path, REFERENCE, members[REFERENCE]),
-        sample=members[SAMPLE],
+        sample=members[sample],
         answers=_answers(path, members[ANSWERS], card) if ANSWERS in members else (),
     )
 
 
+def _refuse_missing(path: Path, names: Sequence[str], members: Mapping[str, bytes]) -> None:
+    missing = [name for name in names if name not in members]
+    if missing:
+        raise ArchiveError(f"{path} has no {missing[0]}.", "The file was altered or never finished: write it again.")
+
+
 def _members(archive: Archive) -> dict[str, bytes]:
     card = archive.card
+    code = ROW_CODE if card.columns else CODE
     manifest = {
         "runtime": "python",
         "model": {
             "modelName": card.name,
             "serializedFile": NETWORK,
-            "handler": CODE[0],
+            "handler": next(iter(code)),
             "modelVersion": card.version,
         },
         "archiverVersion": "0.12.0",
@@ -157,12 +171,12 @@ def _members(archive: Archive) -> dict[str, bytes]:
         NETWORK: archive.network,
         CARD: _dump(_card_values(card)),
         REFERENCE: _dump(archive.reference),
-        SAMPLE: archive.sample,
+        ROW_SAMPLE if card.columns else SAMPLE: archive.sample,
     }
     if archive.answers:
         members[ANSWERS] = _dump({"answers": archive.answers})
-    for name in CODE:
-        members[name] = resources.files("demlopment").joinpath(name).read_bytes()
+    for name, ours in code.items():
+        members[name] = resources.files("demlopment").joinpath(ours).read_bytes()
     lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
     return members | {SUMS: "".join(lines).encode()}
 
@@ -240,13 +254,14 @@ def _sums(path: Path, members: Mapping[str, bytes]) -> dict[str, str]:
 
 def _card(path: Path, data: bytes) -> Card:
     values = _json(path, CARD, data)
-    unfit = {each.name for each in fields(Card)} ^ (set(values) | {"answer"})
+    unfit = {each.name for each in fields(Card)} ^ (set(values) | {"answer", "columns"})
     if unfit:
         raise ArchiveError(f"{path}: {CARD} and this release disagree about {sorted(unfit)}.", "Use the release that wrote it.")
     card = _typed(path, values)
-    if card.preprocessing != images.VERSION:
+    version = row.VERSION if card.columns else images.VERSION
+    if card.preprocessing != version:
         raise ArchiveError(
-            f"{path} was trained with preprocessing {card.preprocessing}, and this release has {images.VERSION}.",
+            f"{path} was trained with preprocessing {card.preprocessing}, and this release has {version}.",
             "Train it again, or serve it with the release that wrote it.",
         )
     return card
@@ -258,6 +273,8 @@ def _card_values(card: Card) -> dict[str, Any]:
         del values["answer"]["legible"]  # so that archives from before there was one are written again with the same bytes
     if card.answer == Answering():
         del values["answer"]  # likewise
+    if not card.columns:
+        del values["columns"]  # likewise
     return values
 
 
@@ -274,12 +291,31 @@ def _typed(path: Path, values: Mapping[str, Any]) -> Card:
     wrong = [each for each, right in fit.items() if not right]
     if wrong:
         raise ArchiveError(f"{path}: {CARD} has the {wrong[0]} {values[wrong[0]]!r}.", "Write the archive again.")
-    return Card(**{**values, "classes": tuple(classes), "answer": _answering(path, values.get("answer", {}), len(classes))})
+    given = {"classes": tuple(classes), "columns": _columns(path, values.get("columns", []))}
+    return Card(**{**values, **given, "answer": _answering(path, values.get("answer", {}), len(classes))})
 
 
 def _is_text(value: object) -> bool:
     """JSON can say half a surrogate pair, which UTF-8, and so an answer or the lake, cannot hold."""
     return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _columns(path: Path, values: Any) -> tuple[Column, ...]:
+    whole = isinstance(values, list) and len(values) <= row.MOST and all(map(_is_column, values))
+    if not whole or len({name for name, _, _ in values}) != len(values):
+        raise ArchiveError(
+            f"{path}: {CARD} has the columns {values!r:.200}.",
+            f"Name at most {row.MOST}, each once, as [name, low, high] with low below high.",
+        )
+    return tuple(Column(*each) for each in values)
+
+
+def _is_column(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 3:
+        return False
+    name, *ends = value
+    numbers = all(type(end) in (int, float) and isfinite(end) for end in ends)
+    return _is_text(name) and numbers and ends[0] < ends[1]
 
 
 def _is_share(value: object) -> bool:

@@ -10,8 +10,9 @@ from math import inf, isfinite, log
 import numpy as np
 import numpy.typing as npt
 
-from demlopment import images
-from demlopment.images import Grey
+from demlopment import images, row, seen
+from demlopment.row import Column
+from demlopment.seen import Seen
 
 # Of a logarithm: float32 in another order differs by 0.0001. Another picture, classes in another order, no temperature or
 # another network move some class by far more, be it one of those that are least likely.
@@ -22,13 +23,15 @@ UNLIKE = "does not answer here as it did when it was judged"  # how whoever load
 Answers = tuple[Mapping[str, float], ...]  # the probability of each class, for each of the pictures
 
 
-def pictures(sample: bytes) -> Grey:
+def pictures(sample: bytes, columns: Sequence[Column] = ()) -> Seen:
     """An archive's sample, prepared, and the same upside down: no class explains that one well, so the probabilities differ.
 
-    (2, 28, 28). Raises ImageError if the sample is no picture.
+    (2, 28, 28); of a row of these columns and one at the other ends of their ranges, (2, columns).
+    Raises one of `seen.UNREADABLE` if the sample is neither.
     """
-    first = images.prepare(sample)
-    return np.stack([first, images.prepare(np.ascontiguousarray(first[::-1, ::-1]))])
+    first = seen.preparation(columns)(sample)
+    other = row.mirrored(first, columns) if columns else images.prepare(np.ascontiguousarray(first[::-1, ::-1]))
+    return np.stack([first, other])
 
 
 def answers(probabilities: npt.NDArray[np.float32], classes: Sequence[str]) -> Answers:

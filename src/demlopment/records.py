@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from demlopment.seen import Seen
+
 Part = Literal["train", "validation", "test", "stream"]
 # direct: no plan chose it, so it is in no experiment; shadow: no client was told
 Arm = Literal["control", "treatment", "direct", "shadow"]
@@ -32,7 +34,7 @@ class Examples:
     """Prepared characters with what is known of them; row i of each array belongs together."""
 
     keys: npt.NDArray[np.str_]  # (n,) SHA-256 of the prepared pixels, hexadecimal
-    images: npt.NDArray[np.uint8]  # (n, 28, 28) as images.prepare makes them
+    images: Seen  # (n, 28, 28) as images.prepare makes them, or rows (n, columns) as row.prepare does
     labels: npt.NDArray[np.int64]  # (n,) index into the classes
     sources: npt.NDArray[np.str_]  # (n,) where each row came from, e.g. "mnist-5k" or "feedback"
     writers: npt.NDArray[np.str_]  # (n,) whose hand it is; "" where nobody knows
@@ -221,12 +223,12 @@ class Prediction(NamedTuple):
     version: str
     arm: Arm
     unit: str
-    image: npt.NDArray[np.uint8] | None  # (28, 28) as images.prepare made it; None where only its digest was kept
+    image: Seen | None  # as the network saw it: a picture (28, 28) or a row (columns,); None where only its digest was kept
     label: str
     probabilities: npt.NDArray[np.float32]  # (classes,); empty for answers of Python handlers
     embedding: npt.NDArray[np.float32]  # (width,) the network's penultimate layer; empty likewise
     latency_ms: float
-    digest: str  # SHA-256 of the prepared pixels, hexadecimal; of the raw body where a Python handler answered
+    digest: str  # SHA-256 of what the network saw, hexadecimal; of the raw body where a Python handler answered
 
 
 @dataclass(frozen=True)

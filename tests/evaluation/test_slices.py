@@ -10,6 +10,7 @@ from demlopment.evaluation.slices import ENOUGH, aspect, slant, slice_checks, sl
 from demlopment.legibility import ink
 from demlopment.records import Examples
 from demlopment.scores import scored
+from tests import tables
 
 
 def bar(width: float, lean: float = 0.0, length: int = 20) -> np.ndarray:
@@ -72,3 +73,16 @@ def test_the_worst_slice_comes_first_and_a_small_one_is_only_told(unseen: Exampl
 
 def test_without_rows_there_is_no_slice(unseen: Examples) -> None:
     assert slices(unseen.where(np.arange(0)), tuple("0123456789")) == {}
+
+
+def test_rows_of_a_table_are_sliced_by_thirds_of_each_column() -> None:
+    values, labels = tables.rows(90)
+    unknown = np.full(90, "")
+    examples = Examples(np.arange(90).astype(np.str_), values, labels, np.full(90, "wines"), unknown)
+
+    found = slices(examples, tables.CLASSES, tables.COLUMNS)
+
+    assert {name for name in found if name.startswith("hue")} == {"hue low", "hue middle", "hue high"}
+    assert found["hue high"].sum() == 30
+    assert values[found["hue high"], 2].min() >= values[~found["hue high"], 2].max()
+    assert {"class barolo", "class barbera", "source wines"} <= set(found)

@@ -13,6 +13,7 @@ from demlopment.errors import DataError
 from demlopment.images import INK
 from demlopment.monitoring.pictures import picture_statistics
 from demlopment.monitoring.reference import profile
+from tests import tables
 from tests.monitoring.conftest import Pictures, World
 
 
@@ -38,6 +39,17 @@ def test_the_same_rows_give_the_same_profile(world: World) -> None:
     few = world.images[:80]
 
     assert profile(few, *world.model.answer(few)) == profile(few, *world.model.answer(few))
+
+
+def test_of_a_table_each_column_has_its_statistic() -> None:
+    values, _ = tables.rows(120)
+
+    reference = profile(values, tables.probabilities(values), values, columns=tables.COLUMNS)
+
+    hue = sorted((values[:, 2].astype(float) / 2).round(4).tolist())
+    assert json.loads(json.dumps(reference)) == reference
+    assert list(reference["pictures"]) == ["alcohol", "ash", "hue"]
+    assert reference["pictures"]["hue"] == hue
 
 
 def test_a_wider_pen_has_a_larger_stroke_and_more_ink() -> None:

@@ -4,7 +4,7 @@ from demlopment.data.answers import Answers
 from demlopment.data.expectations import expectations
 from demlopment.data.lake import Lake
 from demlopment.data.leaks import refuse_leaks
-from demlopment.data.sources import RawRows, Source, opened, packaged_digits, returned, spoiled
+from demlopment.data.sources import RawRows, Source, opened, packaged_digits, returned, spoiled, tabular
 from demlopment.data.splits import split
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "returned",
     "split",
     "spoiled",
+    "tabular",
 ]

@@ -9,8 +9,8 @@ import polars as pl
 
 from demlopment.data.delta import DeltaStore
 from demlopment.data.tables import TableStore
-from demlopment.images import SIDE
 from demlopment.records import Arm, Feedback, Gap, Prediction
+from demlopment.seen import restored
 
 PREDICTIONS, FEEDBACK, GAPS = "predictions", "feedback", "gaps"
 SHADOW: Arm = "shadow"
@@ -132,7 +132,7 @@ def _row(prediction: Prediction) -> tuple[Any, ...]:
 
 def _prediction(image: bytes | None, probabilities: bytes, embedding: bytes, **columns: Any) -> Prediction:
     return Prediction(
-        image=None if image is None else np.frombuffer(image, np.uint8).reshape(SIDE, SIDE),
+        image=None if image is None else restored(image),
         probabilities=np.frombuffer(probabilities, np.float32),
         embedding=np.frombuffer(embedding, np.float32),
         **columns,

@@ -12,6 +12,8 @@ from demlopment.images import SIDE
 PIXELS = SIDE * SIDE  # bytes of a picture that comes as pixels
 SEPARATOR = "; "  # between the reasons of one row: Delta has no list type that is safe for us
 GREY, FILE = "grey", "file"  # pixels row by row, one byte each; or a PNG, JPEG, BMP or WebP of any size
+ROW = "row"  # numbers as row.prepare makes them, four bytes each: of a lake that keeps a table
+NUMBER_BYTES = 4
 UNREAD = "unread"  # what stood in the source where it found no picture; only with a fault
 RAW = pl.Schema(
     {
@@ -34,18 +36,19 @@ BLANKS = [bytes([tone]) * PIXELS for tone in range(256)]  # a picture of a singl
 BLANK = "image is blank"
 
 
-def screen(frame: pl.DataFrame, classes: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def screen(frame: pl.DataFrame, classes: Sequence[str], width: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that keep the contract, and those that break it with `reasons` in place of `fault`; both in their old order.
 
+    `width` is how many columns the table has; 0 where the lake keeps pictures.
     A bad row carries every reason, joined by "; ". Raises DataError if the columns are not those of `RAW`.
     """
     check_columns(frame)
     # dataframely copies what it judges several times, and a picture may be large: the rules see its start and its size.
     start, size = pl.col("image").bin.head(PIXELS + 1), pl.col("image").bin.size().cast(pl.Int64)
-    good, failure = _example(tuple(classes)).filter(frame.with_columns(image=start, size=size).with_row_index("at"))
+    good, failure = _example(tuple(classes), width).filter(frame.with_columns(image=start, size=size).with_row_index("at"))
     if len(failure) == 0:
         return frame, frame.clear().select(*JUDGED, reasons=pl.lit(None, pl.String))
-    told = failure.details().select("at", reasons=_reasons(classes))
+    told = failure.details().select("at", reasons=_reasons(classes, width))
     return frame[good["at"]], frame[told["at"]].select(JUDGED).with_columns(told["reasons"])
 
 
@@ -58,8 +61,9 @@ def check_columns(frame: pl.DataFrame) -> None:
 
 
 @cache
-def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
-    """The contract for labels among `classes`."""
+def _example(classes: tuple[str, ...], width: int) -> type[dy.Schema]:
+    """The contract for labels among `classes`, and pictures or rows of so many columns."""
+    kinds = [ROW] if width else [GREY, FILE]
 
     class Example(dy.Schema):
         image = dy.Binary(nullable=False)
@@ -81,15 +85,16 @@ def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
 
         @dy.rule()
         def image_size(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
-            return (pl.col("format") != GREY) | (pl.col("size") == PIXELS)
+            right = pl.when(pl.col("format") == ROW).then(NUMBER_BYTES * width).otherwise(PIXELS)
+            return ~pl.col("format").is_in([GREY, ROW]) | (pl.col("size") == right)
 
         @dy.rule()
         def image_shows_something(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
-            return ~pl.col("image").is_in(BLANKS)
+            return (pl.col("format") == ROW) | ~pl.col("image").is_in(BLANKS)
 
         @dy.rule()
         def format_is_known(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
-            return pl.col("format").is_in([GREY, FILE]) | ((pl.col("format") == UNREAD) & pl.col("fault").is_not_null())
+            return pl.col("format").is_in(kinds) | ((pl.col("format") == UNREAD) & pl.col("fault").is_not_null())
 
         @dy.rule()
         def label_in_classes(cls) -> pl.Expr:  # noqa: N805  dataframely hands over the class
@@ -98,13 +103,14 @@ def _example(classes: tuple[str, ...]) -> type[dy.Schema]:
     return Example
 
 
-def _reasons(classes: Sequence[str]) -> pl.Expr:
+def _reasons(classes: Sequence[str], width: int) -> pl.Expr:
     """Every broken rule of a row in words; the columns named after rules say "invalid" where a rule is broken."""
+    size, kinds = (NUMBER_BYTES * width, f"format is not {ROW}") if width else (PIXELS, f"format is neither {GREY} nor {FILE}")
     words = {f"{column}|nullability": pl.lit(f"{column} missing") for column in RAW.names()} | {
         "could_be_read": pl.col("fault"),
-        "image_size": pl.format("image is {} bytes, not {}", "size", pl.lit(PIXELS)),
+        "image_size": pl.format("image is {} bytes, not {}", "size", pl.lit(size)),
         "image_shows_something": pl.lit(BLANK),
-        "format_is_known": pl.lit(f"format is neither {GREY} nor {FILE}"),
+        "format_is_known": pl.lit(kinds),
         "label_in_classes": pl.lit(f"label outside {classes[0]} to {classes[-1]}"),
     }
     broken = [pl.when(pl.col(rule) == "invalid").then(reason) for rule, reason in words.items() if rule not in NULLABLE]

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from demlopment.data.contract import PIXELS
 from demlopment.images import SIDE
+from demlopment.seen import Seen
 
 # Between pictures of length 1: the nearest pair found among MNIST's 60,000 is two 1s at 0.129; 99 % of copies with noise of
 # 8 grey levels and 94 % of those that were saved as a JPEG of quality 90 are nearer than this.
@@ -25,16 +26,18 @@ CHUNK = 10_000  # rows or pairs in memory at once, 31 MB of numbers
 Pairs = npt.NDArray[np.int64]
 
 
-def near_duplicates(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def near_duplicates(images: Seen) -> npt.NDArray[np.int64]:
     """For each picture (n, 28, 28) the first row that it is a near-duplicate of, its own where it is none: (n,).
 
     Near-duplicates of one row are near-duplicates of each other. Equal pictures are. A blank picture shows nothing that
-    could be the same, so it stands alone.
+    could be the same, so it stands alone; and so does a row of a table (n, columns), whose numbers are its own.
 
     >>> picture = np.arange(784, dtype=np.uint8).reshape(1, 28, 28)
     >>> near_duplicates(np.concatenate([picture, 255 - picture, picture])).tolist()
     [0, 1, 0]
     """
+    if images.ndim == 2:
+        return np.arange(len(images))
     flat = images.reshape(len(images), PIXELS)
     pairs = near_pairs(flat)
     links = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(flat), len(flat)))

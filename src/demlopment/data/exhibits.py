@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from demlopment import home, images
-from demlopment.data.contract import GREY, SEPARATOR
+from demlopment.data.contract import GREY, ROW, SEPARATOR
 from demlopment.data.quarantine import ALL, Quarantine
 from demlopment.records import BadRow, Exhibit
 
@@ -34,6 +34,8 @@ def counted(reasons: pl.Series) -> dict[str, int]:
 
 def picture(image: bytes | None, kind: str | None) -> bytes | None:
     """What a bad row shows as a PNG of our own making, 28 x 28; None where it is no picture that can be read."""
+    if kind == ROW:
+        return None
     try:
         if kind == GREY:
             return images.encode_png(np.frombuffer(image or b"", np.uint8).reshape(images.SIDE, images.SIDE))

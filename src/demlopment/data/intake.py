@@ -51,7 +51,9 @@ class Intake:
         source: Source,
         reject: Callable[[pl.DataFrame], None],
         heard: Callable[[int], None],
+        width: int = 0,  # columns of the table, where the lake keeps one
     ) -> None:
+        self._width = width
         self._classes, self._known, self._source = classes, known, source
         self._reviewed = judged.select(*HALVES, truth=pl.col("label"))
         self._reject, self._heard = reject, heard
@@ -70,7 +72,7 @@ class Intake:
 
     def _judged(self, batch: pl.DataFrame) -> pl.DataFrame:
         """What is fresh of a batch; its bad rows are rejected, and all are counted."""
-        good, bad = contract.screen(batch, self._classes)
+        good, bad = contract.screen(batch, self._classes, self._width)
         curated, read, unread = transform.curate(good)
         settled, conflicts = self._settle(curated, read)
         rejected = pl.concat([transform.explained(bad), unread.select(bad.columns), conflicts.select(bad.columns)])

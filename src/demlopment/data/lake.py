@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 
 from demlopment import images
-from demlopment.data import transform
+from demlopment.data import erasure, transform
 from demlopment.data.asked import Asked
 from demlopment.data.corrections import NOTHING_SAID, Corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.doubted import Doubted
-from demlopment.data.erasure import Column, Erasure, now
+from demlopment.data.erasure import Erasure, now
 from demlopment.data.intake import Added, Intake
 from demlopment.data.known import HALVES, Known
 from demlopment.data.pins import EXAMPLES, Pins, counted, digest, first_of, of_sources, parts
@@ -34,6 +34,7 @@ from demlopment.data.withheld import Withheld
 from demlopment.errors import DataError, NotReadyError
 from demlopment.home import Home
 from demlopment.records import Examples, Snapshot
+from demlopment.row import Column
 from demlopment.settings import Data, named
 
 DIGITS = tuple("0123456789")
@@ -51,6 +52,7 @@ class Lake:
         store: Callable[[Path | str], TableStore] = DeltaStore,
         *,
         classes: Sequence[str] = DIGITS,
+        columns: Sequence[Column] = (),  # of the table whose rows it keeps; none: it keeps pictures
         copies: Path | None = None,  # where copies of what a lake in an object store gave are kept
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -61,7 +63,7 @@ class Lake:
         self.bad, self.doubted, self.asked = Quarantine(self._store), Doubted(self._store), Asked(self._store)
         remarks = (self.reviews, self.doubted, self.asked)
         self._erasure = Erasure(self._store, self._pins, self._remains, self._ready, self.bad, remarks)
-        self.classes = tuple(classes)
+        self.classes, self.columns = tuple(classes), tuple(columns)
 
     @classmethod
     def of(cls, home: Home, rules: Data) -> "Lake":
@@ -200,11 +202,11 @@ class Lake:
         rebased = self._remains.names()
         return {snapshot.version for name, snapshot in self.snapshots().items() if name not in rebased}
 
-    def forget(self, column: Column, value: str) -> int:
+    def forget(self, column: erasure.Column, value: str) -> int:
         """Remove the rows that are `meant` for good (data/erasure.py); how many the newest version had."""
         return self._erasure.forget(column, value)
 
-    def meant(self, column: Column, value: str) -> pl.Expr:
+    def meant(self, column: erasure.Column, value: str) -> pl.Expr:
         """What is true of the rows to forget."""
         return self._erasure.meant(column, value)
 
@@ -280,7 +282,7 @@ class Lake:
             again()
             version = self._store.version(EXAMPLES)
             with self._known(version) as known:
-                intake = Intake(self.classes, known, self.reviews.standing(), source, reject, heard)
+                intake = Intake(self.classes, known, self.reviews.standing(), source, reject, heard, len(self.columns))
                 fresh = (rows.with_columns(pl.lit(run.id).alias(RUN)) for rows in intake.fresh())
                 if self._store.extend(EXAMPLES, fresh, since=version, note={**noted(run), **note}):
                     return intake.added()

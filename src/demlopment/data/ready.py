@@ -66,8 +66,8 @@ class Ready:
 
     def keep(self, examples: Examples, *meaning: object) -> None:
         """Write them whole, or leave nothing: a disk that is full or read-only only makes the next loading slower."""
-        if self._root is None or not self._root.is_dir():
-            return
+        if self._root is None or not self._root.is_dir() or examples.images.ndim == 2:
+            return  # rows of a table are read from it in no time
         (sources, of_sources), (writers, of_writers) = _numbered(examples.sources), _numbered(examples.writers)
         header = {"rows": len(examples), "sources": sources, "writers": writers}
         parts = [

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from itertools import compress
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from demlopment import images
-from demlopment.data.contract import BLANK, FILE, GREY, PIXELS, SEPARATOR
+from demlopment.data.contract import BLANK, FILE, GREY, NUMBER_BYTES, PIXELS, ROW, SEPARATOR
 from demlopment.records import Examples
+from demlopment.seen import Seen
 
 CURATED = ("key", "original", "image", "label", "writer", "source", "licence", "origin", "row", "preparation")
 NOTHING = bytes(PIXELS)
@@ -74,8 +74,12 @@ def examples(frame: pl.DataFrame, classes: Sequence[str], places: pl.Series) -> 
     )
 
 
-def pixels(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
-    """The column `image` as (n, 28, 28), in the frame's own memory."""
+def pixels(frame: pl.DataFrame) -> Seen:
+    """The column `image` as (n, 28, 28), or of rows of a table as (n, columns), in the frame's own memory."""
+    size = frame["image"].bin.size().first()
+    if isinstance(size, int) and size != PIXELS:
+        kind = pl.Array(pl.Float32, size // NUMBER_BYTES)
+        return frame["image"].bin.reinterpret(dtype=kind, endianness="little").to_numpy()
     flat = frame["image"].bin.reinterpret(dtype=pl.Array(pl.UInt8, PIXELS), endianness="little")
     return flat.to_numpy().reshape(-1, images.SIDE, images.SIDE)
 
@@ -90,7 +94,9 @@ def prepared(raws: Sequence[bytes], kinds: pl.Series) -> list[bytes | str]:
 
 
 def _prepared(raw: bytes, kind: str) -> bytes | str:
-    """The prepared pixels, or in words why there are none."""
+    """The prepared pixels, or in words why there are none. A row of a table was prepared where its columns were known."""
+    if kind == ROW:
+        return raw
     if kind == GREY and len(raw) != PIXELS:
         return f"image is {len(raw)} bytes, not {PIXELS}"
     try:

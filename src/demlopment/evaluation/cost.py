@@ -10,7 +10,6 @@ from onnx import numpy_helper, shape_inference
 
 from demlopment.archive import Archive
 from demlopment.errors import ArchiveError
-from demlopment.images import SIDE
 from demlopment.records import Check, Interval
 
 SIZES = (1, 64)  # pictures at once: one client, and a full batch
@@ -66,11 +65,12 @@ def _times(network: bytes, size: int) -> list[float]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    pictures = {"image": np.random.default_rng(0).random((size, 1, SIDE, SIDE), np.float32)}
+    (taken,) = session.get_inputs()  # pictures, or rows of a table
+    given = {taken.name: np.random.default_rng(0).random((size, *taken.shape[1:]), np.float32)}
     spent = []
     for run in range(WARM_UP + RUNS):
         began = time.perf_counter()
-        session.run(["logits"], pictures)
+        session.run(["logits"], given)
         if run >= WARM_UP:
             spent.append(1000 * (time.perf_counter() - began))
     return spent

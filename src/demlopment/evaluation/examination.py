@@ -28,19 +28,24 @@ def examine(
 ) -> tuple[Check, ...]:
     """The checks of an archive on `examples` that no part of it was fitted to; labels are places in `classes`.
 
-    `least` is the bound of its accuracy. Raises DataError without examples.
+    `least` is the bound of its accuracy. Cases that a person can name, and damage, are those of pictures: rows have none.
+    Raises DataError without examples.
     """
-    scores = evaluate_archive(archive, examples, classes)
-    read = ordered(archive, classes)
-    named = behaviour(read, examples, columns(archive, classes), SEED, archive.card.answer.legible)
-    cases = (*named, *robustness(read, examples, SEED))
+    scores, card = evaluate_archive(archive, examples, classes), archive.card
+    cases = () if card.columns else _cases(archive, examples, classes)
     return (
         *held_out_checks(scores, classes, least),
         *calibration_checks(scores, rules),
-        *slice_checks(scores, slices(examples, classes), rules.least_slice),
+        *slice_checks(scores, slices(examples, classes, card.columns), rules.least_slice),
         *(cases if rules.behaviour == "judge" else (replace(case, bound=None) for case in cases)),
-        *cost_checks(archive, rules.most_milliseconds, *rules.limits(archive.card.profile)),
+        *cost_checks(archive, rules.most_milliseconds, *rules.limits(card.profile)),
     )
+
+
+def _cases(archive: Archive, examples: Examples, classes: Sequence[str]) -> tuple[Check, ...]:
+    read = ordered(archive, classes)
+    named = behaviour(read, examples, columns(archive, classes), SEED, archive.card.answer.legible)
+    return (*named, *robustness(read, examples, SEED))
 
 
 def held_out_checks(scores: Scores, classes: Sequence[str], least: float | None) -> tuple[Check, ...]:

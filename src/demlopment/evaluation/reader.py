@@ -7,13 +7,14 @@ import numpy.typing as npt
 import onnxruntime
 from scipy.special import softmax
 
+from demlopment import seen
 from demlopment.archive import Archive
-from demlopment.images import Grey, as_input
+from demlopment.seen import Seen
 
 BATCH = 1000  # pictures at once: 3 MB of input
 
-# (n, 28, 28) as images.prepare makes them -> (n, classes), each row sums to 1
-Reader = Callable[[Grey], npt.NDArray[np.float32]]
+# (n, 28, 28) as images.prepare makes them, or (n, columns) as row.prepare does -> (n, classes), each row sums to 1
+Reader = Callable[[Seen], npt.NDArray[np.float32]]
 
 
 def reader(archive: Archive) -> Reader:
@@ -26,10 +27,10 @@ def reader(archive: Archive) -> Reader:
     session = onnxruntime.InferenceSession(archive.network, options, providers=["CPUExecutionProvider"])
     classes, temperature = len(archive.card.classes), archive.card.temperature
 
-    def read(pictures: Grey) -> npt.NDArray[np.float32]:
+    def read(pictures: Seen) -> npt.NDArray[np.float32]:
         parts = [np.zeros((0, classes), np.float32)]
         for start in range(0, len(pictures), BATCH):
-            (logits,) = session.run(["logits"], {"image": as_input(pictures[start : start + BATCH])})
+            (logits,) = session.run(["logits"], seen.feed(pictures[start : start + BATCH]))
             parts.append(softmax(logits.astype(np.float64) / temperature, axis=1).astype(np.float32))
         return np.concatenate(parts)
 

@@ -9,6 +9,8 @@ from demlopment.images import SIDE, Grey
 from demlopment.intervals import wilson
 from demlopment.legibility import ink
 from demlopment.records import Check, Examples, Scores
+from demlopment.row import Column, statistics
+from demlopment.seen import Seen
 
 ENOUGH = 30  # rows: of fewer the interval of a share is wider than any bound
 TOO_FEW = f"told only: fewer than {ENOUGH} rows"
@@ -18,17 +20,17 @@ Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 
 
-def slices(examples: Examples, classes: Sequence[str]) -> dict[str, Mask]:
-    """Which rows are in each slice that has any: by class, source, writer, and by thirds of what the picture looks like.
+def slices(examples: Examples, classes: Sequence[str], columns: Sequence[Column] = ()) -> dict[str, Mask]:
+    """Which rows are in each slice that has any: by class, source, writer, and by thirds of its looks.
 
-    Writers count as one slice each; where nobody's writer is known there is none. Thirds are those of these examples, so two
-    models that are compared on the same rows are compared on the same slices.
+    Looks are those of a picture, or the columns of a table. Writers count as one slice each; where nobody's writer is known
+    there is none. Thirds are those of these examples, so two models that are compared on the same rows are compared on the
+    same slices.
     """
     found = {f"class {name}": examples.labels == place for place, name in enumerate(classes)}
     found |= {f"source {name}": examples.sources == name for name in np.unique(examples.sources).tolist()}
     found |= {f"writer {name}": examples.writers == name for name in np.unique(examples.writers).tolist() if name}
-    for name, measure in MEASURES.items():
-        values = measure(examples.images)
+    for name, values in _measured(examples.images, columns).items():
         edges = np.quantile(values, [1 / 3, 2 / 3]) if len(values) else np.zeros(2)
         third = np.digitize(values, edges)
         found |= {f"{name} {word}": third == place for place, word in enumerate(THIRDS)}
@@ -49,6 +51,10 @@ def slice_checks(scores: Scores, found: Mapping[str, Mask], bound: float | None 
         note = "" if enough else TOO_FEW
         made.append(Check("slices", name, right / rows, interval, bound if enough else None, least=True, rows=rows, note=note))
     return tuple(sorted(made, key=lambda check: (check.rows < ENOUGH, check.value, check.name)))
+
+
+def _measured(images: Seen, columns: Sequence[Column]) -> dict[str, Numbers]:
+    return statistics(images, columns) if columns else {name: measure(images) for name, measure in MEASURES.items()}
 
 
 def together(found: Mapping[str, Mask]) -> float:

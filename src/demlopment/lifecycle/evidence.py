@@ -21,6 +21,7 @@ from demlopment.monitoring.reference import FORMAT
 from demlopment.monitoring.stretch import Raw, Stretch, measured, together
 from demlopment.monitoring.sweep import every
 from demlopment.records import Feedback, Prediction
+from demlopment.seen import Seen
 from demlopment.serving import recorded
 
 SLICE = 25_000  # rows at once: their pictures and embeddings are 30 MB
@@ -124,13 +125,20 @@ def _raw(frame: pl.DataFrame, model: Archive, step: int = 1) -> Raw:
     compared = np.arange(len(frame)) % step == 0
     return Raw(
         frame["at"].to_numpy(),
-        _array(frame["image"], shown & compared, pl.UInt8, SIDE * SIDE).reshape(-1, SIDE, SIDE),
+        _seen(frame["image"], shown & compared, model),
         shown,
         _array(frame["probabilities"], told, pl.Float32, classes),
         _array(frame["embedding"], told & compared, pl.Float32, width),
         told,
         compared,
     )
+
+
+def _seen(column: pl.Series, chosen: npt.NDArray[np.bool_], model: Archive) -> Seen:
+    """What the model was shown: pictures (n, 28, 28), or rows (n, columns)."""
+    if model.card.columns:
+        return _array(column, chosen, pl.Float32, len(model.card.columns))
+    return _array(column, chosen, pl.UInt8, SIDE * SIDE).reshape(-1, SIDE, SIDE)
 
 
 def _array(column: pl.Series, chosen: npt.NDArray[np.bool_], kind: type[pl.DataType], width: int) -> npt.NDArray[Any]:

@@ -30,21 +30,14 @@ def pack(
     lineage: Mapping[str, Any],
 ) -> Archive:
     """The archive of a network that was fitted to `train`, with its scores on the test part."""
-    validation, between = parts.validation, wilson(int(scores.correct.sum()), len(scores.labels))
+    validation = parts.validation
     card = Card(
         name=name,
         version=version,
         classes=classes,
         preprocessing=images.VERSION,
         temperature=fitted.temperature,
-        scores={
-            "test_rows": len(scores.labels),
-            "accuracy": scores.accuracy,
-            "accuracy_low": between.low,
-            "accuracy_high": between.high,
-            "log_loss": scores.log_loss,
-            "calibration_error": scores.calibration_error,
-        },
+        scores=measured(scores),
         lineage={**lineage, **left(fitted.curve)},
         answer=Answering(legible=limits(train.images)),
     )
@@ -61,3 +54,16 @@ def pack(
     answers = recall.answers(read(recall.pictures(sample)), card.classes)
     learnt = trust(scores, tuple(worn(read, parts.test)))
     return replace(packed, reference=reference | {"trust": learnt.to_json()}, answers=answers)
+
+
+def measured(scores: Scores) -> dict[str, float]:
+    """What a card says of a model's test."""
+    between = wilson(int(scores.correct.sum()), len(scores.labels))
+    return {
+        "test_rows": len(scores.labels),
+        "accuracy": scores.accuracy,
+        "accuracy_low": between.low,
+        "accuracy_high": between.high,
+        "log_loss": scores.log_loss,
+        "calibration_error": scores.calibration_error,
+    }

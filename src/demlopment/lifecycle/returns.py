@@ -2,9 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-import numpy as np
-
-from demlopment import images, serving
+from demlopment import serving
 from demlopment.data import Answers, RawRows, returned
 from demlopment.home import Home
 from demlopment.lifecycle.compact import everything
@@ -32,6 +30,5 @@ def production(home: Home, asked: Collection[str] = ()) -> RawRows:
 def pictured(predictions: Iterable[Prediction], labels: Mapping[str, str | None]) -> RawRows:
     """The pictures of those of the requests that were kept, with their labels; one that nobody knows is None."""
     kept = [(each.request_id, each.image) for each in predictions if each.request_id in labels and each.image is not None]
-    shown = np.array([image for _, image in kept], np.uint8).reshape(-1, images.SIDE, images.SIDE)
     asked = [request_id for request_id, _ in kept]
-    return returned(shown, [labels[each] for each in asked], asked)
+    return returned([image for _, image in kept], [labels[each] for each in asked], asked)

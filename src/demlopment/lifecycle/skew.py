@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
-from demlopment import evaluation, images, recall
+from demlopment import evaluation, recall, seen
 from demlopment.archive import Archive
 from demlopment.recall import TOLERANCE, apart
 from demlopment.records import Check
@@ -17,14 +17,15 @@ NAME = "the endpoint's answers beside the judged model's"
 
 
 def asked(model: Archive) -> list[bytes]:
-    """The pictures of `recall`, as a client sends them."""
-    return [model.sample, images.encode_png(recall.pictures(model.sample)[1])]
+    """The pictures or rows of `recall`, as a client sends them."""
+    columns = model.card.columns
+    return [model.sample, seen.encode(recall.pictures(model.sample, columns)[1], columns)]
 
 
 def skew(model: Archive, answers: Sequence[bytes]) -> Check:
     """How far the answers to `asked` are from what the archive says itself: of all pictures and classes the most, in nats."""
     card = model.card if model.card.answer.calibrated else replace(model.card, temperature=1.0)
-    read = evaluation.reader(replace(model, card=card))(recall.pictures(model.sample))
+    read = evaluation.reader(replace(model, card=card))(recall.pictures(model.sample, card.columns))
     found = [_apart(answer, expected) for answer, expected in zip(answers, recall.answers(read, card.classes), strict=True)]
     value, note = max(found)
     return Check("serving", NAME, value, None, TOLERANCE, least=False, rows=len(found), unit="nats", note=note)

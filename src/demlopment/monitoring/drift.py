@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from demlopment.errors import DataError
 from demlopment.images import SIDE
-from demlopment.monitoring.reference import check_format
+from demlopment.monitoring.reference import check_format, columns_of
 from demlopment.monitoring.stretch import Raw, measured
 from demlopment.monitoring.sweep import drifts
 from demlopment.records import DriftReport, Prediction
@@ -75,7 +75,9 @@ def _columns(reference: Mapping[str, Any], window: Sequence[Prediction], ours: S
                 f"the reference profile {classes} and {width}.",
                 "Compare a model's answers with the profile in its own archive.",
             )
-    blank, unsaid, nowhere = np.zeros((SIDE, SIDE), np.uint8), np.zeros(classes, np.float32), np.zeros(width, np.float32)
+    unsaid, nowhere = np.zeros(classes, np.float32), np.zeros(width, np.float32)
+    columns = columns_of(reference)
+    blank = np.zeros(len(columns), np.float32) if columns else np.zeros((SIDE, SIDE), np.uint8)
     return Raw(
         np.array([each.at for each in window]),
         np.stack([blank if each.image is None else each.image for each in window]),

@@ -4,7 +4,7 @@ Made from rows the network did not learn from. Knows nothing of windows, thresho
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from demlopment.legibility import ANYTHING, Limits, legible
 from demlopment.monitoring.kernel import powers
 from demlopment.monitoring.pictures import DECIMALS, picture_statistics
 from demlopment.monitoring.strangers import strangeness
+from demlopment.row import Column, statistics
+from demlopment.seen import Seen
 
 FORMAT = 1  # raised when a statistic changes; a window is never compared with a profile of another format
 # The test's resolution is that of window and reference together: beyond 500 rows, a window of 100 gains less than 10 %,
@@ -36,18 +38,20 @@ class Taught:
 
 
 def profile(
-    images: npt.NDArray[np.uint8],
+    images: Seen,
     probabilities: npt.NDArray[np.floating[Any]],
     embeddings: npt.NDArray[np.floating[Any]],
     *,
     centres: npt.NDArray[np.float32] | None = None,
     limits: Limits = ANYTHING,
+    columns: Sequence[Column] = (),
 ) -> dict[str, Any]:
     """The reference as JSON, below 100 kB: sorted statistics of each picture and answer, and how often each class came.
 
     Shapes   (n, 28, 28), (n, classes), (n, width). Of more than 500 rows evenly spaced ones are taken.
     Centres  (classes, width) of other rows, those that were taught: made of these rows, which lie nearer to them than
              others, they would cost the tests their exactness. Without them nobody tells what belongs to no class.
+    Columns  of the table, where the model reads rows of one, (n, columns) in place of pictures.
     Raises   DataError if there are no rows, the shapes disagree, or a value is not finite.
     """
     _check(images, probabilities, embeddings)
@@ -55,16 +59,27 @@ def profile(
     images, probabilities, embeddings = images[chosen], probabilities[chosen], embeddings[chosen]
     directions = _directions(embeddings)
     answers = answer_statistics(probabilities, embeddings, directions)
-    known = {} if centres is None else {"taught": _taught(images, embeddings, centres, limits)}
+    known: dict[str, Any] = {} if centres is None else {"taught": _taught(images, embeddings, centres, limits)}
+    known |= {"columns": [list(column) for column in columns]} if columns else {}
     return known | {
         "format": FORMAT,
         "examples": len(chosen),
-        "pictures": {name: np.sort(values).tolist() for name, values in picture_statistics(images).items()},
+        "pictures": {name: np.sort(values).tolist() for name, values in input_statistics(images, columns).items()},
         "answers": {name: np.sort(values).tolist() for name, values in answers.items()},
         "labels": label_counts(probabilities).tolist(),
         "powers": _packed(powers(probabilities), "<f2"),
         "directions": directions.tolist(),
     }
+
+
+def columns_of(reference: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Of the table that the profile's model reads; none where it reads pictures."""
+    return tuple(Column(*each) for each in reference.get("columns", ()))
+
+
+def input_statistics(images: Seen, columns: Sequence[Column]) -> dict[str, Values]:
+    """What can be said without a model of pictures (n, 28, 28), or of rows (n, columns): (n,) each."""
+    return statistics(images, columns) if columns else picture_statistics(images)
 
 
 def taught(reference: Mapping[str, Any]) -> Taught | None:
@@ -109,7 +124,7 @@ def check_format(reference: Mapping[str, Any]) -> None:
 
 
 def _taught(
-    images: npt.NDArray[np.uint8],
+    images: Seen,
     embeddings: npt.NDArray[np.floating[Any]],
     middles: npt.NDArray[np.float32],
     limits: Limits,

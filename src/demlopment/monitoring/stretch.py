@@ -13,9 +13,10 @@ import numpy.typing as npt
 from demlopment.errors import DataError
 from demlopment.legibility import Limits, legible
 from demlopment.monitoring.kernel import powers
-from demlopment.monitoring.pictures import CHUNK, picture_statistics
-from demlopment.monitoring.reference import FORMAT, answer_statistics, taught
+from demlopment.monitoring.pictures import CHUNK
+from demlopment.monitoring.reference import FORMAT, answer_statistics, columns_of, input_statistics, taught
 from demlopment.monitoring.strangers import ILLEGIBLE, strangeness
+from demlopment.seen import Seen
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ class Raw:
     """Answers as they are read, (n, ...) each; a row means nothing where its flag is not set."""
 
     at: Values  # seconds since 1970
-    images: npt.NDArray[np.uint8]  # (n, 28, 28)
+    images: Seen  # (n, 28, 28), or rows of a table (n, columns)
     shown: Flags  # whether the picture was kept
     probabilities: npt.NDArray[np.float32]  # (n, classes)
     embeddings: npt.NDArray[np.float32]  # (n, width)
@@ -45,7 +46,7 @@ class Stretch:
     ours: Flags  # answered by the version that is monitored, in numbers
     damaged: Flags  # by that version, with NaN or infinity
     compared: Flags  # of the others only the class and its confidence are known
-    pictures: npt.NDArray[np.float32]  # (n, 5) in the profile's order
+    pictures: npt.NDArray[np.float32]  # (n, statistics) of the input, in the profile's order
     answers: npt.NDArray[np.float32]  # (n, statistics) likewise
     confidence: npt.NDArray[np.float32]
     told: npt.NDArray[np.int16]  # the class
@@ -62,13 +63,14 @@ class Stretch:
 
 def measured(reference: Mapping[str, Any], raw: Raw) -> Stretch:
     """Of a profile of another format nothing is known of pictures and embeddings; labels and confidences are still."""
+    columns = columns_of(reference)
     if reference.get("format") != FORMAT:
         reference = {"pictures": {}, "answers": {}, "directions": np.zeros((1, raw.embeddings.shape[1]))}
     known = taught(reference)
     whole = np.isfinite(raw.probabilities).all(axis=1) & np.isfinite(raw.embeddings).all(axis=1)
     ours, damaged = raw.ours & whole, raw.ours & ~whole
     seen, said = raw.shown & raw.compared, ours & raw.compared
-    pictures = picture_statistics(raw.images[seen])
+    pictures = input_statistics(raw.images[seen], columns)
     answers = answer_statistics(raw.probabilities[said], raw.embeddings[said], np.asarray(reference["directions"]))
     strange = np.zeros(int(said.sum()))
     if known is not None:

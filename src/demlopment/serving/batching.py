@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from demlopment import images
+from demlopment import seen
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
+from demlopment.seen import Seen
 from demlopment.serving.engine import Key, Network, Route
 from demlopment.serving.journal import Journal
 from demlopment.serving.shadows import Shadows
@@ -34,7 +35,7 @@ class Waiting:
     route: Route
     network: Network  # of the route
     request_id: str
-    picture: bytes | images.Grey
+    picture: bytes | Seen
     since: float  # of time.perf_counter
     told: Told
     over: bool = False
@@ -83,8 +84,8 @@ class Batching:
     def __post_init__(self) -> None:
         self.shadows = Shadows(self.journal, self.tally, self.now)
 
-    async def predict(self, route: Route, request_id: str, picture: bytes | images.Grey) -> Prediction:
-        """The journalled answer of a network for one picture: encoded bytes, or an array as images.prepare makes it.
+    async def predict(self, route: Route, request_id: str, picture: bytes | Seen) -> Prediction:
+        """The journalled answer of a network for one picture: encoded bytes, or an array as the network sees it.
 
         Raises RequestError for a picture that cannot be read, and NotReadyError if the journal refuses it; a journal that
         serves without a record lets it pass, counted.
@@ -102,7 +103,7 @@ class Batching:
         self.ask(route, request_id, picture, told)
         return await answer
 
-    def ask(self, route: Route, request_id: str, picture: bytes | images.Grey, told: Told) -> None:
+    def ask(self, route: Route, request_id: str, picture: bytes | Seen, told: Told) -> None:
         """As `predict`, for a caller without a task: `told` is given what `predict` returns or raises."""
         assert route.network is not None, "handlers are asked elsewhere"
         if not self._waiting:
@@ -128,7 +129,7 @@ class Batching:
 
     def _inferred(self, network: Network, batch: Sequence[Waiting]) -> list[Answered]:
         """The answers to a batch, or to its requests one by one where the network fails: nobody pays for another's picture."""
-        kept, prepared, started = _readable(batch)
+        kept, prepared, started = _readable(network, batch)
         if not kept:
             return []
         try:
@@ -144,11 +145,9 @@ class Batching:
                 kept[0].route.watch.fail()
             return []
 
-    def _answered(
-        self, network: Network, batch: Sequence[Waiting], prepared: Sequence[images.Grey], started: float
-    ) -> Answered:
+    def _answered(self, network: Network, batch: Sequence[Waiting], prepared: Sequence[Seen], started: float) -> Answered:
         decoded = time.perf_counter()
-        probabilities, embeddings = network.run(images.stacked(prepared))
+        probabilities, embeddings = network.run(seen.stacked(prepared))
         times = Times(started, decoded, inferred=time.perf_counter())
         return Answered(network, batch, self._predictions(batch, prepared, probabilities, embeddings, times), times)
 
@@ -176,7 +175,7 @@ class Batching:
     def _predictions(
         self,
         batch: Sequence[Waiting],
-        prepared: Sequence[npt.NDArray[np.uint8]],
+        prepared: Sequence[Seen],
         probabilities: npt.NDArray[np.float32],
         embeddings: npt.NDArray[np.float32],
         times: Times,
@@ -222,14 +221,15 @@ class Batching:
         self.tally.gauge("PredictionTime", network.model, "Model", value=network_ms)
 
 
-def _readable(batch: Sequence[Waiting]) -> tuple[list[Waiting], list[images.Grey], float]:
+def _readable(network: Network, batch: Sequence[Waiting]) -> tuple[list[Waiting], list[Seen], float]:
     """Those whose picture can be read, with it prepared, and when this began; the others are told what is wrong."""
     started = time.perf_counter()
     kept, prepared = [], []
+    prepare = seen.preparation(network.columns)
     for each in batch:
         try:
-            prepared.append(images.prepare(each.picture) if isinstance(each.picture, bytes) else each.picture)
-        except images.ImageError as error:
+            prepared.append(prepare(each.picture) if isinstance(each.picture, bytes) else each.picture)
+        except seen.UNREADABLE as error:
             each.tell(RequestError(str(error)))
         else:
             kept.append(each)

@@ -15,10 +15,12 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
-from demlopment import archive, images, recall
+from demlopment import archive, recall, seen
 from demlopment.archive import Answering, Archive
 from demlopment.errors import ArchiveError, RequestError
 from demlopment.records import Arm, TrafficPlan
+from demlopment.row import Column
+from demlopment.seen import Seen
 from demlopment.serving import canaries, units
 from demlopment.serving.guardrails import Breach, Watch
 from demlopment.serving.state import Model, State, Version
@@ -56,17 +58,18 @@ class Network:
     session: onnxruntime.InferenceSession
     load_ms: float
     answering: Answering = field(default_factory=Answering)
+    columns: tuple[Column, ...] = ()  # of the rows that it reads; none: pictures
 
     @property
     def key(self) -> Key:
         return self.model, self.version
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """Prepared images (n, 28, 28) -> probabilities (n, classes) and embeddings (n, width).
+    def run(self, batch: Seen) -> tuple[Floats, Floats]:
+        """Prepared images (n, 28, 28), or rows (n, columns) -> probabilities (n, classes) and embeddings (n, width).
 
         Raises FloatingPointError where they are no numbers: no class would be the likeliest.
         """
-        logits, embedding = self.session.run(["logits", "embedding"], {"image": images.as_input(batch)})
+        logits, embedding = self.session.run(["logits", "embedding"], seen.feed(batch))
         probabilities = softmax(logits / np.float32(self.temperature))
         if not isfinite(np.add.reduce(probabilities, axis=None)):
             raise FloatingPointError("the network answers with no number")
@@ -267,7 +270,7 @@ def load(store: Path, key: Key, version: Version) -> Network:
     load_ms = (time.perf_counter() - started) * 1000
     card = content.card
     temperature = card.temperature if card.answer.calibrated else 1.0
-    return Network(*key, card.classes, temperature, session, load_ms, card.answer)
+    return Network(*key, card.classes, temperature, session, load_ms, card.answer, card.columns)
 
 
 def softmax(logits: Floats) -> Floats:
@@ -284,9 +287,9 @@ def _try_out(path: Path, session: onnxruntime.InferenceSession, content: Archive
     """
     classes = content.card.classes
     try:
-        pictures = recall.pictures(content.sample)
-        logits, embedding = session.run(["logits", "embedding"], {"image": images.as_input(pictures)})
-    except (images.ImageError, ValueError, *ONNX_ERRORS) as error:
+        shown = recall.pictures(content.sample, content.card.columns)
+        logits, embedding = session.run(["logits", "embedding"], seen.feed(shown))
+    except (*seen.UNREADABLE, ValueError, *ONNX_ERRORS) as error:
         raise ArchiveError(f"{path}: its network does not run ({_first_line(error)}).", "Export it again.") from error
     if not (isinstance(logits, np.ndarray) and isinstance(embedding, np.ndarray)):
         raise ArchiveError(f"{path}: its network does not answer with arrays.", "Export it again.")

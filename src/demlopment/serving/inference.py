@@ -237,7 +237,8 @@ class Inference:
     def _metadata(self, name: str, version: str | None) -> Answer:
         network = self.engine.route(name, version, Asker({}), "").network
         served = [number for number, each in self.engine.models[name].versions.items() if each.served]
-        return wire.as_json(kserve.model_metadata(name, sorted(served), None if network is None else network.classes))
+        classes, columns = (None, ()) if network is None else (network.classes, network.columns)
+        return wire.as_json(kserve.model_metadata(name, sorted(served), classes, columns))
 
     def _model_readiness(self, name: str, version: str | None) -> Answer:
         self.engine.registered(name, version)

@@ -17,15 +17,15 @@ from demlopment.archive import Answering
 from demlopment.errors import RequestError
 from demlopment.images import SIDE
 from demlopment.records import Prediction
-from demlopment.serving import pictures, tensors
+from demlopment.row import Column
+from demlopment.seen import PICTURE, ROW, Seen
+from demlopment.serving import pictures, rows, tensors
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer
 from demlopment.serving.paths import Verb
-from demlopment.serving.pictures import Picture
 from demlopment.serving.tensors import Tensor
 
 HEADER_LENGTH = b"inference-header-content-length"
-INPUT = "image"
 OUTPUTS: Mapping[Verb, tuple[str, ...]] = {"predict": ("label", "probabilities", "accepted"), "explain": ("label", "saliency")}
 
 
@@ -39,9 +39,9 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """The pictures of one request, and how their answers are wanted."""
+    """The pictures, or prepared rows, of one request, and how their answers are wanted."""
 
-    pictures: tuple[Picture, ...]
+    given: tuple[bytes | Seen, ...]
     targets: tuple[int | str | None, ...] = ()  # the class to explain, of each picture; none: the likeliest
     id: str | None = None
     outputs: tuple[Output, ...] = ()  # none: all
@@ -54,24 +54,26 @@ def is_document(headers: Mapping[bytes, bytes], body: bytes) -> bool:
     return HEADER_LENGTH in headers or kind.startswith(b"application/json") or body[:64].lstrip().startswith(b"{")
 
 
-def instances(body: bytes) -> Question:
-    """The question in a body of v1. Raises RequestError naming what is wrong with it."""
-    rows = wire.json_object(body).get("instances")
-    if not isinstance(rows, list):
+def instances(body: bytes, columns: Sequence[Column] = ()) -> Question:
+    """The question in a body of v1, about pictures or rows of `columns`. Raises RequestError naming what is wrong with it."""
+    values = wire.json_object(body).get("instances")
+    if not isinstance(values, list):
         raise RequestError("The body has no list of instances.", 'Send {"instances": [...]}.')
-    targets = tuple(row.get("target") if isinstance(row, dict) else None for row in rows)
-    return Question(pictures.instances(rows), targets)
+    if columns:
+        return Question(rows.instances(values, columns))
+    targets = tuple(value.get("target") if isinstance(value, dict) else None for value in values)
+    return Question(pictures.instances(values), targets)
 
 
-def inputs(headers: Mapping[bytes, bytes], body: bytes, verb: Verb) -> Question:
-    """The question in a body of v2. Raises RequestError naming what is wrong with it."""
+def inputs(headers: Mapping[bytes, bytes], body: bytes, verb: Verb, columns: Sequence[Column] = ()) -> Question:
+    """The question in a body of v2, likewise."""
     document, binary = _divided(headers, body)
     values = wire.json_object(document)
     given, chosen = values.get("id"), values.get("outputs") or []
     if given is not None and not isinstance(given, str):
         raise RequestError(f"The id is {given!r:.60}.", "Send a text.")
     if not isinstance(values.get("inputs"), list) or len(values["inputs"]) != 1:
-        raise RequestError("The body has no list of one input.", f"Send the tensor {INPUT}, a batch of pictures.")
+        raise RequestError("The body has no list of one input.", f"Send the tensor {_input(columns)}, a batch of them.")
     tensor, used = tensors.read(values["inputs"][0], binary)
     if used != len(binary):
         raise RequestError(f"{len(binary) - used} bytes belong to no input.", "Send binary_data_size for each.")
@@ -81,7 +83,8 @@ def inputs(headers: Mapping[bytes, bytes], body: bytes, verb: Verb) -> Question:
     wanted = tuple(_output(each, OUTPUTS[verb], binary=everything) for each in chosen)
     if len({output.name for output in wanted}) != len(wanted):
         raise RequestError("The outputs name one of them twice.", "Name each once.")
-    return Question(pictures.rows(tensor), (), given or None, wanted, everything)
+    found = rows.rows(tensor, columns) if columns else pictures.rows(tensor)
+    return Question(found, (), given or None, wanted, everything)
 
 
 def predictions(labels: Sequence[str], classes: Sequence[str]) -> Answer:
@@ -114,13 +117,13 @@ def outputs(
     return Answer(200, answer.body + b"".join(packed for _, packed in written), (*head, *headers))
 
 
-def predicted(rows: Sequence[Prediction], classes: Sequence[str], answering: Answering) -> list[Tensor]:
+def predicted(found: Sequence[Prediction], classes: Sequence[str], answering: Answering) -> list[Tensor]:
     """The outputs of `infer`."""
-    probabilities = np.stack([row.probabilities for row in rows])
+    probabilities = np.stack([each.probabilities for each in found])
     return [
-        _label_tensor([row.label for row in rows], classes),
+        _label_tensor([each.label for each in found], classes),
         Tensor("probabilities", "FP32", probabilities),
-        Tensor("accepted", "BOOL", np.array([answering.accepts(row) for row in rows])),
+        Tensor("accepted", "BOOL", np.array([answering.accepts(each) for each in found])),
     ]
 
 
@@ -134,7 +137,9 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "demlopment", "version": demlopment.__version__, "extensions": ["binary_tensor_data"]}
 
 
-def model_metadata(name: str, versions: Sequence[str], classes: Sequence[str] | None) -> dict[str, Any]:
+def model_metadata(
+    name: str, versions: Sequence[str], classes: Sequence[str] | None, columns: Sequence[Column] = ()
+) -> dict[str, Any]:
     """What `GET /v2/models/{name}` says; of Python code nobody knows what goes in and out, so `classes` is None."""
     about: dict[str, Any] = {"name": name, "versions": list(versions)}
     if classes is None:
@@ -142,8 +147,11 @@ def model_metadata(name: str, versions: Sequence[str], classes: Sequence[str] | 
     label = "INT64" if _are_numbers(classes) else tensors.BYTES
     shapes = (("label", label, [-1]), ("probabilities", "FP32", [-1, len(classes)]), ("accepted", "BOOL", [-1]))
     outputs = [{"name": each, "datatype": datatype, "shape": shape} for each, datatype, shape in shapes]
-    image = {"name": INPUT, "datatype": "FP32", "shape": [-1, SIDE, SIDE]}
-    return {**about, "platform": "onnxruntime_onnx", "inputs": [image], "outputs": outputs}
+    shape = [-1, len(columns)] if columns else [-1, SIDE, SIDE]
+    taken: dict[str, Any] = {"name": _input(columns), "datatype": "FP32", "shape": shape}
+    if columns:
+        taken["parameters"] = {"columns": [column._asdict() for column in columns]}
+    return {**about, "platform": "onnxruntime_onnx", "inputs": [taken], "outputs": outputs}
 
 
 def class_of(target: int | str | None, classes: Sequence[str]) -> int | None:
@@ -161,6 +169,10 @@ def rounded(values: npt.NDArray[np.float32]) -> list[Any]:
     """Six digits: a probability is not known better, and the text is half as long."""
     rounded: list[Any] = values.astype(np.float64).round(6).tolist()
     return rounded
+
+
+def _input(columns: Sequence[Column]) -> str:
+    return ROW if columns else PICTURE
 
 
 def _divided(headers: Mapping[bytes, bytes], body: bytes) -> tuple[bytes, bytes]:

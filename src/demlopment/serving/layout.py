@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from demlopment.images import SIDE
 from demlopment.records import Feedback, Gap, Prediction
+from demlopment.seen import restored
 
 KIND = b"demlopment journal "
 FIRST_LINE = KIND + b"1\n"
@@ -114,7 +114,7 @@ def _prediction(fields: Sequence[Any], arrays: Sequence[bytes]) -> Prediction:
         version=version,
         arm=arm,
         unit=unit,
-        image=np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE) if pixels else None,
+        image=restored(pixels) if pixels else None,
         label=label,
         probabilities=np.frombuffer(probabilities, np.float32),
         embedding=np.frombuffer(embedding, np.float32),

@@ -24,7 +24,7 @@ Picture = bytes | npt.NDArray[np.uint8]  # as images.prepare takes it
 
 def instances(values: Sequence[Any]) -> tuple[Picture, ...]:
     """The picture in each instance of KServe's first protocol. Raises RequestError naming one that holds none."""
-    _check_rows(len(values))
+    check_count(len(values))
     return tuple(_instance(number, value) for number, value in enumerate(values))
 
 
@@ -32,13 +32,13 @@ def rows(tensor: Tensor) -> tuple[Picture, ...]:
     """The rows of a batch: encoded pictures, or numbers as (n, height, width[, channels]), (height, width) or (n, 784)."""
     values = tensor.values
     if tensor.datatype == tensors.BYTES:
-        _check_rows(values.size)
+        check_count(values.size)
         return tuple(_decoded(each) for each in values.ravel())
     if values.ndim == 2 and values.shape[1] != SIDE * SIDE:
         values = values[np.newaxis]
     if values.ndim not in (2, 3, 4):
         raise RequestError(f"The input has the shape {list(values.shape)}.", f"Send [n, {SIDE}, {SIDE}].")
-    _check_rows(len(values))
+    check_count(len(values))
     return tuple(_pixels(values, "The input", one=False))
 
 
@@ -47,9 +47,10 @@ def prepared(given: Sequence[Picture]) -> list[Grey]:
     return [_prepared(number, picture) for number, picture in enumerate(given)]
 
 
-def _check_rows(rows: int) -> None:
-    if not 0 < rows <= MAX_ROWS:
-        raise RequestError(f"The request has {rows} pictures.", f"Send 1 to {MAX_ROWS}.")
+def check_count(count: int, what: str = "pictures") -> None:
+    """Raise RequestError for no pictures, or too many."""
+    if not 0 < count <= MAX_ROWS:
+        raise RequestError(f"The request has {count} {what}.", f"Send 1 to {MAX_ROWS}.")
 
 
 def _instance(number: int, row: Any) -> Picture:

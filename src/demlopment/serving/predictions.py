@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demlopment import images
+from demlopment import seen
 from demlopment.archive import Answering
 from demlopment.errors import RequestError
 from demlopment.images import Grey
 from demlopment.records import Prediction
+from demlopment.seen import Seen
 from demlopment.serving import explanation, forms, kserve, pictures
 from demlopment.serving.batching import Batching
 from demlopment.serving.engine import Network, Route
@@ -46,8 +47,9 @@ class Predictions:
         try:
             picture = await _picture(request, target)
             if target.verb == "explain" and not self.strict:
+                _refuse_rows(network)
                 return await self._explained(request, route, network, picture)
-            prediction = await self.batching.predict(route, request.id, await self._seen(picture))
+            prediction = await self.batching.predict(route, request.id, await self._seen(network, picture))
         except RequestError as unreadable:
             raise self.refusal(unreadable) from unreadable
         return self.said(prediction, request.headers, network)
@@ -69,7 +71,13 @@ class Predictions:
 
     async def _document(self, request: Request, target: Target, route: Route, network: Network) -> Answer:
         first = target.dialect == "kserve-v1"
-        question = kserve.instances(request.body) if first else kserve.inputs(request.headers, request.body, target.verb)
+        if target.verb == "explain":
+            _refuse_rows(network)
+        question = (
+            kserve.instances(request.body, network.columns)
+            if first
+            else kserve.inputs(request.headers, request.body, target.verb, network.columns)
+        )
         about = () if self.strict else _about(route)
         if target.verb == "explain":
             labels, maps = await self._maps(network, question)
@@ -83,8 +91,9 @@ class Predictions:
         return kserve.outputs(question, request.id, network.key, tensors, about)
 
     async def _rows(self, request_id: str, route: Route, question: Question) -> list[Prediction]:
-        """One journalled prediction a picture, or none at all: every picture has been read before the first is answered."""
-        prepared = await self._prepared(question.pictures)
+        """One journalled prediction a picture or row, or none at all: all have been read before the first is answered."""
+        rows = route.network is not None and route.network.columns
+        prepared = list(question.given) if rows else await self._prepared(question.given)
         ids = [request_id] if len(prepared) == 1 else [f"{request_id}.{number}" for number in range(len(prepared))]
         asked = (self.batching.predict(route, each, image) for each, image in zip(ids, prepared, strict=True))
         return await asyncio.gather(*asked)
@@ -99,13 +108,11 @@ class Predictions:
 
     async def _maps(self, network: Network, question: Question) -> tuple[list[str], Maps]:
         """The classes that are explained, and why."""
-        if len(question.pictures) > MAX_EXPLAINED:
-            raise RequestError(
-                f"The request has {len(question.pictures)} pictures.", f"Have at most {MAX_EXPLAINED} explained."
-            )
-        targets = question.targets or (None,) * len(question.pictures)
+        if len(question.given) > MAX_EXPLAINED:
+            raise RequestError(f"The request has {len(question.given)} pictures.", f"Have at most {MAX_EXPLAINED} explained.")
+        targets = question.targets or (None,) * len(question.given)
         classes = [kserve.class_of(target, network.classes) for target in targets]
-        prepared = await self._prepared(question.pictures)
+        prepared = await self._prepared(question.given)
         chosen, maps = [], []
         for image, asked in zip(prepared, classes, strict=True):
             async with self._alone:
@@ -115,14 +122,14 @@ class Predictions:
         self.tally.add("demlopment_explanations_total", *network.key, amount=len(maps))
         return chosen, maps
 
-    async def _seen(self, picture: bytes) -> bytes | Grey:
+    async def _seen(self, network: Network, picture: bytes) -> bytes | Seen:
         """A large picture is prepared beside the batches, which would have to wait for it."""
         if len(picture) <= SMALL:
             return picture
         async with self._alone:
             try:
-                return await asyncio.to_thread(images.prepare, picture)
-            except images.ImageError as error:
+                return await asyncio.to_thread(seen.preparation(network.columns), picture)
+            except seen.UNREADABLE as error:
                 raise RequestError(str(error)) from error
 
     async def _prepared(self, given: Sequence[pictures.Picture]) -> list[Grey]:
@@ -130,6 +137,13 @@ class Predictions:
             return pictures.prepared(given)
         async with self._alone:
             return await asyncio.to_thread(pictures.prepared, given)
+
+
+def _refuse_rows(network: Network) -> None:
+    if network.columns:
+        raise RequestError(
+            f"{network.model} {network.version} reads rows, and only pictures are explained.", "Ask it to predict."
+        )
 
 
 def in_full(prediction: Prediction, classes: Sequence[str], answering: Answering) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demlopment import images
+from demlopment import seen
 from demlopment.errors import NotReadyError
 from demlopment.records import Prediction
 from demlopment.serving.engine import Key, Network
@@ -103,8 +103,8 @@ class Shadows:
 
     def _predictions(self, network: Network, batch: Sequence[Prediction]) -> list[Prediction]:
         started = time.perf_counter()
-        pictures = [told.image for told in batch if told.image is not None]
-        probabilities, embeddings = network.run(images.stacked(pictures))
+        shown = [told.image for told in batch if told.image is not None]
+        probabilities, embeddings = network.run(seen.stacked(shown))
         at, milliseconds = self.now(), (time.perf_counter() - started) * 1000
         return [
             told._replace(

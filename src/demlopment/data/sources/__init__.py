@@ -6,6 +6,7 @@ from demlopment.data.sources.packaged import packaged_digits
 from demlopment.data.sources.port import BATCH, RawRows, Source
 from demlopment.data.sources.returned import FEEDBACK, returned
 from demlopment.data.sources.spoiled import spoiled
+from demlopment.data.sources.tabular import tabular
 
 __all__ = [
     "BATCH",
@@ -19,4 +20,5 @@ __all__ = [
     "packaged_digits",
     "returned",
     "spoiled",
+    "tabular",
 ]

@@ -64,9 +64,9 @@ class Delimited:
 
     def _lines(self) -> Iterator[list[bytes]]:
         with unpacked(self.path) as file:
-            for batch in batched(_rows(file, header=self.header), lambda row: len(row[1])):
+            for batch in batched(numbered(file, header=self.header), lambda row: len(row[1])):
                 for number, line in batch:
-                    _check_text(self.path, number, line)
+                    check_text(self.path, number, line)
                     _check_width(self.path, number, line, self.width, self.divider)
                 yield [line for _, line in batch]
 
@@ -122,11 +122,11 @@ def delimited(path: Path, labels: Side | None = None, *, name: str | None = None
         raise DataError(f"{path} is a text in UTF-16, not in UTF-8.", CONVERT.format(encoding="UTF-16"))
     with unpacked(path) as file:
         first = next(lines(file, LONGEST), b"")
-    divider = _divider(first)
+    divider = divider_of(first)
     if divider in first:  # otherwise it is no table, whatever it is written in
-        _check_text(path, 1, first)
+        check_text(path, 1, first)
     header = _has_header(first, divider)
-    names = _fields(path, 1, first, divider)
+    names = cells(path, 1, first, divider)
     if header:
         found = columns(names, path)
     else:
@@ -143,7 +143,7 @@ def side(path: Path, divider: bytes = b",") -> Side:
     A picture's first and last pixel are paper in every row, and labels are small numbers that differ, or are no paper.
     """
     with unpacked(path) as file:
-        lines = islice(_rows(file, header=False), BATCH)
+        lines = islice(numbered(file, header=False), BATCH)
         ends = [(line.partition(divider)[0], line.rpartition(divider)[2]) for _, line in lines]
     first, last = ({each.strip() for each in column} for column in zip(*ends, strict=True)) if ends else (set(), set())
     if _all_paper(first) and _all_labels(last):
@@ -156,7 +156,7 @@ def side(path: Path, divider: bytes = b",") -> Side:
     )
 
 
-def _divider(line: bytes) -> bytes:
+def divider_of(line: bytes) -> bytes:
     """What divides the first line: the most frequent where no comma does."""
     return b"," if b"," in line else max(b";", b"\t", b",", key=line.count)
 
@@ -184,13 +184,13 @@ def _nameless(labels: Side) -> Columns:
     return Columns(tuple(places[1:]), 0) if labels == "first" else Columns(tuple(places[:-1]), PIXELS)
 
 
-def _rows(file: Unpacked, *, header: bool) -> Iterator[Numbered]:
+def numbered(file: Unpacked, *, header: bool) -> Iterator[Numbered]:
     """The lines that hold something, after that of the names."""
-    numbered = enumerate(lines(file, LONGEST), start=1)
-    return ((number, line) for number, line in numbered if line and not (header and number == 1))
+    every = enumerate(lines(file, LONGEST), start=1)
+    return ((number, line) for number, line in every if line and not (header and number == 1))
 
 
-def _fields(path: Path, number: int, line: bytes, divider: bytes) -> list[str]:
+def cells(path: Path, number: int, line: bytes, divider: bytes) -> list[str]:
     """The cells of a line. Raises DataError for a quote that is not closed, which would take the next lines into its cell."""
     try:
         return next(csv.reader([line.decode(errors="replace")], strict=True, delimiter=divider.decode()), [])
@@ -201,7 +201,7 @@ def _fields(path: Path, number: int, line: bytes, divider: bytes) -> list[str]:
         ) from error
 
 
-def _check_text(path: Path, number: int, line: bytes) -> None:
+def check_text(path: Path, number: int, line: bytes) -> None:
     """Raise DataError for a line that is not in UTF-8: read in another encoding, its labels would be other labels."""
     try:
         line.decode()
@@ -215,6 +215,6 @@ def _check_width(path: Path, number: int, line: bytes, width: int, divider: byte
     """Raise DataError unless a line has so many columns."""
     if len(line) > LONGEST:
         raise DataError(f"{path}, line {number}: more than {LONGEST} bytes.", FORMAT)
-    found = line.count(divider) + 1 if b'"' not in line else len(_fields(path, number, line, divider))
+    found = line.count(divider) + 1 if b'"' not in line else len(cells(path, number, line, divider))
     if found != width:
         raise DataError(f"{path}, line {number}: {found} columns, not {width}.", "Mend the line, or copy the file again.")

@@ -81,10 +81,11 @@ class RawRows:
         licence: str,
         origins: str | Sequence[str],
         sha256: str = "",
+        kind: str | Sequence[str] = GREY,
     ) -> "RawRows":
         """Rows in the given order; `origins` is one for all (a file's SHA-256) or one each (request ids)."""
         places = None if isinstance(origins, str) else origins
-        frame = raw_frame(images, labels, source=source, licence=licence, origins=origins, places=places)
+        frame = raw_frame(images, labels, source=source, licence=licence, origins=origins, kind=kind, places=places)
         return cls(source, sha256, frame)
 
 

@@ -1,0 +1,136 @@
+"""A table of named numbers comes into a lake of rows: whole, once, split by its writers; what is wrong with its reasons."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from demlopment import data, row
+from demlopment.data import Lake, refuse_leaks, returned, split, tabular
+from demlopment.errors import DataError
+from tests.tables import CLASSES, COLUMNS, rows
+
+HEADER = "cellar,hue,label,alcohol,notes,ash"
+
+
+def lake(root: Path) -> Lake:
+    return Lake(root, classes=CLASSES, columns=COLUMNS)
+
+
+def table(path: Path, *lines: str, header: str = HEADER) -> Path:
+    path.write_text("\n".join((header, *lines)) + "\n")
+    return path
+
+
+def sound(path: Path, count: int) -> Path:
+    values, labels = rows(count)
+    written = (
+        f"cellar {number // 4},{hue},{CLASSES[label]},{alcohol},fine,{ash}"
+        for number, ((alcohol, ash, hue), label) in enumerate(zip(values.tolist(), labels, strict=True))
+    )
+    return table(path, *written)
+
+
+def test_the_rows_that_went_in_come_out_with_their_labels(tmp_path: Path) -> None:
+    source = tabular(sound(tmp_path / "wines.csv", 60), COLUMNS)
+    ours = lake(tmp_path / "lake")
+
+    first, again = ours.add(source), ours.add(source)
+    examples = ours.load(ours.pin("wines", "salt"))
+
+    values, labels = rows(60)
+    came = {each.tobytes(): label for each, label in zip(examples.images, examples.labels.tolist(), strict=True)}
+    assert (first.added, again.added, again.known) == (60, 0, 60)
+    assert examples.images.dtype == np.float32
+    assert came == {each.tobytes(): label for each, label in zip(values, labels.tolist(), strict=True)}
+
+
+def test_a_bad_row_waits_in_quarantine_with_every_reason(tmp_path: Path) -> None:
+    lines = (
+        "a,1,barolo,13,fine,2",
+        "a,9,barolo,130,fine,2",
+        "a,1,chianti,12,fine,2",
+        "a,1,,much,fine,",
+        "a,1,barolo,12",
+        "b,1,barbera,13,the same numbers,2",
+    )
+    ours = lake(tmp_path / "lake")
+
+    added = ours.add(tabular(table(tmp_path / "wines.csv", *lines), COLUMNS))
+
+    reasons = [sorted(each.reasons) for each in sorted(ours.quarantine(), key=lambda bad: bad.row)]
+    assert (added.added, added.rejected) == (1, 5)
+    assert reasons == [
+        ["alcohol outside 10 to 16", "hue outside 0 to 2"],
+        ["label outside barolo to barbera"],
+        ["alcohol no number", "ash missing", "label missing"],
+        ["label missing", "line does not have 6 cells"],
+        ["the same pixels are already labelled barolo"],
+    ]
+
+
+def test_no_writer_stands_on_two_sides_and_nothing_leaks(tmp_path: Path) -> None:
+    ours = lake(tmp_path / "lake")
+    ours.add(tabular(sound(tmp_path / "wines.csv", 200), COLUMNS, writer="cellar"))
+
+    parts = split(ours.load(ours.pin("wines", "salt")), "salt")
+
+    refuse_leaks(parts, "wines")
+    cellars = [set(each.writers.tolist()) for each in (parts.train, parts.validation, parts.test, parts.stream)]
+    assert sum(map(len, cellars)) == len(set.union(*cellars)) == 50
+    assert all(cellars)
+
+
+def test_rows_that_came_back_from_production_are_rows_of_the_lake(tmp_path: Path) -> None:
+    values, labels = rows(9, seed=3)
+    ours = lake(tmp_path / "lake")
+
+    added = ours.add(returned([*values], [CLASSES[each] for each in labels], [f"request {number}" for number in range(9)]))
+
+    assert (added.added, added.rejected) == (9, 0)
+
+
+def test_a_picture_is_no_row_of_a_table_and_a_row_no_picture(tmp_path: Path) -> None:
+    picture = data.RawRows.of([bytes(range(200)) * 4], ["barolo"], source="odd", licence="none", origins="")
+    table_row = tabular(sound(tmp_path / "wines.csv", 1), COLUMNS)
+
+    refused = lake(tmp_path / "rows"), Lake(tmp_path / "pictures", classes=CLASSES)
+    added = refused[0].add(picture), refused[1].add(table_row)
+
+    assert [each.rejected for each in added] == [1, 1]
+    assert "format is not row" in refused[0].quarantine()[0].reasons
+    assert "format is neither grey nor file" in refused[1].quarantine()[0].reasons
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("cellar,hue,label,alcohol", "has 0 columns called 'ash'. Its first line must name alcohol, ash, hue, label"),
+        ("hue,hue,label,alcohol,ash", "has 2 columns called 'hue'"),
+        ("hue,alcohol,ash", "has 0 columns called 'label'"),
+    ],
+)
+def test_a_table_without_its_columns_is_refused(tmp_path: Path, header: str, said: str) -> None:
+    with pytest.raises(DataError) as refused:
+        tabular(table(tmp_path / "wines.csv", "1,2,3,4,5", header=header), COLUMNS)
+
+    assert said in str(refused.value)
+
+
+def test_a_table_without_rows_is_broken_and_adds_nothing(tmp_path: Path) -> None:
+    empty = tmp_path / "none.csv"
+    empty.touch()
+
+    with pytest.raises(DataError, match="holds no rows"):
+        lake(tmp_path / "lake").add(tabular(table(tmp_path / "wines.csv"), COLUMNS))
+    with pytest.raises(DataError, match="is empty"):
+        tabular(empty, COLUMNS)
+
+
+def test_semicolons_quotes_and_spaces_are_read(tmp_path: Path) -> None:
+    written = table(tmp_path / "wines.csv", '"12.5"; 2 ;1;"barolo"', header="alcohol; ash;hue ;label")
+
+    (batch,) = tabular(written, COLUMNS).batches()
+
+    assert (batch["label"][0], batch["fault"][0]) == ("barolo", None)
+    assert np.frombuffer(batch["image"][0], np.float32).tolist() == row.prepare([12.5, 2, 1], COLUMNS).tolist()
