@@ -1,0 +1,1 @@
+"""Problems other than digits, worked from start to finish on the same frame."""
