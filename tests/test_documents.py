@@ -1,6 +1,7 @@
 """What the documents say is what the code does: settings, verbs, links."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import time
@@ -13,13 +14,18 @@ from demlopment import settings
 from demlopment.cli import app
 from demlopment.data import Lake
 from demlopment.data.sources.official import OFFICIAL
+from demlopment.errors import DemlopmentError
 from demlopment.lifecycle import doubts
+from demlopment.serving.families import FAMILIES
+from demlopment.serving.openapi import document
 from tests.data.sources.served import Served
 from tests.data.sources.test_conformance import csv_with_names
 from tests.data.sources.test_holdings import published, served
 from tests.data.sources.written import folder_of_pictures, idx_pair
+from tests.documents.blocks import fenced
 from tests.lifecycle.test_asking import served as served_home
 from tests.lifecycle.test_returns import strokes
+from tests.test_cli import commands
 
 __all__ = ["served"]
 ROOT = Path(__file__).parents[1]
@@ -58,13 +64,46 @@ def test_make_alone_lists_every_verb_with_one_line() -> None:
 
 
 def test_every_file_that_a_document_names_exists() -> None:
-    documents = [*ROOT.glob("*.md"), *ROOT.glob("*.rst"), *ROOT.glob("docs/**/*.md")]
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("*.rst"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.rst")]
     pattern = re.compile(r"`{1,2}((?:src|docs|tests|tools|benchmarks|\.ci)/[\w./-]+)`{1,2}")
 
     named = {(document.name, path) for document in documents for path in pattern.findall(document.read_text())}
 
     assert len(named) > 5
     assert not [(document, path) for document, path in named if not (ROOT / path).exists()]
+
+
+def test_the_generated_reference_names_every_option_path_metric_and_error() -> None:
+    generated = runpy.run_path(str(ROOT / "docs" / "generated.py"))
+    sections = dict(
+        re.findall(r"^(demlopment [a-z ]+)\n-+\n(.*?)(?=^demlopment [a-z ]+\n-|\Z)", generated["commands"](), re.M | re.S)
+    )
+
+    shown = {
+        " ".join(words): CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"}).stdout for words in commands(app)
+    }
+    unsaid = {
+        words: missing
+        for words, said in shown.items()
+        if (
+            missing := set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", said, re.MULTILINE))
+            - {"--help"}
+            - set(re.findall(r"``(--[a-z-]+)``", sections[f"demlopment {words}"]))
+        )
+    }
+    paths = {path for port in ("inference", "management", "metrics") for path in document(port)["paths"]}
+    ports = "".join(generated["port"](port) for port in ("inference", "management", "metrics"))
+
+    assert len(shown) > 30
+    assert not unsaid
+    assert len(paths) > 20
+    assert not [path for path in paths if f" {path}\n-" not in ports]
+    assert not [family.name for family in FAMILIES if f"``{family.name}``" not in generated["metrics"]()]
+    assert "The variable {variable} is not a setting." in generated["messages"]().replace("\\", "")
+    assert not [kind for kind in generated["KINDS"] if f"\n{kind}\n-" not in f"\n{generated['messages']()}"]
+    assert {each.__name__ for each in DemlopmentError.__subclasses__() if each.__module__ == "demlopment.errors"} == set(
+        generated["KINDS"]
+    )
 
 
 def test_every_requirement_is_locked_to_one_version() -> None:
@@ -93,9 +132,7 @@ def test_every_command_of_the_data_page_runs(tmp_path: Path, served: Served, mon
         (tmp_path / "copied" / file).write_bytes(data)
     page = (ROOT / "docs" / "data.md").read_text()
     lines = [
-        shlex.split(line, comments=True)
-        for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-        for line in block.splitlines()
+        shlex.split(line, comments=True) for block in fenced(page) if block.language == "sh" for line in block.text.splitlines()
     ]
     said = [line for line in lines if "demlopment" in line[:2]]
     ingested = 0

@@ -252,6 +252,7 @@ class Alerts(Room):
     champion_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0  # an older one has missed a month of labels
     label_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 7.0  # without one nobody knows how often it is right
     journal_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 24.0  # that rows wait for the lake
+    runbooks: str = "docs/how-to/alerts.rst"  # or the address under which `make docs` is served: .../how-to/alerts.html
 
 
 class Retraining(Room):

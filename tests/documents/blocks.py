@@ -7,7 +7,12 @@ from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 # What people read first, and what teaches; pages of reference have tests of their own.
-DOCUMENTS = [ROOT / "README.rst", *sorted(ROOT.glob("docs/posts/*.rst")), *sorted(ROOT.glob("docs/how-to/*.rst"))]
+DOCUMENTS = [
+    ROOT / "README.rst",
+    *sorted(ROOT.glob("docs/posts/*.rst")),
+    *sorted(ROOT.glob("docs/how-to/*.rst")),
+    *sorted(ROOT.glob("docs/reference/*.rst")),
+]
 RUN = ("console", "sh", "python", "pycon")  # anything else is shown, and not typed
 OPENING = re.compile(r"( *)\.\. code-block:: *(\S*)$")
 OPTION = re.compile(r" *:(\w+): *(.*)$")
@@ -45,7 +50,7 @@ def name(document: Path) -> str:
 def beginning(document: Path) -> Path | None:
     """The document in whose home this one begins, or none: a clean one."""
     found = BEGINNING.search(document.read_text())
-    return None if found is None else document.parent / f"{found[1]}.rst"
+    return None if found is None else (document.parent / f"{found[1]}.rst").resolve()
 
 
 def blocks(text: str) -> list[Block]:
@@ -66,6 +71,18 @@ def blocks(text: str) -> list[Block]:
         elif line.strip():
             remarks = {}
     return found
+
+
+def fenced(text: str) -> list[Block]:
+    """Those of a page of Markdown.
+
+    >>> fenced("```sh" + chr(10) + "true" + chr(10) + "```")[0].text
+    'true\\n'
+    """
+    return [
+        Block(text[: found.start()].count("\n") + 1, found[1], found[2])
+        for found in re.finditer(r"^```(\w+)\n(.*?)^```$", text + "\n", re.MULTILINE | re.DOTALL)
+    ]
 
 
 def _block(lines: list[str], at: int, opening: re.Match[str], remarks: dict[str, str]) -> Block:

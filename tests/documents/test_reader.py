@@ -1,5 +1,6 @@
 """The reader itself: what it takes for a fault, what it lets pass, and that nothing outlives it."""
 
+import doctest
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from demlopment.home import birth
+from tests.documents import blocks as page
 from tests.documents import terminal
 from tests.documents.blocks import Block, Command, blocks, commands
 from tests.documents.reader import left
@@ -114,3 +116,9 @@ def test_each_command_of_a_block_has_what_stands_below_it() -> None:
         Command(7, "two <<'END'\nx\nEND", "", 2),
         Command(7, "three", "a\nb", 2),
     ]
+
+
+def test_the_examples_of_the_reader_hold() -> None:
+    found = doctest.testmod(page)
+
+    assert (found.failed, found.attempted > 2) == (0, True)

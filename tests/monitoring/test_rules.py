@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docutils.nodes import make_id
 
 from demlopment.commands.monitor import objectives
 from demlopment.monitoring.alerts import alerts
@@ -93,6 +94,25 @@ def test_every_alert_says_what_it_means_how_often_it_rings_and_what_to_do() -> N
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert all(len(rule["annotations"][part]) > 10 for part in ("summary", "description"))
         assert rule["annotations"]["budget"].endswith((".", ","))
+
+
+def test_every_alert_leads_to_a_section_of_the_runbook_and_every_section_is_of_an_alert() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "alerts.rst").read_text()
+    titles = re.findall(r"^(\w+)\n~+$", page, re.MULTILINE)
+    texts = dict(zip(titles, re.split(r"^\w+\n~+$", page, flags=re.MULTILINE)[1:], strict=True))
+
+    led = {
+        rule["alert"]: rule["annotations"]["runbook_url"]
+        for group in json.loads(rules(replace(OBJECTIVES, runbooks="https://here/alerts.html")))["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+
+    assert sorted(titles) == sorted(led)
+    assert led == {name: f"https://here/alerts.html#{make_id(name)}" for name in titles}
+    for text in texts.values():
+        assert all(f"*{part}*" in text for part in ("Look.", "Do.", "Over")), text
+    assert OBJECTIVES.runbooks == "docs/how-to/alerts.rst"
 
 
 def test_another_objective_is_another_limit() -> None:

@@ -112,7 +112,14 @@ def objectives(settings: "Settings", job: str = JOB) -> "Objectives":
             f"Choose one of {', '.join(f'{1000 * bound:g}' for bound in BOUNDS)}.",
         )
     return Objectives(
-        job, wanted.availability, slow, wanted.fast, wanted.champion_days, wanted.label_days, wanted.journal_hours
+        job,
+        wanted.availability,
+        slow,
+        wanted.fast,
+        wanted.champion_days,
+        wanted.label_days,
+        wanted.journal_hours,
+        wanted.runbooks,
     )
 
 

@@ -18,7 +18,7 @@ def rules(objectives: Objectives) -> str:
     kept = [each for group in signals(objectives).values() for each in group if each.recorded]
     groups = [
         {"name": "demlopment signals", "rules": [_recording(each) for each in kept]},
-        {"name": "demlopment alerts", "rules": [_alerting(each) for each in alerts(objectives)]},
+        {"name": "demlopment alerts", "rules": [_alerting(each, objectives.runbooks) for each in alerts(objectives)]},
     ]
     return json.dumps({"groups": groups}, indent=2) + "\n"
 
@@ -27,11 +27,16 @@ def _recording(signal: Signal) -> dict[str, Any]:
     return {"record": signal.recorded, "expr": signal.expression}
 
 
-def _alerting(alert: Alert) -> dict[str, Any]:
+def _alerting(alert: Alert, runbooks: str) -> dict[str, Any]:
     return {
         "alert": alert.name,
         "expr": alert.expression,
         "for": alert.lasting,
         "labels": {"service": SERVICE, "severity": alert.severity},
-        "annotations": {"summary": alert.meaning, "description": alert.remedy, "budget": alert.budget},
+        "annotations": {
+            "summary": alert.meaning,
+            "description": alert.remedy,
+            "budget": alert.budget,
+            "runbook_url": f"{runbooks}#{alert.name.lower()}",  # as Sphinx and others make anchors of titles
+        },
     }

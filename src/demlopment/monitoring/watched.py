@@ -18,6 +18,7 @@ class Objectives:
     champion_days: float
     label_days: float
     journal_hours: float
+    runbooks: str  # where the page is that has a section for each alert
 
 
 @dataclass(frozen=True)
