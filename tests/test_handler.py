@@ -68,7 +68,9 @@ def expected(store: Path, path: Path) -> list[Prediction]:
     labels = [network.classes[best] for best in probabilities.argmax(axis=1)]
     return [
         Prediction(f"r-{number}", 0.0, "letters", "1.0", "direct", "", image, label, shares, embedding, 0.0, "")
-        for number, (image, label, shares, embedding) in enumerate(zip(prepared, labels, probabilities, embeddings, strict=True))
+        for number, (image, label, shares, embedding) in enumerate(
+            zip(prepared, labels, probabilities, embeddings, strict=True)
+        )
     ]
 
 
