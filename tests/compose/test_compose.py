@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -116,26 +117,25 @@ def test_rules_and_dashboard_are_those_that_the_commands_write() -> None:
 
 @pytest.mark.timeout(1200)  # MLflow alone makes its tables for a minute on a busy machine
 @pytest.mark.parametrize("names", ALTOGETHER)
-def test_services_find_each_other_as_the_file_has_it(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_services_find_each_other_as_the_file_has_it(names: tuple[str, ...]) -> None:
     if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
         pytest.skip("A network with names of its own needs root, unshare and ip: apt-get install util-linux iproute2")
     absent = [missing for name in names if (missing := stage.missing(name))]
     if absent:
         pytest.skip("; ".join(absent))
-    hosts = tmp_path / "hosts"
-    hosts.write_text(f"127.0.0.1 localhost {' '.join(file.loaded(stage.SECRETS)['services'])}\n")
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents:  # PostgreSQL's user must get to its folder
-        if folder.owner() == "root" and "pytest" in folder.name:
-            folder.chmod(0o755)
+    # Not in pytest's own folder, which is root's alone: PostgreSQL runs as somebody else.
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        hosts = Path(folder) / "hosts"
+        hosts.write_text(f"127.0.0.1 localhost {' '.join(file.loaded(stage.SECRETS)['services'])}\n")
 
-    done = subprocess.run(
-        [ENTER, hosts, sys.executable, "-m", "tests.compose.stage", tmp_path, *names],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        done = subprocess.run(
+            [ENTER, hosts, sys.executable, "-m", "tests.compose.stage", folder, *names],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     assert done.returncode == 0, done.stderr[-6000:]
     said = json.loads(done.stdout.splitlines()[-1])
