@@ -215,6 +215,7 @@ class Endpoint(Room):
     open_health: bool = True  # /ping and /ready need no token
     allowed_urls: str = ""  # comma separated regular expressions; an archive is fetched from nowhere else
     allow_private_urls: bool = False  # fetch from this machine and its network too
+    allowed_upstreams: str = ""  # comma separated regular expressions: other servers that versions may be answered by
     max_archive_bytes: Annotated[int, Field(ge=1)] = 2_000_000_000  # fetched, or unpacked
     certificate_file: Path | None = None  # PEM; with private_key_file the ports speak TLS
     private_key_file: Path | None = None

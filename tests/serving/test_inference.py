@@ -320,8 +320,9 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield started
 
 
-def test_strict_answers_a_label_whatever_is_accepted_and_knows_no_arm(strict: Running) -> None:
-    headers = {"accept": "application/json", "x-request-id": "mine"}
+@pytest.mark.parametrize("accept", ["*/*", "application/json"])
+def test_strict_answers_as_the_handler_inside_the_archive_and_knows_no_arm(strict: Running, accept: str) -> None:
+    headers = {"accept": accept, "x-request-id": "mine"}
 
     answers = [
         strict.inference.post(path, content=digit(3), headers=headers) for path in ("/predictions/digits", "/digits/predict")
@@ -329,8 +330,10 @@ def test_strict_answers_a_label_whatever_is_accepted_and_knows_no_arm(strict: Ru
     explained = strict.inference.post("/explanations/digits", content=digit(3), headers=headers)
 
     for answer in (*answers, explained):
-        assert answer.text == CLASSES[expected(digit(3), "1.0").argmax()]
-        assert not {"content-type", "x-arm", "x-model-version"} & set(answer.headers)
+        as_json = accept == "application/json"
+        assert (answer.json()["label"] if as_json else answer.text) == CLASSES[expected(digit(3), "1.0").argmax()]
+        assert answer.headers.get("content-type") == (accept if as_json else None)
+        assert not {"x-arm", "x-model-version"} & set(answer.headers)
         assert answer.reason_phrase == ""
         assert uuid.UUID(answer.headers["x-request-id"]).version == 4
 

@@ -78,7 +78,7 @@ def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
         "[]",
         "{}",
         "[" * 100_000,
-        '{"format": 5, "generation": 0, "models": {}}',
+        '{"format": 6, "generation": 0, "models": {}}',
         '{"format": 1, "generation": 0, "models": {"a": 1}}',
     ],
 )

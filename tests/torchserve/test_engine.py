@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 from demlopment import images
 from demlopment.home import Home
 from demlopment.serving import state
+from demlopment.serving.torchserve.places import Places
 from tests.serving.endpoint import digit, eventually, packed, registered, stop
 from tests.test_cli import run
 from tests.torchserve import real
@@ -56,10 +57,10 @@ def serving(home: Home, engine: str, **settings: str) -> Iterator[Serving]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, process.wait()
-        clients = [httpx2.Client(base_url=url, timeout=60, trust_env=False) for url in json.loads(line).values()]
-        yield Serving(process, home, *clients)
-        for client in clients:
-            client.close()
+        with ExitStack() as stack:
+            urls = json.loads(line).values()
+            clients = [stack.enter_context(httpx2.Client(base_url=url, timeout=60, trust_env=False)) for url in urls]
+            yield Serving(process, home, *clients)
     finally:
         stop(process)
 
@@ -134,6 +135,7 @@ def test_however_we_die_no_process_stays_and_the_next_run_knows_what_was_registe
     packed(home.models, "2.0")
     with serving(home, "torchserve") as theirs:
         assert theirs.management.post("/models?url=digits-2.0.mar&initial_workers=1&synchronous=true").status_code == 200
+        assert len(processes(home)) == 3  # Java, and a worker for each version
         theirs.process.send_signal(signal.SIGKILL)
         theirs.process.wait()
         assert eventually(lambda: not processes(home), 60), processes(home)
@@ -169,14 +171,14 @@ def written(folder: Path) -> Path:
 
 
 def processes(home: Home) -> list[str]:
-    """Command lines of whatever runs for a home."""
-    found = []
+    """Command lines of whatever runs for a home: Java is told its files, and a worker where its socket is."""
+    found, scratch = [], Places.of(home).scratch
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode(errors="replace").replace("\0", " ")
         except OSError:
             continue
-        if str(home.root) in words and "pytest" not in words:
+        if (str(home.root) in words or str(scratch) in words) and path.parent.name != str(os.getpid()):
             found.append(words)
     return found
 

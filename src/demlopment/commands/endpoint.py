@@ -128,7 +128,7 @@ def _first_loaded(home: "Home", store: Path) -> tuple[str, Path | None] | None:
     # The endpoint is in the middle of getting ready and cannot be asked yet; its state says the same.
     served = [(name, model.versions[model.default]) for name, model in state.load(state.path(home)).models.items()]
     for name, version in served:
-        if version.kind == "handler":
+        if version.kind != "onnx":
             continue
         try:
             content = archive.read(store / version.file)
@@ -137,7 +137,7 @@ def _first_loaded(home: "Home", store: Path) -> tuple[str, Path | None] | None:
         path = home.endpoint / "sample.png"
         replace(path, content.sample)
         return name, path
-    return next(((name, None) for name, version in served if version.kind == "handler" and version.served), None)
+    return next(((name, None) for name, version in served if version.kind != "onnx" and version.served), None)
 
 
 def predict(

@@ -10,13 +10,15 @@ from demlopment.errors import ArchiveError, RequestError
 from demlopment.records import TrafficPlan
 from demlopment.serving.state import Version
 
+WORDS = {"handler": "Python code", "remote": "another server's"}
+
 
 class Model(NamedTuple):
     """What decides the answers of a version."""
 
-    digest: str  # SHA-256 of the network, or of a handler's whole archive
+    digest: str  # SHA-256 of the network, of a handler's whole archive, or of another server's address
     temperature: float
-    classes: tuple[str, ...] | None  # None: nobody knows those of a handler
+    classes: tuple[str, ...] | None  # None: nobody knows those of a handler or of another server
 
 
 def refuse_unlike(plan: TrafficPlan, versions: Mapping[str, Version], store: Path) -> None:
@@ -29,10 +31,11 @@ def refuse_unlike(plan: TrafficPlan, versions: Mapping[str, Version], store: Pat
     if control is None:
         return
     coded = [number for number in arms if versions[number].kind == "handler"]
+    coded += [number for number in plan.shadows if number in arms and versions[number].kind == "remote"]
     if plan.shadows and coded:
         raise _conflict(
-            f"Version {coded[0]} of model {plan.model} is Python code, and the plan has shadows.",
-            "Shadows are networks, and see what networks were asked: leave them out, or compare versions of ours.",
+            f"Version {coded[0]} of model {plan.model} is {WORDS[versions[coded[0]].kind]}, and the plan has shadows.",
+            "Shadows are networks, and see the pictures that others were asked: leave them out, or compare versions of ours.",
         )
     for number, arm in list(arms.items())[1:]:
         if None not in (arm.classes, control.classes) and arm.classes != control.classes:
@@ -52,6 +55,8 @@ def refuse_unlike(plan: TrafficPlan, versions: Mapping[str, Version], store: Pat
 
 
 def _model(path: Path, version: Version) -> Model:
+    if version.kind == "remote":
+        return Model(hashlib.sha256(version.url.encode()).hexdigest(), 1.0, None)
     if version.kind == "handler":
         try:
             return Model(hashlib.sha256(path.read_bytes()).hexdigest(), 1.0, None)

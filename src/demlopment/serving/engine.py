@@ -26,6 +26,7 @@ from demlopment.serving.guardrails import Breach, Watch
 from demlopment.serving.state import Model, State, Version
 from demlopment.serving.traffic import Split
 from demlopment.serving.units import Asker
+from demlopment.serving.upstream import Allowed, Upstream
 
 Floats = npt.NDArray[np.float32]
 Key = tuple[str, str]  # model, version
@@ -83,16 +84,24 @@ class Route(NamedTuple):
     arm: Arm
     unit: str
     asked: str  # the version as the request named it, or "default": TorchServe's metrics tell them apart
-    handler: Key | None = None  # the version whose code answers, where no network does
+    handler: Key | None = None  # the version that answers where no network does
     shadows: tuple[Network, ...] = ()  # are asked as well, once the client has its answer
     watch: Watch | None = None  # wants to know how the arms of a canary's plan answer
+    remote: "Remote | None" = None  # the other server that answers, where one does
 
     @property
     def key(self) -> Key:
         """Model and version."""
         key = self.handler if self.network is None else self.network.key
-        assert key is not None, "a route leads to a network or to a handler"
+        assert key is not None, "a route leads to a network, a handler or another server"
         return key
+
+
+class Remote(NamedTuple):
+    """A version that another server answers."""
+
+    upstream: Upstream
+    seconds: int  # that it may take
 
 
 @dataclass
@@ -103,9 +112,11 @@ class Engine:
     _models: Mapping[str, Model] = field(default_factory=dict)
     _networks: Mapping[Key, Network] = field(default_factory=dict)
     _prepared: Mapping[Key, Network] = field(default_factory=dict)
+    _remotes: Mapping[Key, Remote] = field(default_factory=dict)
     _splits: Mapping[str, Split] = field(default_factory=dict)
     _shadows: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     now: Callable[[], float] = time.time  # seconds since 1970
+    allowed: Allowed = field(default_factory=Allowed)  # other servers
     processes: int = 1  # that serve the same, at least: models may ask for more
     broken: Callable[[Breach], None] = lambda _: None  # is told of a canary that was stopped here
     _watches: dict[str, Watch] = field(default_factory=dict)
@@ -117,7 +128,8 @@ class Engine:
         prepared: dict[Key, Network] = {}
         failures: dict[Key, str] = {}
         for key, version in state.served.items():
-            if version.kind == "handler":
+            if version.kind != "onnx":
+                failures |= self._unfit(key, version)
                 continue
             network = self._networks.get(key) or self._prepared.get(key)
             try:
@@ -130,6 +142,11 @@ class Engine:
     def switch(self, state: State) -> None:
         """Answer by `state` from now on, with the networks that were prepared for it."""
         self._models, self._networks, self._prepared = state.models, self._prepared, {}
+        self._remotes = {
+            key: Remote(Upstream.at(version.url), version.response_timeout)
+            for key, version in state.served.items()
+            if version.kind == "remote" and not self._unfit(key, version)
+        }
         self._together = max(self.processes, state.workers)
         plans = {name: model.plan for name, model in state.models.items() if model.plan}
         # A model that is registered anew counts its plans from 1 again.
@@ -190,6 +207,30 @@ class Engine:
     def networks(self) -> tuple[Network, ...]:
         return tuple(self._networks.values())
 
+    @property
+    def held(self) -> tuple[Key, ...]:
+        """The versions that this process answers, or has answered by another server."""
+        return (*self._networks, *self._remotes)
+
+    @property
+    def relied_on(self) -> tuple[Upstream, ...]:
+        """The other servers that requests meet which name no version."""
+        met = {
+            (name, number)
+            for name, model in self._models.items()
+            for number in (model.default, *(model.plan.versions if model.plan else ()))
+        }
+        return tuple(remote.upstream for key, remote in self._remotes.items() if key in met)
+
+    def _unfit(self, key: Key, version: Version) -> dict[Key, str]:
+        """Why another server cannot answer a version, if one is to: the settings may have changed since it was registered."""
+        if version.kind == "remote":
+            try:
+                self.allowed.refuse(Upstream.at(version.url).url)
+            except RequestError as refused:
+                return {key: str(refused)}
+        return {}
+
     def registered(self, name: str, version: str | None = None) -> None:
         """Raise RequestError, 404, for a model or a version that is not registered."""
         if name not in self._models:
@@ -210,8 +251,9 @@ class Engine:
         if split is None or version is not None:
             return self._route((name, self._models[name].default if version is None else version), "direct", unit, version)
         arm, chosen = split.chosen(unit, self.now())
-        if (name, chosen) not in self._networks and self._models[name].versions[chosen].kind == "onnx":
-            arm, chosen = "direct", split.plan.control  # its archive was damaged meanwhile
+        held = (name, chosen) in self._networks or (name, chosen) in self._remotes
+        if not held and self._models[name].versions[chosen].kind != "handler":
+            arm, chosen = "direct", split.plan.control  # its archive was damaged meanwhile, or its server is not allowed
         shadows = () if arm == "direct" else self._shadows.get(name, ())
         route = self._route((name, chosen), arm, unit, None, shadows)
         watch = self._watches.get(name)
@@ -237,6 +279,8 @@ class Engine:
         network = self._networks.get(key)
         if network is not None:
             return Route(network, arm, unit, asked or "default", shadows=shadows)
+        if key in self._remotes:
+            return Route(None, arm, unit, asked or "default", key, shadows, remote=self._remotes[key])
         version = self._models[key[0]].versions[key[1]]
         if version.kind == "handler" and version.served:
             return Route(None, arm, unit, asked or "default", key)

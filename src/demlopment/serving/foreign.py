@@ -1,7 +1,10 @@
-"""What Python handlers answer. Knows TorchServe's fields and headers; knows no process: `Handlers` runs the code."""
+"""What Python handlers and other servers answer. Knows TorchServe's fields and headers; knows no process and no connection:
+`Handlers` runs the code, and `Remotes` asks the servers.
+"""
 
 import asyncio
 import hashlib
+import json
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -9,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from demlopment import images
 from demlopment.errors import NotReadyError, RequestError
+from demlopment.images import Grey
 from demlopment.records import Prediction
 from demlopment.serving import forms
 from demlopment.serving.calls import Call, Handlers, RecalledError, Reply
@@ -18,6 +23,8 @@ from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, Receive, Request
 from demlopment.serving.journal import Journal
 from demlopment.serving.paths import Target
+from demlopment.serving.remote import Remotes
+from demlopment.serving.shadows import Shadows
 from demlopment.serving.tally import Tally
 
 MAX_LABEL = 100  # characters; what is longer is no label
@@ -28,11 +35,13 @@ NOTHING = np.zeros(0, np.float32)
 
 @dataclass(eq=False)
 class Foreign:
-    """The answers of the Python handlers, as one serving process passes them on."""
+    """The answers of others than our networks, as one serving process passes them on."""
 
-    handlers: Handlers
+    handlers: Handlers | None
+    remotes: Remotes
     journal: Journal
     tally: Tally
+    shadows: Shadows
     strict: bool
     now: Callable[[], float] = time.time
 
@@ -56,6 +65,26 @@ class Foreign:
 
     async def _answered(self, request: Request, target: Target, route: Route) -> Answer:
         since = time.perf_counter()
+        if route.remote is None:
+            reply = await self._handled(request, target, route)
+        else:
+            spare = route.arm == "treatment"
+            asked = self.remotes.ask(route.remote.upstream, request, target, route.remote.seconds, spare=spare)
+            reply = await wire.unless_gone(request.receive, asked)
+        rest = None if reply.rest is None else _Rest(request.receive, reply.rest)
+        try:
+            answer = self._passed_on(reply, route, rest)
+            if target.verb == "predict" and answer.status < 400:
+                await self._record(request, route, reply, since)
+        except BaseException:
+            if rest is not None:
+                await rest.aclose()
+            raise
+        return answer
+
+    async def _handled(self, request: Request, target: Target, route: Route) -> Reply:
+        if self.handlers is None:
+            raise NotReadyError(f"Model {route.key[0]} has a Python handler.", "Set endpoint.allow_handlers to run it.")
         fields = await forms.fields(request.headers, request.body)
         if target.dialect == "query":
             fields = (*forms.query(request.query), *fields)
@@ -64,17 +93,7 @@ class Foreign:
         treated = route.arm == "treatment"
         over = route.watch.over if route.watch is not None and treated else None
         call = Call(request.id, headers | target.marks, fields, route.asked, over, spare=treated)
-        reply = await wire.unless_gone(request.receive, self.handlers.ask(*route.key, call))
-        rest = None if reply.rest is None else _Rest(request.receive, reply.rest)
-        try:
-            answer = self._passed_on(reply, route, rest)
-            if target.verb == "predict" and answer.status < 400:
-                self._record(request, route, reply, since)
-        except BaseException:
-            if rest is not None:
-                await rest.aclose()
-            raise
-        return answer
+        return await wire.unless_gone(request.receive, self.handlers.ask(*route.key, call))
 
     def _passed_on(self, reply: Reply, route: Route, rest: wire.Rest | None) -> Answer:
         if not 200 <= reply.status <= 599:
@@ -90,7 +109,7 @@ class Foreign:
         body = b"" if reply.status in wire.BODILESS else reply.body
         return Answer(reply.status, body, lines, phrase=phrase, rest=rest)
 
-    def _record(self, request: Request, route: Route, reply: Reply, since: float) -> None:
+    async def _record(self, request: Request, route: Route, reply: Reply, since: float) -> None:
         """Journal an answer before it leaves, and count it. Raises NotReadyError if the journal refuses it."""
         model, version = route.key
         seconds = time.perf_counter() - since
@@ -101,7 +120,7 @@ class Foreign:
             version=version,
             arm=route.arm,
             unit=route.unit,
-            image=None,
+            image=await _picture(request) if route.shadows else None,
             label=_label(reply),
             probabilities=NOTHING,
             embedding=NOTHING,
@@ -114,6 +133,8 @@ class Foreign:
         except NotReadyError:
             self.tally.add("demlopment_journal_refused_total")
             raise
+        if prediction.image is not None:
+            self.shadows.ask(route.shadows, prediction, route.watch)
         if route.watch is not None:
             route.watch.answer(prediction, seconds * 1000)
         self.tally.add("demlopment_predictions_total", model, version, route.arm)
@@ -158,12 +179,31 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
     return await anext(chunks, None)
 
 
+async def _picture(request: Request) -> Grey | None:
+    """What a shadow is to look at; None for what is no picture, which whoever was asked may have understood."""
+    try:
+        return await asyncio.to_thread(images.prepare, await forms.picture(request.headers, request.body))
+    except (RequestError, images.ImageError):
+        return None
+
+
 def _label(reply: Reply) -> str:
-    """A body that is a short text is what a model says of its input."""
+    """A body that is a short text is what a model says of its input, and so is the label of one that is all about it."""
     if reply.rest is not None:
         return ""
+    if any(name.lower() == "content-type" and value.startswith("application/json") for name, value in reply.headers):
+        return _named(reply.body)
     text = reply.body[: 4 * MAX_LABEL + 1].decode(errors="replace")
     return text if len(text) <= MAX_LABEL and text.isprintable() and "\ufffd" not in text else ""
+
+
+def _named(body: bytes) -> str:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    label = said.get("label", "") if isinstance(said, dict) else ""
+    return label if isinstance(label, str) and len(label) <= MAX_LABEL and label.isprintable() else ""
 
 
 def _improper(route: Route, what: str) -> RequestError:

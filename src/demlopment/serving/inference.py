@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
@@ -18,6 +18,7 @@ from demlopment.serving.journal import Journal
 from demlopment.serving.launch import Launch
 from demlopment.serving.paths import Target
 from demlopment.serving.predictions import SMALL, Predictions
+from demlopment.serving.remote import Remotes
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
 from demlopment.serving.truth import Truth
@@ -50,9 +51,9 @@ class Inference:
         self._always = wire.cors(launch.cors_allowed_origin, launch.cors_allowed_methods, launch.cors_allowed_headers)
         self._truth = Truth(self.engine, self.journal, self.tally, self.now)
         self._predictions = Predictions(self.batching, self.tally, launch.strict)
-        self._foreign: Foreign | None = None
-        if self.handlers is not None:
-            self._foreign = Foreign(self.handlers, self.journal, self.tally, launch.strict, self.now)
+        self.remotes = Remotes(launch.max_connections)
+        shadows = self.batching.shadows
+        self._foreign = Foreign(self.handlers, self.remotes, self.journal, self.tally, shadows, launch.strict, self.now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -64,7 +65,7 @@ class Inference:
             request = Request(scope["method"], scope["query_string"], headers, body, request_id, receive, _address(scope))
             parts = wire.segments(scope["path"])
             target = paths.target(parts)
-            answer = self._elsewhere(parts, request) if target is None else await self._model(request, target)
+            answer = await (self._elsewhere(parts, request) if target is None else self._model(request, target))
         except DemlopmentError as error:
             answer = self._failure(error, scope["path"])
         except ClientGoneError:
@@ -120,19 +121,19 @@ class Inference:
         if self.permits.required:
             self.permits.refuse("inference", scope["method"], scope["path"], headers, self.now())
 
-    def _elsewhere(self, parts: list[str], request: Request) -> Answer:
+    async def _elsewhere(self, parts: list[str], request: Request) -> Answer:
         """What no model answers."""
         match parts:
             case ["ping", *_]:
                 return wire.sentence("Healthy")
             case ["ready"] if not self._strict:
-                return self._readiness()
+                return await self._readiness()
             case ["feedback"] if request.method == "POST":
                 return self._truth.record(request.body)
             case ["feedback"]:
                 raise wire.not_allowed("POST")
             case ["v2", *rest] if self.launch.open_inference_protocol:
-                return self._torchserves_v2(rest) if self._strict else self._v2(rest)
+                return self._torchserves_v2(rest) if self._strict else await self._v2(rest)
             case ["wfpredict", name, *_]:
                 raise RequestError(f"Workflow not found: {name}", status=404, kind="WorkflowNotFoundException")
             case _:
@@ -163,8 +164,9 @@ class Inference:
     async def _answered(self, request: Request, target: Target, route: Route) -> Answer:
         if route.network is not None:
             return await self._predictions.answer(request, target, route, route.network)
-        if self._foreign is None:
-            raise NotReadyError(f"Model {route.key[0]} has a Python handler.", "Set endpoint.allow_handlers to run it.")
+        if route.remote is not None and self.permits.required:  # our token is no other server's business
+            kept = {name: value for name, value in request.headers.items() if name != b"authorization"}
+            request = replace(request, headers=kept)
         return await self._foreign.answer(request, target, route)
 
     async def _fields(self, name: str, request: Request) -> Sequence[Field]:
@@ -195,7 +197,7 @@ class Inference:
             return answer
         return wire.as_json({"error": wire.message(error)}, answer.status)
 
-    def _v2(self, parts: list[str]) -> Answer:
+    async def _v2(self, parts: list[str]) -> Answer:
         """The Open Inference Protocol, but for its questions to a model."""
         match parts:
             case []:
@@ -203,7 +205,7 @@ class Inference:
             case ["health", "live"]:
                 return wire.as_json({"live": True})
             case ["health", "ready"]:
-                trouble = self._trouble()
+                trouble = await self._trouble()
                 return wire.as_json({"ready": trouble is None}, 503 if trouble else 200)
             case ["models", name]:
                 return self._metadata(name, None)
@@ -248,21 +250,23 @@ class Inference:
             return wire.as_json({"name": name, "ready": False}, 503)
         return wire.as_json({"name": name, "ready": True})
 
-    def _readiness(self) -> Answer:
+    async def _readiness(self) -> Answer:
         """Whether this process wants traffic; `/ping` only says that it is alive."""
-        trouble = self._trouble()
+        trouble = await self._trouble()
         if trouble is not None:
             raise trouble
         return wire.sentence("Ready")
 
-    def _trouble(self) -> NotReadyError | None:
+    async def _trouble(self) -> NotReadyError | None:
         if self.closing:
             return NotReadyError("This process is stopping.", "Try again.")
         if self.journal.failing:
             self.journal.probe()
         if self.journal.failing:
             return NotReadyError("The journal cannot be written.", "Free some space on its disk.")
-        return None
+        relied_on = self.engine.relied_on
+        unwell = await self.remotes.trouble(relied_on) if relied_on else ""
+        return NotReadyError(f"An upstream is not well: {unwell}", "Start it.") if unwell else None
 
 
 def _address(scope: Scope) -> str:

@@ -32,6 +32,7 @@ class Launch:
     header_seconds: float
     body_seconds: float
     max_connections: int
+    allowed_upstreams: str
     max_held_mb: int
     unregister_timeout: int
     open_health: bool

@@ -167,6 +167,8 @@ class Models:
             )
         if version.kind == "handler":
             return await self.hall.describe((name, number))
+        if version.kind == "remote":
+            return {"upstream": version.url}
         try:
             card = (await asyncio.to_thread(archive.read, self.store / version.file)).card
         except ArchiveError as broken:

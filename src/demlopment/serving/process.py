@@ -35,6 +35,7 @@ from demlopment.serving.launch import Launch
 from demlopment.serving.seclusion import seclude
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
+from demlopment.serving.upstream import Allowed
 
 LEAVE_SECONDS = 5.0  # after the supervisor has died; a batch takes milliseconds, a large picture up to a second
 TEND_SECONDS = 1.0  # between two looks at the journal's files, which may so exceed their limits by a second of traffic
@@ -67,7 +68,7 @@ class Process:
         if not self.serving:
             await self.server.start()
             self.serving = True
-        return reply | {"held": [[network.model, network.version] for network in self.engine.networks]}
+        return reply | {"held": [list(key) for key in self.engine.held]}
 
     async def permit(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Let in, from now on, whoever has one of these tokens."""
@@ -92,6 +93,7 @@ class Process:
             self.inference.closing = True
             await self.server.drain()
             self.inference.batching.shadows.finish()
+            await self.inference.remotes.close()
         return await self.collect(arguments) | {"last": True}
 
 
@@ -162,7 +164,7 @@ def _journal(launch: Launch) -> Journal:
 
 def _assemble(options: argparse.Namespace, launch: Launch, journal: Journal, desk: Desk) -> Process:
     tally = Tally()
-    engine = Engine(launch.model_store, processes=launch.processes)
+    engine = Engine(launch.model_store, processes=launch.processes, allowed=Allowed.of(launch.allowed_upstreams))
     batching = Batching(journal, tally, launch.max_batch)
     inference = Inference(engine, journal, tally, batching, launch, desk)
     context = tls.context(launch.certificate_file, launch.private_key_file)

@@ -19,6 +19,7 @@ from demlopment.serving.fetch import Rules
 from demlopment.serving.handlers import manifest, packing
 from demlopment.serving.handlers.manifest import Foreign, Packages
 from demlopment.serving.state import Version
+from demlopment.serving.upstream import Allowed, Upstream
 
 if TYPE_CHECKING:
     from demlopment.settings import Endpoint
@@ -46,6 +47,7 @@ class Terms:
     max_archive_bytes: int = 2_000_000_000  # unpacked
     strict: bool = False
     fetching: Rules = field(default_factory=Rules)
+    upstreams: Allowed = field(default_factory=Allowed)
     presets: tuple[Preset, ...] = ()  # what a config.properties says of single versions, whoever registers them
 
     @classmethod
@@ -60,6 +62,7 @@ class Terms:
             settings.max_archive_bytes,
             settings.strict,
             Rules.of(settings),
+            Allowed.of(settings.allowed_upstreams),
             presets,
         )
 
@@ -84,6 +87,8 @@ def verified(
     Raises RequestError with TorchServe's status and words for a parameter, a path or an archive that is wrong.
     """
     terms = terms or Terms()
+    if values.get("upstream") is not None and not terms.strict:
+        return _remote(values, terms)
     url = values.get("url")
     if url is None:
         raise RequestError("Parameter url is required.")
@@ -105,13 +110,16 @@ def verified(
 
 def discard(version: Version, store: Path) -> None:
     """Remove the file of a version that is no longer registered, if it was fetched, as TorchServe does."""
-    _remove_fetched(store / version.file, version.url)
+    if version.file:
+        _remove_fetched(store / version.file, version.url)
 
 
 def readable(version: Version, store: Path, terms: Terms) -> str:
     """Why the archive of a registered version cannot be served by whoever runs its code, or nothing."""
     path = store / version.file
     try:
+        if version.kind == "remote":
+            return "Another server answers it, and TorchServe passes nothing on."
         if version.kind == "onnx":
             archive.read(path)
         elif not terms.allow_handlers:
@@ -158,6 +166,19 @@ def _read(path: Path, values: Mapping[str, Any], workers: int, terms: Terms, *, 
     _check_names(name, card.version)
     asked = _preset(values, name, card.version, terms)
     return Registration(name, card.version, _version(path, asked, workers, terms, is_json=is_json))
+
+
+def _remote(values: Mapping[str, Any], terms: Terms) -> Registration:
+    """A version that another server answers; it has no archive, and no workers but the serving processes that ask."""
+    upstream = Upstream.at(str(values["upstream"]))
+    terms.upstreams.refuse(upstream.url)
+    name, number = str(values.get("model_name") or upstream.model), str(values.get("version") or upstream.version or "")
+    if not number:
+        raise RequestError("Parameter version is required.", "Name the version that this upstream is here.")
+    _check_names(name, number)
+    seconds = _timeout(values, "response_timeout", terms.response_timeout)
+    version = Version("", upstream.url, 1, 1, response_timeout=max(seconds, 1), kind="remote")
+    return Registration(name, number, version)
 
 
 def _check_names(*names: str) -> None:

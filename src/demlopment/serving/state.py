@@ -16,8 +16,8 @@ from demlopment.records import Canary, Guardrails, TrafficPlan, Treatment
 from demlopment.serving import canaries
 
 MAX_WORKERS = 256  # as the setting endpoint.processes; a typing error must not start a thousand processes
-FORMAT = 4  # of state.json; raised when an older release could not read it
-READABLE = (1, 2, 3, 4)
+FORMAT = 5  # of state.json; raised when an older release could not read it
+READABLE = (1, 2, 3, 4, 5)
 LARGEST = 2**31 - 1  # a number of TorchServe's
 
 
@@ -45,15 +45,16 @@ NUMBERS = {
 class Version:
     """One registered version of a model, as the client registered it."""
 
-    file: str  # base name in the model store
-    url: str  # what the client called it
+    file: str  # base name in the model store; "" for what another server answers
+    url: str  # what the client called it; the address of that server
     min_workers: int = 0  # 0: registered, not served
     max_workers: int = 0
     batch_size: int = 1  # of a handler; a network takes whatever waits, see batching.py
     max_batch_delay: int = 100  # ms, likewise
     response_timeout: int = 120  # s
     startup_timeout: int = 120  # s
-    kind: Literal["onnx", "handler"] = "onnx"  # a network in every serving process, or Python code in workers of its own
+    # A network in every serving process, Python code in workers of its own, or another server that is asked.
+    kind: Literal["onnx", "handler", "remote"] = "onnx"
     job_queue_size: int = 100  # requests that wait for the workers of a handler
     handler: str = ""  # what the client called it, over what its archive says
 
@@ -270,7 +271,9 @@ def from_json(values: Mapping[str, Any]) -> State:
 def _model(values: Mapping[str, Any]) -> Model:
     versions = {number: _checked(Version(**version)) for number, version in values["versions"].items()}
     for number, version in versions.items():
-        if version.file in ("", ".", "..") or Path(version.file).name != version.file or not version.file.isprintable():
+        elsewhere = version.kind == "remote" and not version.file
+        named = version.file not in ("", ".", "..") and Path(version.file).name == version.file and version.file.isprintable()
+        if not elsewhere and not named:
             raise TypeError(f"the file of {number} is {version.file!r}")
         if not 0 <= version.min_workers <= MAX_WORKERS:
             raise TypeError(f"min_workers of {number} is {version.min_workers}")

@@ -55,7 +55,7 @@ class Truth:
     def _check_class(self, label: str) -> None:
         """A label that no served network knows is a mistake, unless there are handlers, whose classes nobody knows."""
         versions = (version for model in self.engine.models.values() for version in model.versions.values())
-        if any(version.kind == "handler" for version in versions):
+        if any(version.kind != "onnx" for version in versions):
             return
         classes = {name for network in self.engine.networks for name in network.classes}
         if classes and label not in classes:

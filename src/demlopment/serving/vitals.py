@@ -74,6 +74,8 @@ class Vitals:
 
     def _files(self, tally: Tally, state: State) -> None:
         for key, version in state.served.items():
+            if version.kind == "remote":
+                continue
             with contextlib.suppress(OSError):  # gone from the store, and served from memory all the same
                 written = (self.launch.model_store / version.file).stat().st_mtime
                 tally.gauge("demlopment_archive_timestamp_seconds", *key, value=written)

@@ -43,7 +43,7 @@ def _all() -> Json:
         **errors("404", "405", "409", "503", "507"),
     }
     body = {
-        "description": "Instead of the query; `url` is needed in one of them",
+        "description": "Instead of the query; `url` or `upstream` is needed in one of them",
         "required": False,
         "content": {"application/json": {"schema": ref("Registration")}},
     }

@@ -141,7 +141,12 @@ SCHEMAS: Json = {
     "ModelReady": record({"name": TEXT, "ready": BOOLEAN}),
     "Registration": record(
         {
-            "url": TEXT,
+            "url": {**TEXT, "description": "Of an archive; this or `upstream` is needed"},
+            "upstream": {
+                **TEXT,
+                "description": "http://HOST:PORT/predictions/MODEL[/VERSION] of another server, which answers",
+            },
+            "version": {**TEXT, "description": "That the upstream is here"},
             "model_name": TEXT,
             "handler": TEXT,
             "runtime": {"type": "string", "enum": ["python", "python3", "LSP"]},
@@ -154,6 +159,7 @@ SCHEMAS: Json = {
             "s3_sse_kms": BOOLEAN,
         },
         optional=(
+            *("url", "upstream", "version"),
             *("model_name", "handler", "runtime", "batch_size", "max_batch_delay", "initial_workers", "synchronous"),
             *("response_timeout", "startup_timeout", "s3_sse_kms"),
         ),

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -61,7 +60,7 @@ def serve(
             asyncio.run(_run(home, settings, served, found, values, told, leash=leash, ready=ready))
         finally:
             snapshots.bring_back(home, store, terms, _say)
-            shutil.rmtree(places.scratch, ignore_errors=True)
+            places.clear()
             (home.endpoint / tokens.NAME).unlink(missing_ok=True)
 
 

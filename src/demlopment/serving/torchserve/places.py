@@ -1,7 +1,8 @@
-"""Where a run of TorchServe keeps its files, below the home. Knows no process."""
+"""Where a run of TorchServe keeps its files: below the home, but for what needs a short path. Knows no process."""
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,24 +11,42 @@ from demlopment.errors import HomeError
 from demlopment.home import Home
 
 FOLDER = "torchserve"  # in the endpoint's folder of a home
-SOCKET_BYTES = 107  # of a path, as Linux has it
+SOCKET_BYTES = 107  # of a path, as Linux has it: a home may lie deeper
 SOCKET = ".ts.sock.99999"  # what TorchServe calls those of its workers, at the longest
+PREFIX = "demlopment-"  # of a folder for temporary files
 
 
 @dataclass(frozen=True)
 class Places:
-    """What a run leaves, below the home."""
+    """What a run leaves."""
 
     root: Path
-    scratch: Path  # unpacked archives and the workers' sockets
-    logs: Path
-    output: Path  # what Java prints before there is a log
-    properties: Path
 
     @classmethod
     def of(cls, home: Home) -> "Places":
-        root = (home.endpoint / FOLDER).absolute()
-        return cls(root, root / "tmp", root / "logs", root / "output.log", root / "config.properties")
+        return cls((home.endpoint / FOLDER).absolute())
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def output(self) -> Path:
+        """What Java prints before there is a log."""
+        return self.root / "output.log"
+
+    @property
+    def properties(self) -> Path:
+        return self.root / "config.properties"
+
+    @property
+    def scratch(self) -> Path:
+        """Unpacked archives and the workers' sockets: a folder for temporary files, which a link in the home names."""
+        return self._link.readlink()
+
+    @property
+    def _link(self) -> Path:
+        return self.root / "tmp"
 
     @property
     def snapshots(self) -> Path:
@@ -40,12 +59,19 @@ class Places:
 
     def prepare(self) -> None:
         """The folders of a run; what a killed one has unpacked is removed."""
+        self.clear()
+        with homes.explained(self.root):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self._link.symlink_to(tempfile.mkdtemp(prefix=PREFIX))
         if len(os.fsencode(self.scratch / SOCKET)) > SOCKET_BYTES:
             raise HomeError(
-                f"{self.root} is too long a path: the sockets of TorchServe's workers may have {SOCKET_BYTES} bytes.",
-                "Set DEMLOPMENT_HOME to a folder that is less deep.",
+                f"{self.scratch} is too long a path: the sockets of TorchServe's workers may have {SOCKET_BYTES} bytes.",
+                "Set TMPDIR to a folder that is less deep.",
             )
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        with homes.explained(self.root):
-            for folder in (self.scratch, self.logs):
-                folder.mkdir(parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        """Remove what was only for the run."""
+        if self._link.is_symlink():
+            if self.scratch.name.startswith(PREFIX):
+                shutil.rmtree(self.scratch, ignore_errors=True)
+            self._link.unlink()
