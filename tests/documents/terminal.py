@@ -56,6 +56,7 @@ class Terminal:
             env=environment,
             start_new_session=True,
         )
+        self._type("trap 'trap - EXIT; kill 0' EXIT\n")  # where we are killed ourselves, standard input ends, and so does bash
 
     def __enter__(self) -> Self:
         return self

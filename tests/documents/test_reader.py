@@ -86,7 +86,7 @@ def test_the_background_is_waited_for_by_what_it_says_and_ends_with_the_document
 
 
 def test_what_is_never_said_is_waited_for_with_patience_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(terminal, "PATIENCE_SECONDS", 3)
 
     assert "no more than: almost" in faults(tmp_path, console("$ (echo almost; exec sleep 600) &\nready"), "waiting")[0]
     assert "no more than" in faults(tmp_path, console("$ echo 'one\none"), "unclosed")[0]
