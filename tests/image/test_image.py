@@ -23,7 +23,7 @@ SERVE_BYTES = 350_000_000
 TARGETS = ("serve", "train", "demlopment", "development", "orchestrate")
 USER = 10001
 PATIENCE_SECONDS = 120
-DEMO_SECONDS = 1800
+DEMO_SECONDS = 3000
 
 pytestmark = [pytest.mark.skipif(bool(SORRY), reason=SORRY), pytest.mark.timeout(3600)]
 
@@ -218,29 +218,23 @@ def test_the_default_image_turns_the_loop_without_a_network_and_serves_what_it_l
     assert ended[0] == 0, ended[1]
 
 
-@pytest.mark.parametrize(
-    ("mode", "user", "expected"),
-    [
-        (0o700, "", f"{HOME} cannot be a home: Permission denied."),
-        (0o700, "12345:12345", f"{HOME} cannot be a home: Permission denied."),
-    ],
-)
-def test_a_volume_of_somebody_else_is_named_in_two_sentences(
-    serve: Image, tmp_path: Path, mode: int, user: str, expected: str
-) -> None:
+@pytest.mark.parametrize("user", ["", "12345:12345"])
+def test_a_volume_of_somebody_else_is_named_in_two_sentences(serve: Image, tmp_path: Path, user: str) -> None:
     foreign = tmp_path / "foreign"
-    foreign.mkdir(mode=mode)
+    foreign.mkdir(mode=0o755)
 
     status, text = said(serve.start(foreign, user=user))
 
     assert status == 1
-    assert text.startswith(f"Error: {expected} ")
+    assert text.startswith(f"Error: {HOME} cannot be written: Permission denied. ")
     assert len(text.splitlines()) == 1
 
 
 def test_without_a_network_what_is_fetched_is_refused_in_two_sentences(workshop: Workshop, volume: Path) -> None:
-    status, text = said(workshop.image("train").start(volume, "data", "ingest", "--from", "mnist"))
+    status, text = said(workshop.image("train").start(volume, "data", "ingest", "mnist"))
 
     assert status == 1
-    assert text.count("Error: ") == 1
-    assert "Traceback" not in text
+    assert text.startswith("Error: https://")
+    assert "cannot be fetched" in text
+    assert "Try again, or copy the files here" in text
+    assert len(text.splitlines()) == 1
