@@ -289,7 +289,7 @@ def _recorded(_: Mapping[str, Service]) -> Any:
 
 QUESTIONS: dict[str, Callable[[Mapping[str, Service]], Any]] = {
     "endpoint": _answered,
-    "endpoint alertmanager prometheus": _watched,
+    "endpoint prometheus": _watched,
     "s3": _ingested,
     "postgres": _studied,
     "s3 postgres mlflow": _recorded,

@@ -73,7 +73,9 @@ class Workshop:
 
     def base(self) -> Path:
         """The root of the base."""
-        return self._mounted(BASE).root
+        if BASE not in self.built:
+            self.built[BASE] = self._mounted(BASE)
+        return self.built[BASE].root
 
     def say(self, *words: str) -> str:
         """What buildah prints; what it complains of is an AssertionError."""
