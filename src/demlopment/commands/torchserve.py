@@ -61,10 +61,7 @@ def configured(context: typer.Context, ts_config: Path | None, options: dict[str
     from demlopment.serving.configuration import properties
 
     path = properties.located(os.environ, ts_config, Path())
-    file = properties.Configuration({})
-    if path is not None:
-        say(f"Reading {path}.", err=True)
-        file = properties.configuration(properties.decoded(path.read_bytes()), str(path), os.environ)
+    file = properties.Configuration({}) if path is None else read(path)
     ours = settings_of(context).endpoint
     explicit = {name: getattr(ours, name) for name in ours.model_fields_set}
     chosen = settings.load(**context.obj, endpoint={**file.endpoint, **explicit, **options})
@@ -75,6 +72,16 @@ def configured(context: typer.Context, ts_config: Path | None, options: dict[str
     if chosen.endpoint.model_store is not None:
         _existing(chosen.endpoint.model_store, "model_store" if "model_store" not in explicit else "endpoint.model_store")
     return Configured(chosen, file)
+
+
+def read(path: Path) -> "Configuration":
+    """What one of TorchServe's files says, a snapshot of its too."""
+    from demlopment.serving.configuration import properties
+
+    if not path.is_file():
+        raise SettingsError(f"{path} is not a file.", "Name one of TorchServe's own.")
+    say(f"Reading {path}.", err=True)
+    return properties.configuration(properties.decoded(path.read_bytes()), str(path), os.environ)
 
 
 def _existing(store: Path, said_by: str) -> Path:

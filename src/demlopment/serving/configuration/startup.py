@@ -27,10 +27,23 @@ def prepare(place: Home, settings: "Endpoint", snapshot: tuple[Preset, ...], ter
     path, store = state.path(place), settings.model_store or place.models
     sweep(store.glob(f"*{PARTIAL}"))  # of downloads that were interrupted; the store may lie outside the home
     before = state.load(path)
-    after = _restored(before, snapshot, store, terms, tell)
-    after = _loaded(after, settings.load_models, store, terms, tell)
+    after = with_models(before, snapshot, settings.load_models, store, terms, tell)
     if after != before:
         state.save(path, after)
+
+
+def with_models(
+    current: State, snapshot: tuple[Preset, ...], load_models: str, store: Path, terms: Terms, tell: Callable[[str], None]
+) -> State:
+    """The state with what a snapshot and `load_models` name, as far as it can be read; what cannot is told."""
+    return _loaded(_restored(current, snapshot, store, terms, tell), load_models, store, terms, tell)
+
+
+def lacking(current: State, snapshot: tuple[Preset, ...], load_models: str, store: Path) -> list[str]:
+    """What they name and the state does not have: "model version" of a snapshot, else the file."""
+    presets = [f"{each.model} {each.version}" for each in snapshot if not _has(current, each.model, each.version)]
+    files = [str(values["url"]) for values in wanted(load_models, store) if not _registered(current, values)]
+    return presets + files
 
 
 def _loaded(current: State, load_models: str, store: Path, terms: Terms, tell: Callable[[str], None]) -> State:
