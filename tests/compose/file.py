@@ -25,7 +25,7 @@ def variables() -> dict[str, str]:
 
 def loaded(values: Mapping[str, str]) -> dict[str, Any]:
     """The file with its variables, as compose reads it. Raises KeyError for one that has no value."""
-    filled: dict[str, Any] = yaml.safe_load(VARIABLE.sub(lambda found: values[found[1]], text()))
+    filled: dict[str, Any] = yaml.safe_load(VARIABLE.sub(lambda found: values[found[1]], text()).replace("$$", "$"))
     return filled
 
 

@@ -58,7 +58,10 @@ def owned(folder: Path) -> Path:
 
 
 def said(process: "subprocess.Popen[str]", seconds: float = PATIENCE_SECONDS) -> tuple[int, str]:
-    text, _ = process.communicate(timeout=seconds)
+    try:
+        text, _ = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
     return process.returncode, text
 
 
