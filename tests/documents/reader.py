@@ -25,6 +25,8 @@ def left(document: Path, shelf: Path) -> Path:
     with (kept / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (kept / "faults.json").exists():
+            for rest in ("checkout", "home"):  # of a reader that was killed
+                shutil.rmtree(kept / rest, ignore_errors=True)
             faults = list(_read(document, kept, shelf))
             (kept / "faults.json").write_text(json.dumps(faults))
     return kept

@@ -109,6 +109,15 @@ def test_a_document_goes_on_in_a_copy_of_where_another_ended(tmp_path: Path) -> 
     assert "has faults of its own" in faults(tmp_path, ".. begins where broken ended\n" + console("$ true"), "after")[0]
 
 
+def test_what_a_reader_left_that_was_killed_is_read_anew(tmp_path: Path) -> None:
+    remains = tmp_path / "shelf" / tmp_path.name / "page"
+    (remains / "checkout").mkdir(parents=True)
+    (remains / "home").mkdir()
+    (remains / "checkout" / "note").write_text("old")
+
+    assert faults(tmp_path, console("$ test ! -e note")) == []
+
+
 def test_each_command_of_a_block_has_what_stands_below_it() -> None:
     block = Block(7, "console", "$ one \\\n  more\nsaid\n$ two <<'END'\nx\nEND\n$ three\na\nb", None, 2)
 
