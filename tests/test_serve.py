@@ -118,6 +118,21 @@ def test_an_option_that_cannot_be_followed_is_named(tmp_path: Path, words: tuple
     assert_two_sentences(run("serve", *words, home=tmp_path), *named)
 
 
+def test_the_real_torchserve_without_java_or_its_package_is_an_error_that_says_what_to_install(tmp_path: Path) -> None:
+    words, empty = ("serve", "--engine", "torchserve"), tmp_path / "empty"
+    empty.mkdir()
+    java = tmp_path / "java" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\"' >&2\n")
+    java.chmod(0o755)
+    environment = {"JAVA_HOME": str(tmp_path / "java"), "DEMLOPMENT_ENDPOINT__TORCHSERVE_ENVIRONMENT": str(empty)}
+
+    assert_two_sentences(run(*words, home=tmp_path / "home", PATH=str(empty)), "no java on the PATH", "openjdk-17-jre")
+    assert_two_sentences(run(*words, home=tmp_path / "home", **environment), str(empty), "demlopment[torchserve]")
+    unknown = run("serve", "--engine", "triton", home=tmp_path / "home")
+    assert (unknown.returncode, "endpoint.engine" in unknown.stderr) == (1, True), unknown.stderr
+
+
 def test_a_wrong_value_in_the_configuration_is_named_with_its_line(tmp_path: Path) -> None:
     config = tmp_path / "ts.properties"
     config.write_text("\njob_queue_size=many\n")
