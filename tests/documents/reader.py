@@ -70,7 +70,9 @@ def _environment(kept: Path, ports: Ports) -> dict[str, str]:
     home = kept / "home"
     home.mkdir()
     ours = {f"DEMLOPMENT_ENDPOINT__{port}_PORT": ports.free(str(named)) for port, named in PORTS.items()}
-    theirs = {each: value for each, value in os.environ.items() if not each.startswith(("DEMLOPMENT_", "AWS_", "COV_"))}
+    # A `make` that runs the tests has its own variables, which the page's would obey.
+    dropped = ("DEMLOPMENT_", "AWS_", "COV_", "MAKE", "MFLAGS")
+    theirs = {each: value for each, value in os.environ.items() if not each.startswith(dropped)}
     said = {"HOME": str(home), "TERM": "dumb", "COLUMNS": "200", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     return theirs | said | ours
 

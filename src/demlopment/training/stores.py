@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalStorage
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from demlopment.errors import HomeError, NotReadyError
 from demlopment.home import Home
@@ -63,13 +64,17 @@ def alone(store: BaseStorage, name: str) -> Iterator[None]:
         yield
         return
     number = int.from_bytes(hashlib.blake2b(f"demlopment search {name}".encode(), digest_size=8).digest(), signed=True)
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:  # it goes with the connection
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar():
             raise HomeError(
                 f"Another search holds the study {name} in this database.",
                 "Wait until it ends or stop it, or search under another name.",
             )
-        yield
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # with a connection that broke it goes by itself, a moment later
+                connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
 
 
 @contextmanager
