@@ -234,7 +234,7 @@ class Monitoring(Room):
     window: Annotated[int, Field(ge=20)] = 100  # predictions
     window_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # of a window instead; 0: counted
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.001  # per window, when nothing has changed
-    niceness: Annotated[int, Field(ge=0, le=19)] = 15  # of a look, beside an endpoint that keeps every processor busy
+    niceness: Annotated[int, Field(ge=0, le=19)] = 19  # of a look, beside an endpoint that keeps every processor busy
     # Of tests between versions: the difference that matters, and by how much the other metrics may get worse.
     minimum_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # in the unit of the metric; 0: any
     slow_milliseconds: Annotated[float, Field(gt=0)] = 100.0  # longer is slow, in tests and alerts; ours take 1 to 5
