@@ -2,11 +2,13 @@
 
 import os
 import re
+import secrets
 import select
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -26,9 +28,7 @@ class Ports:
     def free(self, named: str) -> str:
         """The one that stands for a port that is named."""
         if named not in self._free:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self._free[named] = str(probe.getsockname()[1])
+            self._free[named] = next(filter(_is_free, map(str, _drawn())))
         return self._free[named]
 
     def typed(self, command: str) -> str:
@@ -40,6 +40,19 @@ class Ports:
         for named, free in self._free.items():
             text = re.sub(rf"\b{free}\b", named, text)
         return text
+
+
+def _drawn() -> Iterator[int]:
+    """Below those that systems hand out by themselves: a document may use its ports minutes after it has drawn them."""
+    while True:
+        yield secrets.choice(range(15_000, 32_000))
+
+
+def _is_free(port: str) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", int(port)))
+        return True
+    return False
 
 
 class Terminal:
