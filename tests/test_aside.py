@@ -18,6 +18,7 @@ NICENESS = 7
 ASIDE = """
 import os, sys, time
 from demlopment import aside
+{before}
 try:
     aside.give_way({niceness})
     print(os.getpid(), os.getpriority(os.PRIO_PROCESS, 0), flush=True)
@@ -28,9 +29,11 @@ except KeyboardInterrupt:
 
 
 @contextmanager
-def started(then: str, niceness: int = NICENESS, **how: Any) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+def started(
+    then: str, niceness: int = NICENESS, before: str = "", **how: Any
+) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     """The process that was asked, the number of the one that works, and its niceness."""
-    command = [sys.executable, "-c", ASIDE.format(then=then, niceness=niceness)]
+    command = [sys.executable, "-c", ASIDE.format(before=before, then=then, niceness=niceness)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **how) as process:
         assert process.stdout is not None
         worker, its = map(int, process.stdout.readline().split())
@@ -81,3 +84,17 @@ def test_nobody_works_on_for_a_process_that_was_killed() -> None:
 def test_who_need_not_give_way_stays_who_it_is() -> None:
     with started("sys.exit(0)", niceness=0, process_group=0) as (process, worker, niceness):
         assert (worker, niceness) == (process.pid, os.getpriority(os.PRIO_PROCESS, 0))
+
+
+def test_who_was_started_nicer_stays_so() -> None:
+    with started("sys.exit(0)", before="os.nice(15)", process_group=0) as (_, _, niceness):
+        assert niceness == 15 + os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_where_a_session_may_not_be_made_nice_the_work_is_done_all_the_same() -> None:
+    with started("sys.exit(3)", before="aside.GROUP = __import__('pathlib').Path('/dev/full')", process_group=0) as (
+        process,
+        _,
+        its,
+    ):
+        assert (process.wait(), its) == (3, NICENESS)

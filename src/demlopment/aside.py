@@ -4,7 +4,9 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 GROUP = Path("/proc/self/autogroup")  # sched(7): where it is, niceness counts within one session only
 PR_SET_PDEATHSIG = 1
@@ -19,6 +21,7 @@ def give_way(niceness: int) -> None:
     """
     if niceness == 0:
         return
+    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))  # whoever started it may have asked for more
     os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if not GROUP.exists():
         return
@@ -26,7 +29,10 @@ def give_way(niceness: int) -> None:
         if os.getpgrp() == os.getpid():
             _become_a_child()
         os.setsid()
-    GROUP.write_text(str(niceness))
+    with suppress(
+        OSError
+    ):  # a container may forbid it, and who is not root may do it ten times a second: no reason not to work
+        GROUP.write_text(str(niceness))
 
 
 def _become_a_child() -> None:
@@ -42,7 +48,7 @@ def _become_a_child() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
 
 
-def _stand_for(child: int) -> None:
+def _stand_for(child: int) -> NoReturn:
     for number in PASSED_ON:
         signal.signal(number, lambda arrived, _: os.kill(child, arrived))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
