@@ -11,8 +11,8 @@ import demlopment
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(demlopment.__path__, "demlopment.")
-    # Two live in archives, beside a copy of images.py or row.py; the other needs Dagster, and its own tests import it.
-    if module.name not in ("demlopment.handler", "demlopment.rowhandler", "demlopment.orchestrate")
+    # One lives in archives, beside a copy of images.py or row.py; the other needs Dagster, and its own tests import it.
+    if module.name not in ("demlopment.handler", "demlopment.orchestrate")
 )
 
 

@@ -74,7 +74,8 @@ def expected(store: Path, path: Path) -> list[Prediction]:
     ]
 
 
-def test_the_handler_of_a_model_that_reads_rows_gives_the_labels_of_its_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("accept", ["*/*", "application/json"])
+def test_the_handler_of_a_model_that_reads_rows_answers_by_its_numbers(tmp_path: Path, accept: str) -> None:
     values, _ = tables.rows(8, seed=4)
     files = [tmp_path / f"{number}.json" for number in range(len(values))]
     for file, each in zip(files, values, strict=True):
@@ -82,12 +83,17 @@ def test_the_handler_of_a_model_that_reads_rows_gives_the_labels_of_its_numbers(
     with zipfile.ZipFile(tables.packed(tmp_path)) as packed_rows:
         packed_rows.extractall(tmp_path / "unzipped")
 
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "unzipped"), "*/*", *map(str, files)]
-    said, _ = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "unzipped"), accept, *map(str, files)]
+    said, types = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
 
-    likeliest = tables.probabilities(values).argmax(axis=1)
-    assert said == [tables.CLASSES[best] for best in (*likeliest, likeliest[0])]
-    assert len(set(said)) > 1
+    true = tables.probabilities(np.concatenate([values, values[:1]]))
+    told = [json.loads(each) for each in said] if types else [{"label": each} for each in said]
+    assert types == (["application/json"] if accept == "application/json" else [])
+    assert [each["label"] for each in told] == [tables.CLASSES[best] for best in true.argmax(axis=1)]
+    assert len({each["label"] for each in told}) > 1
+    if types:
+        assert [list(each["probabilities"].values()) for each in told] == [pytest.approx(each, abs=1e-4) for each in true]
+        assert all(each["accepted"] for each in told)
 
 
 def test_the_archived_handler_gives_the_labels_that_our_engine_gives(tmp_path: Path) -> None:

@@ -37,9 +37,8 @@ MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, ANSWERS, SUMS = (
     "SHA256SUMS",
 )
 ROW_SAMPLE = "sample.json"  # in place of the picture, where the model reads rows of a table
-# For TorchServe, which runs Python, by its name there; our endpoint never executes them.
-CODE = {"handler.py": "handler.py", "images.py": "images.py"}
-ROW_CODE = {"handler.py": "rowhandler.py", "row.py": "row.py"}
+# For TorchServe, which runs Python; our endpoint never executes them. Beside the handler lies what prepares its model's input.
+HANDLER, PREPARATION, ROW_PREPARATION = "handler.py", "images.py", "row.py"
 MAX_BYTES = 512_000_000  # unpacked; a zip bomb is refused before it is unpacked
 CHUNK = 1 << 20  # bytes unpacked at a time: a member that lies about its size is caught before it fills the memory
 ENCRYPTED = 0x1  # in a member's flags
@@ -155,13 +154,12 @@ def _refuse_missing(path: Path, names: Sequence[str], members: Mapping[str, byte
 
 def _members(archive: Archive) -> dict[str, bytes]:
     card = archive.card
-    code = ROW_CODE if card.columns else CODE
     manifest = {
         "runtime": "python",
         "model": {
             "modelName": card.name,
             "serializedFile": NETWORK,
-            "handler": next(iter(code)),
+            "handler": HANDLER,
             "modelVersion": card.version,
         },
         "archiverVersion": "0.12.0",
@@ -175,8 +173,8 @@ def _members(archive: Archive) -> dict[str, bytes]:
     }
     if archive.answers:
         members[ANSWERS] = _dump({"answers": archive.answers})
-    for name, ours in code.items():
-        members[name] = resources.files("demlopment").joinpath(ours).read_bytes()
+    for name in (HANDLER, ROW_PREPARATION if card.columns else PREPARATION):
+        members[name] = resources.files("demlopment").joinpath(name).read_bytes()
     lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
     return members | {SUMS: "".join(lines).encode()}
 

@@ -6,13 +6,12 @@ Our own endpoint reads the same archive without executing this file, and answers
 import json
 import os
 
-import images  # type: ignore[import-not-found,unused-ignore]  # lies beside this file in the archive
 import numpy as np
 import onnxruntime
 
 
 class Handler:
-    """One request is one picture; the answer is its label, or all about it for a client that accepts JSON."""
+    """One request is a picture or a row; the answer is its label, or all about it for a client that accepts JSON."""
 
     def initialize(self, context):
         folder = context.system_properties["model_dir"]
@@ -20,6 +19,7 @@ class Handler:
             self.card = json.load(file)
         self.quoting = self.card.get("answer", {})
         self.temperature = self.card["temperature"] if self.quoting.get("calibrated", True) else 1.0
+        self.reads = _Rows(self.card["columns"]) if "columns" in self.card else _Pictures(self.quoting.get("legible", {}))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
@@ -27,25 +27,24 @@ class Handler:
         )
 
     def handle(self, data, context):
-        pictures = [row.get("data") or row.get("body") for row in data]
-        prepared = np.stack([images.prepare(bytes(picture)) for picture in pictures])
-        (logits,) = self.session.run(["logits"], {"image": images.as_input(prepared)})
+        prepared = np.stack([self.reads.prepared(each.get("data") or each.get("body")) for each in data])
+        (logits,) = self.session.run(["logits"], self.reads.feed(prepared))
         probabilities = _softmax(logits / np.float32(self.temperature))
         if not np.isfinite(probabilities).all():
             raise FloatingPointError("the network answers with no number")
         return [self._said(*each, context) for each in zip(range(len(prepared)), probabilities, prepared, strict=True)]
 
-    def _said(self, number, row, picture, context):
-        label = self.card["classes"][row.argmax()]
+    def _said(self, number, shares, seen, context):
+        label = self.card["classes"][shares.argmax()]
         if not _accepts_json(context.get_all_request_header(number)):
             return label
         context.set_response_content_type(number, "application/json")
-        probabilities = [float(each) for each in row]
+        probabilities = [float(each) for each in shares]
         told = {
             "label": label,
             "probabilities": self._shown(dict(zip(self.card["classes"], probabilities, strict=True))),
             "confidence": max(probabilities),
-            "accepted": self._accepted(max(probabilities), picture),
+            "accepted": self.reads.legible(seen) and max(probabilities) >= self.quoting.get("threshold", 0.0),
             "model": context.model_name,
             "version": self.card["version"],
             "request_id": context.get_request_id(number),
@@ -58,14 +57,46 @@ class Handler:
             return probabilities
         return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:top_k])
 
-    def _accepted(self, confidence, picture):
+
+class _Pictures:
+    """images.py lies beside this file, in archives whose network reads pictures."""
+
+    def __init__(self, limits):
+        import images  # type: ignore[import-not-found,unused-ignore]
+
+        self.images, self.limits = images, limits
+
+    def prepared(self, given):
+        return self.images.prepare(bytes(given))
+
+    def feed(self, pictures):
+        return {"image": self.images.as_input(pictures)}
+
+    def legible(self, picture):
         """As archive.Answering and legibility, which cannot be imported here; a test compares them."""
-        limits = self.quoting.get("legible", {})
-        ink = picture.mean() / 255
-        halftones = ((picture > images.INK) & (picture < 255 - images.INK)).mean()
-        legible = limits.get("least_ink", 0.0) <= ink <= limits.get("most_ink", 1.0)
-        legible = legible and halftones <= limits.get("most_halftones", 1.0)
-        return bool(legible) and confidence >= self.quoting.get("threshold", 0.0)
+        ink, kept = picture.mean() / 255, self.limits
+        halftones = ((picture > self.images.INK) & (picture < 255 - self.images.INK)).mean()
+        enough = kept.get("least_ink", 0.0) <= ink <= kept.get("most_ink", 1.0)
+        return bool(enough and halftones <= kept.get("most_halftones", 1.0))
+
+
+class _Rows:
+    """row.py does, in archives whose network reads rows of a table."""
+
+    def __init__(self, columns):
+        import row  # type: ignore[import-not-found,unused-ignore]
+
+        self.row, self.columns = row, [row.Column(*each) for each in columns]
+
+    def prepared(self, given):
+        # TorchServe has parsed a body that says it is JSON.
+        return self.row.prepare(given if isinstance(given, dict | list) else bytes(given), self.columns)
+
+    def feed(self, rows):
+        return {"row": rows}
+
+    def legible(self, row):
+        return True
 
 
 def _accepts_json(headers):
