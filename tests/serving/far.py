@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+# One that is of the connection alone, and what another endpoint of ours would say.
+HOPPING = (("Connection", "X-Hop"), ("X-Hop", "1"), ("x-arm", "theirs"), ("x-model-version", "theirs"))
+
 
 @dataclass
 class Far:
@@ -51,7 +54,9 @@ class Handler(BaseHTTPRequestHandler):
             said = json.dumps({"label": told.label, "probabilities": {told.label: 1.0}})
             self.reply(200, said.encode(), ("Content-Type", "application/json; charset=utf-8"))
         else:
-            self.reply(200, told.label.encode(), ("X-Mine", "yes"), ("x-request-id", "theirs"), ("Pragma", "no-cache"))
+            self.reply(
+                200, told.label.encode(), ("X-Mine", "yes"), ("x-request-id", "theirs"), ("Pragma", "no-cache"), *HOPPING
+            )
 
     do_GET = do_POST = do_PUT = do_HEAD = handle_any  # noqa: N815  (the library's names)
 

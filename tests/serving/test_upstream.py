@@ -1,5 +1,7 @@
 """The addresses of other servers: which are taken, which paths they become, and who allows them."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from demlopment.errors import RequestError, SettingsError
@@ -43,10 +45,26 @@ def test_one_version_of_a_torchserve_cannot_be_asked_in_kserves_words(asked: str
     assert refused.value.status == 501
 
 
+@pytest.mark.parametrize("rest", ["/../../../models", "/a/../b", "/.", "/..%2f..", "/%2e%2e"])
+def test_no_path_leads_out_of_the_model(rest: str) -> None:
+    target = paths.asked(unquote(f"/predictions/digits/2.0{rest}"))
+    assert target is not None
+
+    with pytest.raises(RequestError, match="leads out of the model") as refused:
+        Upstream.at(f"{BASE}/predictions/m/1.0").path(target)
+
+    assert refused.value.status == 404
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "",
+        "http://there:9080/ts/predictions/%2e%2e/models",
+        "http://there:9080/predictions/m/%2E%2E",
+        "http://there:9080/predictions/.",
+        "http://there:9080/a/./predictions/m",
+        "http://there:9080/predictions/m%2F..%2Fmodels",
         "there:9080/predictions/m",
         "ftp://there/predictions/m",
         "http://there:9080",

@@ -214,12 +214,8 @@ class Engine:
 
     @property
     def relied_on(self) -> tuple[Upstream, ...]:
-        """The other servers that requests meet which name no version."""
-        met = {
-            (name, number)
-            for name, model in self._models.items()
-            for number in (model.default, *(model.plan.versions if model.plan else ()))
-        }
+        """The other servers without which a request that names no version is not answered: a treatment has its control."""
+        met = {(name, model.plan.control if model.plan else model.default) for name, model in self._models.items()}
         return tuple(remote.upstream for key, remote in self._remotes.items() if key in met)
 
     def _unfit(self, key: Key, version: Version) -> dict[Key, str]:

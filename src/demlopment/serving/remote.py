@@ -42,7 +42,8 @@ HOP_BY_HOP = frozenset(
     )
 )
 NOT_SENT = HOP_BY_HOP | {"host", "content-length", "expect", "x-request-id"}
-OURS = frozenset(name.decode() for name, _ in wire.ALWAYS) | {"x-request-id"}  # every answer of ours has them
+# Answers of ours have them.
+OURS = frozenset(name.decode() for name, _ in wire.ALWAYS) | {"x-request-id", "x-model-version", "x-arm"}
 NOT_PASSED_ON = HOP_BY_HOP | OURS | {"content-length"}
 
 
@@ -107,7 +108,8 @@ class Remotes:
         import httpx2
 
         url = upstream.path(target) + (f"?{request.query.decode('latin-1')}" if request.query else "")
-        headers = [(name, value) for name, value in request.headers.items() if name.decode("latin-1") not in NOT_SENT]
+        left = NOT_SENT | _of_the_connection(request.headers.get(b"connection", b"").decode("latin-1"))
+        headers = [(name, value) for name, value in request.headers.items() if name.decode("latin-1") not in left]
         headers.append((b"x-request-id", request.id.encode()))
         times = {"connect": min(CONNECT_SECONDS, seconds), "read": seconds, "write": seconds, "pool": CONNECT_SECONDS}
         return httpx2.Request(request.method, url, headers=headers, content=request.body, extensions={"timeout": times})
@@ -125,7 +127,8 @@ class Remotes:
 
 async def _reply(response: "httpx2.Response") -> Reply:
     """Whole, or the beginning of what is long or of unknown length."""
-    headers = tuple((name, value) for name, value in response.headers.multi_items() if name.lower() not in NOT_PASSED_ON)
+    ours = NOT_PASSED_ON | _of_the_connection(response.headers.get("connection", ""))
+    headers = tuple((name, value) for name, value in response.headers.multi_items() if name.lower() not in ours)
     phrase = response.extensions.get("reason_phrase", b"").decode("latin-1")
     chunks = response.aiter_raw()
     if response.request.method == "HEAD" or response.status_code in wire.BODILESS:
@@ -150,6 +153,11 @@ async def _rest(response: "httpx2.Response", chunks: AsyncIterator[bytes]) -> As
         raise NotReadyError("The upstream broke off its answer.", "Send the request again.") from broken
     finally:
         await response.aclose()
+
+
+def _of_the_connection(said: str) -> set[str]:
+    """The headers that a `Connection` header names."""
+    return {name.strip().lower() for name in said.split(",")}
 
 
 def _excuse(status: int, kind: str, words: str) -> Reply:

@@ -8,6 +8,8 @@ from urllib.parse import quote, unquote, urlsplit
 from demlopment.errors import RequestError, SettingsError
 from demlopment.serving.paths import Target
 
+# A client of HTTP resolves dots, so a path with them may be one of another model, or of no model.
+DOTS = (".", "..")
 # As a client of that server would write it, without user, query and fragment.
 ADDRESS = re.compile(r"(https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~-]+)*)/predictions/([^/?#@\s]+)(?:/([^/?#@\s]+))?")
 
@@ -26,7 +28,7 @@ class Upstream:
         """Raises RequestError for what is not the address of a TorchServe's predictions."""
         found = ADDRESS.fullmatch(url)
         try:
-            wrong = found is None or "/.." in url or urlsplit(url).port == 0
+            wrong = found is None or _has_dots(unquote(url)) or urlsplit(url).port == 0
         except ValueError:
             wrong = True
         if wrong or found is None:
@@ -42,7 +44,14 @@ class Upstream:
         return f"{self.base}/ping"
 
     def path(self, target: Target) -> str:
-        """The URL that answers what a path of ours asks. Raises RequestError, 501, where that server has none."""
+        """The URL that answers what a path of ours asks. Raises RequestError, 501, where it has none, 404 for a `..`."""
+        if _has_dots(target.rest):
+            raise RequestError(
+                f"The path {target.rest!r:.60} leads out of the model.",
+                "Ask for one without `.` and `..`.",
+                status=404,
+                kind="ResourceNotFoundException",
+            )
         verb = target.verb
         model, version = quote(self.model, safe=""), None if self.version is None else quote(self.version, safe="")
         match target.dialect:
@@ -90,3 +99,7 @@ class Allowed:
                 "Have an expression of endpoint.allowed_upstreams match it.",
                 kind="InvalidModelException",
             )
+
+
+def _has_dots(path: str) -> bool:
+    return any(part in DOTS for part in path.split("/"))

@@ -54,3 +54,13 @@ def test_an_answer_says_once_whether_its_connection_goes_on(flags: tuple[bool, b
 def test_a_header_cannot_write_another(value: bytes) -> None:
     with pytest.raises(ValueError, match="line break"):
         head(200, None, ((b"x-mine", value), (b"content-length", b"0")), http_1_1=True, keep_alive=True)
+
+
+def test_what_every_answer_has_is_said_once_whoever_else_said_it() -> None:
+    always = [(b"access-control-allow-origin", b"https://ours")]
+    theirs = [(b"access-control-allow-origin", b"*"), (b"x-mine", b"a")]
+
+    headers = wire.opening(Answer(200, b"7", theirs), "r", always=always)["headers"]
+
+    assert [value for name, value in headers if name == b"access-control-allow-origin"] == [b"https://ours"]
+    assert (b"x-mine", b"a") in headers

@@ -1,6 +1,7 @@
 """What a run of TorchServe has changed is in the state afterwards, however the run ended."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from demlopment.home import Home
@@ -76,6 +77,33 @@ def test_what_torchserve_was_not_given_stays_registered(tmp_path: Path) -> None:
     found, _ = brought_back(home)
 
     assert numbers(found) == {("digits", "1.0"): 1, ("digits", "2.0"): 1}
+
+
+def test_a_default_that_torchserve_was_not_given_stays_the_default(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0", "2.0")
+    path = state.path(home)
+    whole = state.load(path).set_default("digits", "2.0")
+    state.save(path, whole)
+    given = whole.forgotten("digits", "2.0")
+    wrote(home, "1-startup.cfg", given)
+    wrote(home, "2-shutdown.cfg", given)
+
+    found, _ = brought_back(home)
+
+    assert found.models["digits"].default == "2.0"
+
+
+def test_more_workers_than_we_may_have_are_told_and_the_state_stays_readable(tmp_path: Path) -> None:
+    home = registered(tmp_path, "1.0")
+    begun = state.load(state.path(home))
+    many = replace(begun.versions["digits", "1.0"], min_workers=300, max_workers=400)
+    wrote(home, "1-startup.cfg", begun)
+    wrote(home, "2-snapshot.cfg", begun.replaced("digits", "1.0", many))
+
+    found, told = brought_back(home)
+
+    assert numbers(found) == {("digits", "1.0"): 256}
+    assert told == ["TorchServe gave digits 1.0 up to 400 workers. It has 256 from now on, the most here."]
 
 
 def test_a_plan_ends_with_its_version_and_what_cannot_be_kept_is_told(tmp_path: Path) -> None:

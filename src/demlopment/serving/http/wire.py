@@ -240,6 +240,9 @@ def opening(answer: Answer, answer_id: str, *, closing: bool = False, always: He
     An error ends the connection. Of one that goes on the connection itself tells.
     """
     headers = list(answer.headers)
+    if always and not answer.bare:  # a handler or another server may say the same
+        said = {name for name, _ in always}
+        headers = [each for each in headers if each[0] not in said]
     if answer.rest is None and answer.status not in BODILESS:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     if not answer.bare:

@@ -21,6 +21,7 @@ from demlopment.serving.state import MAX_WORKERS, NUMBERS, State
 from demlopment.serving.torchserve.places import Places
 
 Key = tuple[str, str]  # model, version
+WORKERS = ("min_workers", "max_workers")
 
 
 def bring_back(place: Home, store: Path, terms: Terms, tell: Callable[[str], None]) -> None:
@@ -50,6 +51,9 @@ def changed(
     for (model, version), preset in last.items():
         current = _with(current, model, version, preset, store, terms, tell)
     for (model, version), preset in last.items():
+        begun = first.get((model, version))
+        if begun is not None and begun.default:  # of the run, which may not have been given the one of the state
+            continue
         if preset.default and version in current.models.get(model, states.Model("", {})).versions:
             current = current if current.models[model].default == version else current.set_default(model, version)
     return current
@@ -77,6 +81,10 @@ def _with(
     current: State, model: str, version: str, preset: Preset, store: Path, terms: Terms, tell: Callable[[str], None]
 ) -> State:
     numbers = {name: value for name in NUMBERS.values() if (value := getattr(preset, name)) is not None}
+    most = max(numbers.get(name, 0) for name in WORKERS)
+    if most > MAX_WORKERS:
+        tell(f"TorchServe gave {model} {version} up to {most} workers. It has {MAX_WORKERS} from now on, the most here.")
+        numbers |= {name: min(numbers[name], MAX_WORKERS) for name in WORKERS if name in numbers}
     known = current.models[model].versions.get(version) if model in current.models else None
     if known is not None:
         new = replace(known, **numbers)
