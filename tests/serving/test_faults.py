@@ -106,12 +106,15 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_run_goes_on(tmp_path
     assert set(load.acknowledged) <= kept
 
 
-def test_a_port_that_a_killed_endpoint_still_holds_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_a_killed_endpoint_still_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    home.endpoint.mkdir()
+    (home.endpoint / addresses.NOTE).write_text("{}")  # of no supervisor that lives
     busy = socket.create_server(("127.0.0.1", 0))
     port = busy.getsockname()[1]
     monkeypatch.setattr(time, "sleep", lambda _: busy.close())  # who waits gives it time to leave
 
-    with addresses.listening(free_ports(management_port=port), patience=30) as listeners:
+    with addresses.listening(home, free_ports(management_port=port)) as listeners:
         got = listeners[1].getsockname()[1]
 
     assert got == port

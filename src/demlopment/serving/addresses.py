@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048  # connections that may wait while a serving process is busy or being replaced
 NOTE = "addresses.json"
+LEFT_BEHIND_SECONDS = 10.0  # twice what the processes of a killed supervisor take to leave, see process.py
 POLL_SECONDS = 0.1  # between two tries to get a port that a killed endpoint may still hold
 
 
@@ -39,11 +40,6 @@ def running(place: Home) -> Addresses | None:
         return Addresses(**note["addresses"]) if lives else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # no note, or one that no endpoint wrote
         return None
-
-
-def left_behind(place: Home) -> bool:
-    """Whether the last supervisor of this home was killed, so that its processes may still be going."""
-    return (place.endpoint / NOTE).exists() and running(place) is None
 
 
 @contextmanager
@@ -81,9 +77,12 @@ def listen(host: str, port: int, setting: str, *, shared: bool = False) -> socke
 
 
 @contextmanager
-def listening(settings: "Endpoint", patience: float) -> Iterator[list[socket.socket]]:
-    """The three ports in TorchServe's order; closed at the latest when the block ends. One in use is waited for that long."""
-    deadline = time.monotonic() + patience
+def listening(place: Home, settings: "Endpoint") -> Iterator[list[socket.socket]]:
+    """The three ports in TorchServe's order; closed at the latest when the block ends.
+
+    One in use is waited for while the processes of a killed supervisor of this home may hold it.
+    """
+    deadline = time.monotonic() + (LEFT_BEHIND_SECONDS if left_behind(place) else 0.0)
     ports = {
         "inference_port": (settings.host, settings.inference_port),
         "management_port": (settings.management_host or settings.host, settings.management_port),
@@ -118,6 +117,11 @@ def url(listener: socket.socket, *, secure: bool) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (compared with, not bound to)
     scheme = "https" if secure else "http"
     return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
+
+
+def left_behind(place: Home) -> bool:
+    """Whether the last supervisor of this home was killed, so that its processes may still be going."""
+    return (place.endpoint / NOTE).exists() and running(place) is None
 
 
 def _refused(host: str, port: int, setting: str, error: OSError) -> SettingsError:

@@ -46,7 +46,6 @@ if TYPE_CHECKING:  # a serving process imports this package too, and has no use 
 
 log = logging.getLogger(__name__)
 
-LEFT_BEHIND_SECONDS = 10.0  # twice what the processes of a killed supervisor take to leave, see process.py
 LOOK_SECONDS = 1.0  # between two looks at the counters: what a killed process counted since then is in no metric
 
 
@@ -81,7 +80,7 @@ async def _serve(home: Home, settings: "Endpoint", terms: Terms, *, leash: bool,
     if settings.allow_handlers:
         seclude()
     stop = stopping.asked(leash=leash)
-    with addresses.listening(settings, LEFT_BEHIND_SECONDS if addresses.left_behind(home) else 0.0) as listeners:
+    with addresses.listening(home, settings) as listeners:
         await Supervisor(home, settings, terms, listeners).run(stop, ready)
 
 

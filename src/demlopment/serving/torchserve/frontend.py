@@ -53,7 +53,7 @@ def serve(
         snapshots.bring_back(home, store, terms, _say)
         startup.prepare(home, settings, configured.snapshot, terms, _say)
         served = _served(state.load(state.path(home)), store, terms)
-        ports, told = _ports(settings)
+        ports, told = _ports(home, settings)
         values = properties.properties(settings, str(store.absolute()), ports, served, configured.others)
         homes.replace(places.properties, properties.text(values).encode())
         try:
@@ -151,10 +151,10 @@ def _served(registered: State, store: Path, terms: Terms) -> State:
     return given
 
 
-def _ports(settings: "Endpoint") -> tuple[dict[str, int], Addresses]:
+def _ports(home: Home, settings: "Endpoint") -> tuple[dict[str, int], Addresses]:
     """The numbers of TorchServe's ports, seen to be free, and how they are reached."""
     secure = settings.certificate_file is not None
-    with addresses.listening(settings, 0.0) as listeners, contextlib.ExitStack() as stack:
+    with addresses.listening(home, settings) as listeners, contextlib.ExitStack() as stack:
         others = [stack.enter_context(addresses.listen("127.0.0.1", 0, name)) for name in GRPC]
         numbers = [each.getsockname()[1] for each in (*listeners, *others)]
         told = Addresses(*(addresses.url(each, secure=secure) for each in listeners))
