@@ -84,7 +84,7 @@ class Route(NamedTuple):
     arm: Arm
     unit: str
     asked: str  # the version as the request named it, or "default": TorchServe's metrics tell them apart
-    handler: Key | None = None  # the version that answers where no network does
+    elsewhere: Key | None = None  # the version that answers where no network does
     shadows: tuple[Network, ...] = ()  # are asked as well, once the client has its answer
     watch: Watch | None = None  # wants to know how the arms of a canary's plan answer
     remote: "Remote | None" = None  # the other server that answers, where one does
@@ -92,7 +92,7 @@ class Route(NamedTuple):
     @property
     def key(self) -> Key:
         """Model and version."""
-        key = self.handler if self.network is None else self.network.key
+        key = self.elsewhere if self.network is None else self.network.key
         assert key is not None, "a route leads to a network, a handler or another server"
         return key
 

@@ -1,6 +1,6 @@
 """Ask another server, and hand its response on as it is. Knows HTTP and addresses; knows no plan and no journal.
 
-Connections are kept and used again. What makes one is imported with the first request: it takes 20 MB, and most endpoints
+Connections are kept and used again. What makes one is imported with the first request: it takes 11 MB, and most endpoints
 have no upstream.
 """
 
