@@ -139,8 +139,12 @@ def test_a_split_between_the_upstream_and_ours_has_feedback_metrics_and_a_shadow
             )
             for each in ids
         }
+        words = {"x-unit-id": next(each for each in ids if said[each].headers["x-arm"] == "control")}
+        gateway.inference.post("/predictions/digits", content=b"no picture", headers=words).raise_for_status()
         back = gateway.inference.post("/feedback", content=json.dumps({"request_id": ids[0], "label": "7"}))
         shadowed = eventually(lambda: len(shadows(gateway)) == len(ids))
+        dropped = 'demlopment_shadows_dropped_total{model_name="digits",model_version="2.0",} 1.0'
+        told = eventually(lambda: dropped in gateway.metrics.get("/metrics").text)
         counted = gateway.metrics.get("/metrics").text
     finally:
         gateway.management.delete("/models/digits/traffic")
@@ -151,6 +155,7 @@ def test_a_split_between_the_upstream_and_ours_has_feedback_metrics_and_a_shadow
     assert {each.text for each in said.values() if each.headers["x-arm"] == "control"} == {"7"}
     assert back.status_code == 200
     assert shadowed, len(shadows(gateway))
+    assert told, [each for each in counted.splitlines() if "shadows_" in each]
     assert any(
         line.startswith("demlopment_predictions_total{") and '"0.9"' in line and '"control"' in line
         for line in counted.splitlines()

@@ -61,7 +61,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "demlopment_shadows_dropped_total",
         "counter",
-        "Pictures that a shadow was not asked about, because too many waited or the journal could not be written",
+        "Inputs that a shadow was not asked about: too many waited, the journal could not be written, or it was no picture",
         ("model_name", "model_version"),
     ),
     Family(

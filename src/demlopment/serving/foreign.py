@@ -133,8 +133,7 @@ class Foreign:
         except NotReadyError:
             self.tally.add("demlopment_journal_refused_total")
             raise
-        if prediction.image is not None:
-            self.shadows.ask(route.shadows, prediction, route.watch)
+        self.shadows.ask(route.shadows, prediction, route.watch)
         if route.watch is not None:
             route.watch.answer(prediction, seconds * 1000)
         self.tally.add("demlopment_predictions_total", model, version, route.arm)

@@ -51,9 +51,9 @@ class Shadows:
     _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture
 
     def ask(self, networks: Sequence[Network], told: Prediction, watch: Watch | None = None) -> None:
-        """Have each of them answer, later, the picture that a client has been told about."""
+        """Have each of them answer, later, the picture that a client has been told about; what is no picture is dropped."""
         for network in networks:
-            if len(self._waiting) >= MOST or self.journal.failing:
+            if told.image is None or len(self._waiting) >= MOST or self.journal.failing:
                 self.tally.add(DROPPED, *network.key)
             else:
                 self._waiting.append(Asked(network, told, watch))
