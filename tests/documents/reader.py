@@ -42,8 +42,7 @@ def _read(document: Path, kept: Path, shelf: Path) -> Iterator[str]:
             yield f"{name(document)} begins where {name(before)} ended, which has faults of its own"
             return
         shutil.copytree(former / "checkout", checkout, symlinks=True)
-    ports = Ports(*PORTS.values())
-    with Terminal(checkout, _environment(kept, ports)) as terminal:
+    with Ports(*PORTS.values()) as ports, Terminal(checkout, _environment(kept, ports)) as terminal:
         for block in blocks(document.read_text()):
             if block.file is not None:
                 _save(block, checkout)

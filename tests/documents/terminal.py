@@ -7,8 +7,8 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -18,17 +18,29 @@ WRITTEN_PORT = re.compile(r"(?<=127\.0\.0\.1:)\d{4,5}|(?<=_PORT=)\d{4,5}|(?<=--p
 
 
 class Ports:
-    """Free ports in the place of those that documents name, so that documents run beside each other."""
+    """Free ports in the place of those that documents name, held until closed, so that documents run beside each other."""
 
     def __init__(self, *named: int) -> None:
         self._free = dict[str, str]()
+        self._held = list[socket.socket]()
         for each in named:
             self.free(str(each))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._held:
+            each.close()
 
     def free(self, named: str) -> str:
         """The one that stands for a port that is named."""
         if named not in self._free:
-            self._free[named] = next(filter(_is_free, map(str, _drawn())))
+            held = next(filter(None, map(_hold, _drawn())))
+            self._held.append(held)
+            self._free[named] = str(held.getsockname()[1])
+            if sys.platform != "linux":  # the only one where others may listen on a port that is held so
+                held.close()
         return self._free[named]
 
     def typed(self, command: str) -> str:
@@ -43,16 +55,24 @@ class Ports:
 
 
 def _drawn() -> Iterator[int]:
-    """Below those that systems hand out by themselves: a document may use its ports minutes after it has drawn them."""
+    """Below those that most systems hand out by themselves."""
     while True:
         yield secrets.choice(range(15_000, 32_000))
 
 
-def _is_free(port: str) -> bool:
-    with socket.socket() as probe, suppress(OSError):
-        probe.bind(("127.0.0.1", int(port)))
-        return True
-    return False
+def _hold(port: int) -> socket.socket | None:
+    """Keep a free port from being handed to another program: a document may use it minutes after it was drawn.
+
+    A server may listen there all the same, since both sockets allow the address to be used again.
+    """
+    holder = socket.socket()
+    try:
+        holder.bind(("127.0.0.1", port))
+    except OSError:
+        holder.close()
+        return None
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return holder
 
 
 class Terminal:

@@ -3,6 +3,8 @@
 import doctest
 import json
 import shutil
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tests.documents import blocks as page
 from tests.documents import terminal
 from tests.documents.blocks import Block, Command, blocks, commands
 from tests.documents.reader import left
+from tests.documents.terminal import Ports
 from tests.serving.endpoint import eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is missing: apt-get install bash")
@@ -99,6 +102,26 @@ def test_ports_of_the_document_are_free_ones_and_shown_as_they_were_named(tmp_pa
 
     assert faults(tmp_path, text) == []
     assert (tmp_path / "shelf" / tmp_path.name / "page" / "checkout" / "port").read_text() != "8080\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ports can be held in Linux alone: use it")
+def test_a_port_of_a_document_is_handed_to_nobody_else_before_its_server_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as handed:
+        handed.bind(("127.0.0.1", 0))
+        port = handed.getsockname()[1]
+        monkeypatch.setattr(terminal, "_drawn", lambda: iter([port, *range(port + 1, port + 50)]))
+        with Ports(8080) as taken:
+            assert taken.free("8080") != str(port), "it is in use"
+    with Ports(8080) as ports, socket.create_server(("127.0.0.1", 0)) as other, socket.socket() as strict:
+        address = ("127.0.0.1", int(ports.free("8080")))
+        with pytest.raises(OSError, match="in use"):
+            strict.bind(address)
+        with socket.create_server(address), pytest.raises(OSError, match="in use"):
+            socket.create_server(address)
+        clients = [socket.create_connection(other.getsockname()) for _ in range(100)]
+        assert address not in [each.getsockname() for each in clients]
+        for each in clients:
+            each.close()
 
 
 def test_a_document_goes_on_in_a_copy_of_where_another_ended(tmp_path: Path) -> None:
