@@ -31,6 +31,7 @@ STOP_SECONDS = 20
 BESIDE = Path(sys.executable).parent
 # What an image of ours says by itself, see the Dockerfile.
 OURS = {"DEMLOPMENT_ENDPOINT__HOST": "0.0.0.0"}
+NOT_ROOT = ["unshare", "--user", "--map-user=10001", "--map-group=10001", "--"]  # JupyterLab refuses to run as root
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -97,7 +98,7 @@ def _program(service: Service) -> Iterator[None]:
     """Another's program: its image's entry point is named as the service is, or by compose."""
     names = {"alertmanager": ["prometheus-alertmanager"], "prometheus": ["prometheus"]}
     command = [*names.get(service.name, []), *service.command]
-    with _running(service, command, _bare() | service.environment):
+    with _running(service, command, _bare() | service.environment, NOT_ROOT if service.name == "jupyter" else None):
         yield
 
 

@@ -39,6 +39,22 @@ def services() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize(("more", "status"), [("", 0), ("services: {endpoint: {imago: demlopment}}", 1)])
+def test_the_file_keeps_the_official_schema(tmp_path: Path, more: str, status: int) -> None:
+    if more:
+        (tmp_path / "compose.yaml").write_text(more)
+    looked = tmp_path / "compose.yaml" if more else ROOT / "compose.yaml"
+
+    said = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", looked],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (said.returncode, "imago" in said.stdout) == (status, bool(more)), said.stdout + said.stderr
+
+
 def test_every_domain_has_services_and_every_service_a_domain(services: dict[str, Any]) -> None:
     profiles = {name: set(service["profiles"]) for name, service in services.items()}
 
