@@ -1,10 +1,11 @@
 """TorchServe's door to a model archive. Travels inside it and stands alone: NumPy, OpenCV and ONNX Runtime only.
 
-Our own endpoint reads the same archive without executing this file, and answers the same.
+Our own endpoint reads the same archive without executing this file, and answers the same. TorchServe wants one class here.
 """
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -19,7 +20,7 @@ class Handler:
             self.card = json.load(file)
         self.quoting = self.card.get("answer", {})
         self.temperature = self.card["temperature"] if self.quoting.get("calibrated", True) else 1.0
-        self.reads = _Rows(self.card["columns"]) if "columns" in self.card else _Pictures(self.quoting.get("legible", {}))
+        self.reads = _rows(self.card["columns"]) if "columns" in self.card else _pictures(self.quoting.get("legible", {}))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
@@ -58,45 +59,35 @@ class Handler:
         return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:top_k])
 
 
-class _Pictures:
-    """images.py lies beside this file, in archives whose network reads pictures."""
+def _pictures(limits):
+    """How a network is asked that reads pictures: images.py lies beside this file."""
+    import images  # type: ignore[import-not-found,unused-ignore]
 
-    def __init__(self, limits):
-        import images  # type: ignore[import-not-found,unused-ignore]
-
-        self.images, self.limits = images, limits
-
-    def prepared(self, given):
-        return self.images.prepare(bytes(given))
-
-    def feed(self, pictures):
-        return {"image": self.images.as_input(pictures)}
-
-    def legible(self, picture):
+    def legible(picture):
         """As archive.Answering and legibility, which cannot be imported here; a test compares them."""
-        ink, kept = picture.mean() / 255, self.limits
-        halftones = ((picture > self.images.INK) & (picture < 255 - self.images.INK)).mean()
-        enough = kept.get("least_ink", 0.0) <= ink <= kept.get("most_ink", 1.0)
-        return bool(enough and halftones <= kept.get("most_halftones", 1.0))
+        ink = picture.mean() / 255
+        halftones = ((picture > images.INK) & (picture < 255 - images.INK)).mean()
+        enough = limits.get("least_ink", 0.0) <= ink <= limits.get("most_ink", 1.0)
+        return bool(enough and halftones <= limits.get("most_halftones", 1.0))
+
+    return SimpleNamespace(
+        prepared=lambda given: images.prepare(bytes(given)),
+        feed=lambda pictures: {"image": images.as_input(pictures)},
+        legible=legible,
+    )
 
 
-class _Rows:
-    """row.py does, in archives whose network reads rows of a table."""
+def _rows(columns):
+    """Likewise one that reads rows of a table: row.py does."""
+    import row  # type: ignore[import-not-found,unused-ignore]
 
-    def __init__(self, columns):
-        import row  # type: ignore[import-not-found,unused-ignore]
-
-        self.row, self.columns = row, [row.Column(*each) for each in columns]
-
-    def prepared(self, given):
+    wanted = [row.Column(*each) for each in columns]
+    return SimpleNamespace(
         # TorchServe has parsed a body that says it is JSON.
-        return self.row.prepare(given if isinstance(given, dict | list) else bytes(given), self.columns)
-
-    def feed(self, rows):
-        return {"row": rows}
-
-    def legible(self, row):
-        return True
+        prepared=lambda given: row.prepare(given if isinstance(given, dict | list) else bytes(given), wanted),
+        feed=lambda rows: {"row": rows},
+        legible=lambda _: True,
+    )
 
 
 def _accepts_json(headers):

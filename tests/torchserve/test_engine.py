@@ -14,10 +14,11 @@ import httpx2
 import numpy as np
 import pytest
 
-from demlopment import images
+from demlopment import images, row
 from demlopment.home import Home
 from demlopment.serving import state
 from demlopment.serving.torchserve.places import Places
+from tests import tables
 from tests.serving.endpoint import digit, eventually, packed, registered, stop
 from tests.test_cli import run
 from tests.torchserve import real
@@ -101,6 +102,26 @@ def test_a_thousand_pictures_get_the_same_labels_and_probabilities_of_both_engin
         }
         assert their["probabilities"] == pytest.approx(our["probabilities"], abs=1e-4)
     assert len({str(our["label"]) for our in own}) >= 5
+
+
+def test_rows_of_a_table_are_answered_there_as_their_numbers_say(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    file = tables.packed(home.models).name
+    values, _ = tables.rows(50, seed=5)
+    sent = [row.encode_json(each, tables.COLUMNS) for each in values]
+    state.save(state.path(home), state.load(state.path(home)).register("wine", "1.0", state.Version(file, file, 1, 1)))
+
+    with serving(home, "torchserve") as theirs:
+        said = [
+            theirs.inference.post(
+                "/predictions/wine", content=each, headers={"accept": "application/json", "content-type": kind}
+            )
+            for each, kind in zip(sent, ("application/json", "application/octet-stream") * 25, strict=True)
+        ]
+
+    assert {each.status_code for each in said} == {200}
+    found = [list(each.json()["probabilities"].values()) for each in said]
+    assert np.allclose(found, tables.probabilities(values), atol=1e-4)
 
 
 def test_what_is_told_to_it_is_kept_and_our_own_engine_goes_on_with_it(tmp_path: Path) -> None:
