@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -68,3 +69,18 @@ def test_a_document_that_begins_elsewhere_names_one_that_is_there() -> None:
 
     assert not [document for document, before in begun.items() if before is not None and before not in DOCUMENTS]
     assert ROOT / "README.rst" in DOCUMENTS
+
+
+def test_no_document_has_a_variable_typed_that_it_did_not_set() -> None:
+    typed = [
+        (name(each), block.text)
+        for each in DOCUMENTS
+        for block in blocks(each.read_text())
+        if block.language in ("console", "sh")
+    ]
+
+    used = {(document, variable) for document, text in typed for variable in re.findall(r"\$\{?(DEMLOPMENT_\w+)", text)}
+    given = {(document, variable) for document, text in typed for variable in re.findall(r"\b(DEMLOPMENT_\w+)=", text)}
+
+    assert len(given) > 3
+    assert not used - given
