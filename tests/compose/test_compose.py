@@ -62,8 +62,27 @@ def test_every_domain_has_services_and_every_service_a_domain(services: dict[str
     assert all(profiles.values())
 
 
+def test_jobs_run_when_they_are_asked_for_and_no_domain_starts_one(services: dict[str, Any]) -> None:
+    jobs = {name for name, service in services.items() if service.get("restart") == "no"}
+
+    assert jobs == {"work"}
+    assert {name for name, service in services.items() if service["profiles"] == ["work"]} == jobs
+    assert "work" not in re.findall(r"^PROFILES \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split(",")
+
+
+def test_the_page_on_containers_has_every_service_in_its_domain(services: dict[str, Any]) -> None:
+    table = (ROOT / "docs" / "containers.md").read_text().split("| domain (profile) |")[1].split("\n\n")[0]
+    domain, named = "", dict[str, str]()
+    for row in table.splitlines()[2:]:
+        begun, service = (cell.strip() for cell in row.split("|")[1:3])
+        domain = begun or domain
+        named[service.split("`")[1]] = domain
+
+    assert named == {name: service["profiles"][0] for name, service in services.items()}
+
+
 def test_what_a_service_waits_for_comes_up_with_it(services: dict[str, Any]) -> None:
-    waits = [(name, other) for name, service in services.items() if name != "work" for other in service.get("depends_on", {})]
+    waits = [(name, other) for name, service in services.items() for other in service.get("depends_on", {})]
 
     assert len(waits) > 5
     lacking = [pair for pair in waits if not set(services[pair[0]]["profiles"]) <= set(services[pair[1]]["profiles"])]
