@@ -1,5 +1,6 @@
 """The manifests: of Kubernetes' own schemas, safe by its strictest standard, and in keeping with the endpoint that they run."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from demlopment import settings
+from demlopment.serving import ending, slot
+from tests.compose import file, stage
 from tests.compose.file import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -154,3 +157,35 @@ def test_everything_that_names_the_endpoint_means_the_same_pods(name: str) -> No
     assert sorted(allowed) == sorted(ports)
     spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
     assert [each["labelSelector"]["matchLabels"] for each in spread] == [labels] * len(spread)
+
+
+def drained_seconds() -> float:
+    """What an endpoint with default settings may take from SIGTERM to its end."""
+    return settings.Settings.model_construct().endpoint.unregister_timeout + slot.DRAIN_SECONDS + slot.LEAVE_SECONDS
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_cluster_waits_until_requests_in_hand_are_answered(name: str) -> None:
+    assert pod(built(name))["terminationGracePeriodSeconds"] > drained_seconds()
+
+
+def test_whoever_else_stops_an_endpoint_waits_as_long() -> None:
+    composed = file.loaded(stage.SECRETS)["services"]["endpoint"]["stop_grace_period"]
+    unit = (ROOT / "docs" / "how-to" / "deploy.rst").read_text()
+
+    assert float(composed.removesuffix("s")) > drained_seconds()
+    assert float(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]) > drained_seconds()
+    assert drained_seconds() < ending.PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("name", ["base", "overlays/cloud", "kserve"])
+def test_archives_can_be_read_by_pods_on_several_nodes(name: str) -> None:
+    resources = built(name)
+    claim = resources["PersistentVolumeClaim"]
+    spec = pod(resources)
+
+    mounted = {volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume}
+    fetched = {each["value"].removeprefix("pvc://") for each in spec["containers"][0]["env"] if each["name"] == "STORAGE_URI"}
+
+    assert mounted | fetched == {claim["metadata"]["name"]}
+    assert set(claim["spec"]["accessModes"]) <= {"ReadWriteMany", "ReadOnlyMany"}
