@@ -73,6 +73,35 @@ def test_every_file_that_a_document_names_exists() -> None:
     assert not [(document, path) for document, path in named if not (ROOT / path).exists()]
 
 
+def test_every_link_of_a_page_of_markdown_leads_somewhere() -> None:
+    pages = sorted(
+        {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md"), *ROOT.glob("examples/**/*.md")}
+    )
+    linked = [(page, target) for page in pages for target in re.findall(r"\]\(([^()\s]+)\)", _prose(page))]
+    ours = [(page, *target.partition("#")[::2]) for page, target in linked if not re.match(r"\w+:", target)]
+
+    lost = [(page.name, path, section) for page, path, section in ours if not _leads(page, path, section)]
+
+    assert len(ours) > 30
+    assert any(section for _, _, section in ours)
+    assert not lost
+
+
+def _leads(page: Path, path: str, section: str) -> bool:
+    target = (page.parent / path).resolve() if path else page
+    return target.exists() and (not section or section in _sections(target))
+
+
+def _sections(page: Path) -> set[str]:
+    """What its headings are called in addresses, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ +(.+)$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
 def test_the_generated_reference_names_every_option_path_metric_and_error() -> None:
     generated = runpy.run_path(str(ROOT / "docs" / "generated.py"))
     sections = dict(
