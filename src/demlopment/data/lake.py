@@ -269,6 +269,13 @@ class Lake:
                     known.learn(rows)
             yield known
 
+    def _width(self, version: int | None) -> int:
+        """Columns of its table, 0 of pictures. Where nobody named them, as on the command line, its rows tell how many."""
+        if self.columns or version is None:
+            return len(self.columns)
+        held = next(self._store.slices(EXAMPLES, 1, version=version, columns=("image",)), None)
+        return 0 if held is None else transform.width(held)
+
     def _take(
         self,
         source: Source,
@@ -282,7 +289,7 @@ class Lake:
             again()
             version = self._store.version(EXAMPLES)
             with self._known(version) as known:
-                intake = Intake(self.classes, known, self.reviews.standing(), source, reject, heard, len(self.columns))
+                intake = Intake(self.classes, known, self.reviews.standing(), source, reject, heard, self._width(version))
                 fresh = (rows.with_columns(pl.lit(run.id).alias(RUN)) for rows in intake.fresh())
                 if self._store.extend(EXAMPLES, fresh, since=version, note={**noted(run), **note}):
                     return intake.added()

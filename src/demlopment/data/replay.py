@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from demlopment.data.contract import FILE, GREY, KEPT
+from demlopment.data.contract import FILE, GREY, KEPT, ROW
 from demlopment.data.corrections import RECORDED, Corrections
 from demlopment.data.quarantine import QUARANTINE, Quarantine, named
 from demlopment.errors import DataError
@@ -54,8 +54,8 @@ class Replay:
         """As Source. Whoever asks for the next batch has judged the one before."""
         self._begin()
         for held in self._quarantine.slices():
-            # What its source could not read is read anew with the source, and a review is no picture at all.
-            rows = self._corrected(held.drop("place").filter(pl.col("format").is_in([GREY, FILE])))
+            # What its source could not read is read anew with the source, and a review is neither picture nor row.
+            rows = self._corrected(held.drop("place").filter(pl.col("format").is_in([GREY, FILE, ROW])))
             self._bad = NONE_BAD
             yield rows.select(*KEPT, place=pl.lit(None, pl.String), fault=pl.lit(None, pl.String))
             self._settle(rows)

@@ -76,12 +76,18 @@ def examples(frame: pl.DataFrame, classes: Sequence[str], places: pl.Series) -> 
 
 def pixels(frame: pl.DataFrame) -> Seen:
     """The column `image` as (n, 28, 28), or of rows of a table as (n, columns), in the frame's own memory."""
-    size = frame["image"].bin.size().first()
-    if isinstance(size, int) and size != PIXELS:
-        kind = pl.Array(pl.Float32, size // NUMBER_BYTES)
+    columns = width(frame)
+    if columns:
+        kind = pl.Array(pl.Float32, columns)
         return frame["image"].bin.reinterpret(dtype=kind, endianness="little").to_numpy()
     flat = frame["image"].bin.reinterpret(dtype=pl.Array(pl.UInt8, PIXELS), endianness="little")
     return flat.to_numpy().reshape(-1, images.SIDE, images.SIDE)
+
+
+def width(frame: pl.DataFrame) -> int:
+    """How many columns the table has whose rows these are; 0 where they are pictures, or none."""
+    size = frame["image"].bin.size().first()
+    return size // NUMBER_BYTES if isinstance(size, int) and size != PIXELS else 0
 
 
 def prepared(raws: Sequence[bytes], kinds: pl.Series) -> list[bytes | str]:

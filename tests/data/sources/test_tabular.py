@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from demlopment import data, row
 from demlopment.data import Lake, refuse_leaks, returned, split, tabular
+from demlopment.data.corrections import Corrections
 from demlopment.errors import DataError
 from tests.tables import CLASSES, COLUMNS, rows
 
@@ -67,6 +69,22 @@ def test_a_bad_row_waits_in_quarantine_with_every_reason(tmp_path: Path) -> None
         ["label missing", "line does not have 6 cells"],
         ["the same pixels are already labelled barolo"],
     ]
+
+
+def test_a_bad_row_with_its_label_put_right_becomes_an_example_where_the_columns_are_named_and_where_they_are_not(
+    tmp_path: Path,
+) -> None:
+    lines = ("a,1,barolo,13,fine,2", "a,1,chianti,12,fine,2", "a,1.5,merlot,11,fine,2", "a,1,barolo,much,fine,2")
+    lake(tmp_path / "lake").add(tabular(table(tmp_path / "wines.csv", *lines), COLUMNS))
+    named, unnamed = lake(tmp_path / "lake"), Lake(tmp_path / "lake", classes=CLASSES)
+
+    for ours, place in ((named, 1), (unnamed, 2)):
+        (name,) = ours.bad.found(pl.col("row") == place, ("name",))["name"]
+        done = ours.replay(Corrections("fixes.csv", "f" * 64, {name: "barbera"}))
+        assert done.added == 1
+
+    assert sorted(ours.now(pl.col("label") == "barbera", ("row",))["row"]) == [1, 2]
+    assert [each.reasons for each in ours.quarantine()] == [("alcohol no number",)]
 
 
 def test_no_writer_stands_on_two_sides_and_nothing_leaks(tmp_path: Path) -> None:
