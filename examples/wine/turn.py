@@ -88,7 +88,8 @@ def serve(problem: Problem, rollout: Rollout, values: row.Row, labels: table.Lab
 
 def watch(problem: Problem, rollout: Rollout, winner: Packed, traffic: observe.Traffic) -> Packed:
     """After an alarm, learn from what came back as well: who answers from now on."""
-    windows = observe.drift(traffic, winner.model, problem.settings.monitoring)
+    alike = observe.alike(problem.home, traffic, winner.model.card)
+    windows = observe.drift(alike, winner.model, problem.settings.monitoring)
     if problem.record(policy.of_drift(windows, winner.model.card.title)).decision != "retrain":
         return winner
     problem.lake.add(pictured(traffic.predictions, traffic.truth))

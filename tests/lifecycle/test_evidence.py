@@ -7,17 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from demlopment import archive as archives
+from demlopment import row
 from demlopment.archive import Archive, Card
 from demlopment.data import Answers
+from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.images import VERSION
 from demlopment.lifecycle import evidence as reading
+from demlopment.lifecycle import observe
 from demlopment.lifecycle.compact import journal
 from demlopment.lifecycle.evidence import evidence
 from demlopment.monitoring import profile, sweep
 from demlopment.records import Feedback, Prediction
+from demlopment.row import Column
 from demlopment.serving.journal import Journal
 from demlopment.serving.recorded import join
+from demlopment.settings import Monitoring
+from tests import tables
 
 CLASSES, WIDTH = 10, 6
 
@@ -112,6 +119,44 @@ def test_what_is_still_in_the_journal_and_what_is_in_the_lake_already_are_one_st
     assert found.stretch.at.tolist() == [each.at for each in answers]
     assert found.right[2] == 1
     assert found.repeated == 6
+
+
+def wines(version: str, begin: int, values: row.Row) -> list[Prediction]:
+    """One a second from a time on, each with an embedding of as many numbers."""
+    shares = np.array([0.75, 0.25], np.float32)
+    return [
+        Prediction(
+            f"{version}-{at}", float(at), "wine", version, "direct", "", each, tables.CLASSES[0], shares, each[:3], 1.0, ""
+        )
+        for at, each in enumerate(values, start=begin)
+    ]
+
+
+def test_versions_that_read_other_columns_are_passed_over_and_counted(home: Home) -> None:
+    values, _ = tables.rows(30)
+    renamed = [Column(f"other {name}", low, high) for name, low, high in tables.COLUMNS]
+    archives.write(home.models, tables.model("same"))
+    archives.write(home.models, tables.model("renamed", renamed))
+    said = [
+        *wines("earlier", 0, values[:3, :2]),
+        *wines("1.0", 10, values[:10]),
+        *wines("same", 20, values[10:20]),
+        *wines("renamed", 30, values[20:]),
+        *wines("wider", 40, np.pad(values[20:], ((0, 0), (0, 2)))),
+    ]
+    Answers(home.lake).add("s", said, [Feedback("1.0-12", 99.0, "barolo"), Feedback("wider-42", 99.0, "barolo")], [])
+
+    found = evidence(home, tables.model(), 100)
+    traffic = observe.journalled(home, "wine", 0.0)
+    alike = observe.alike(home, traffic, tables.model().card)
+
+    assert found.stretch.at.tolist() == [*range(10, 30)]
+    assert found.stretch.ours.tolist() == [True] * 10 + [False] * 10
+    assert (found.right[2], found.stray, found.otherwise) == (1.0, 0, 20)
+    assert [each.version for each in alike.predictions] == ["1.0"] * 10 + ["same"] * 10
+    assert len(observe.drift(alike, tables.model(), Monitoring(window=20))) == 1
+    with pytest.raises(DataError, match=r"rows of 2 numbers, .* reads rows of 3 numbers"):
+        observe.drift(traffic, tables.model(), Monitoring(window=20))
 
 
 def test_labels_are_joined_as_the_journal_joins_them(home: Home) -> None:

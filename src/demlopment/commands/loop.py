@@ -83,7 +83,9 @@ def monitor(
 
     settings = settings_of(context)
     model = archives.read(archive)
-    traffic = observe.journalled(home_of(settings), model.card.name, since=0)
+    home = home_of(settings)
+    whole = observe.journalled(home, model.card.name, since=0)
+    traffic = observe.alike(home, whole, model.card)
     accuracy = observe.window_accuracy(traffic, settings.monitoring)
     for window, (_, labelled, correct) in zip(observe.drift(traffic, model, settings.monitoring), accuracy, strict=True):
         worst = min(window.tests, key=lambda test: test.p_value, default=None)
@@ -92,7 +94,9 @@ def monitor(
         why = f"smallest p {worst.p_value:.1e} ({worst.name})" if worst else "nothing that could be compared was kept"
         unseen = f"; {window.unseen} without their picture" if window.unseen else ""
         say(f"{state}  from request {window.start}: {why}; {known}{unseen}")
-    say(f"{len(traffic.predictions)} requests in the journal, {len(accuracy)} full windows.")
+    say(f"{len(whole.predictions)} requests in the journal, {len(accuracy)} full windows.")
+    if other := len(whole.predictions) - len(traffic.predictions):
+        say(f"{other} of the requests met versions that read other columns, and are passed over.")
 
 
 def history(context: typer.Context) -> None:

@@ -3,7 +3,7 @@
 No answer of the lake becomes an object: a million take seconds and a few hundred megabytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ import polars as pl
 from demlopment.archive import Archive
 from demlopment.data import Answers
 from demlopment.data.answers import SHADOW
+from demlopment.data.contract import NUMBER_BYTES
 from demlopment.home import Home
 from demlopment.images import SIDE
 from demlopment.lifecycle.compact import journal
+from demlopment.lifecycle.lineage import otherwise
 from demlopment.monitoring.evidence import Evidence
 from demlopment.monitoring.reference import FORMAT
 from demlopment.monitoring.stretch import Raw, Stretch, measured, together
@@ -34,37 +36,50 @@ def evidence(
 ) -> Evidence:
     """Of the model that an archive is, since it first answered and a time; `until` was looked at before (seconds since 1970).
 
+    Answers of versions that read other columns are passed over, and counted: what they were shown cannot be compared.
+
     Of very many rows each second, third, ... is measured, as many as windows of `window` answers and longer ones compare.
 
     A row that stands twice, as where a segment was copied, counts once; a label may come before its answer, and the last one
     counts; of a request id that was used twice none does. Raises DataError for a damaged file.
     """
     written = recorded.found_in(journal(home), since)
-    answers = Answers(home.lake)
+    answers, other = Answers(home.lake), otherwise(home, model.card)
     light, parts = [], []
     step = every(answers.count() + len(written.predictions), window)
     for frame in _frames(written.predictions, answers, written.segments):
         kept = frame.filter((pl.col("model") == model.card.name) & (pl.col("at") >= since) & (pl.col("arm") != SHADOW))
         if len(kept):
-            light.append(kept.select(LIGHT))
-            parts.append(measured(model.reference, _raw(kept, model, step)))
+            kept = kept.with_columns(alike=_alike(model, other))
+            light.append(kept.select(*LIGHT, "alike"))
+            parts.append(measured(model.reference, _raw(kept.filter("alike"), model, step)))
     if not parts:
         return Evidence(_nothing(model), np.zeros(0), np.zeros(0))
-    rows = pl.concat(light).with_row_index("row")
+    rows = pl.concat(light).with_row_index("row").with_columns(measured=pl.col("alike").cast(pl.Int64).cum_sum() - 1)
     once = rows.unique(["request_id", "at", "version"], keep="first").sort("at", "row")
-    began = _began(once, model.card.version)
     labels = pl.concat([answers.labels(written.segments), _labels(written.feedback)])
     (right, heard), stray = _joined(once, labels, model.card.version)
-    stretch = together(parts).where(once["row"].to_numpy()[began:])
+    since_then = np.arange(len(once)) >= _began(once, model.card.version)
+    alike = once["alike"].to_numpy()
+    chosen = since_then & alike
+    stretch = together(parts).where(once["measured"].to_numpy()[chosen])
     return Evidence(
         stretch,
-        right[began:],
-        heard[began:],
+        right[chosen],
+        heard[chosen],
         fresh=int(np.searchsorted(stretch.at, until, side="right")),
         repeated=len(rows) - len(once) + written.repeated,
         stray=stray,
         ahead=int((stretch.at > now + CLOCKS).sum()),
+        otherwise=int((since_then & ~alike).sum()),
     )
+
+
+def _alike(model: Archive, other: Collection[str]) -> pl.Expr:
+    """Which answers are to what the model reads: by the archives of their versions, and where these are gone by its bytes."""
+    columns = model.card.columns
+    size = pl.col("image").bin.size() == (NUMBER_BYTES * len(columns) if columns else SIDE * SIDE)
+    return ~pl.col("version").is_in(list(other)) & (pl.col("image").is_null() | size)
 
 
 def _began(rows: pl.DataFrame, version: str) -> int:

@@ -209,6 +209,12 @@ def learners(home: Home, snapshots: Collection[str]) -> list[tuple[Path, Card]]:
         found = more
 
 
+def otherwise(home: Home, card: Card) -> frozenset[str]:
+    """The versions of a model that read other columns than this one, as far as the model store has their archives."""
+    ours = (each for _, each in archives(home) if each.name == card.name)
+    return frozenset(each.version for each in ours if each.columns != card.columns)
+
+
 def archives(home: Home) -> Iterator[tuple[Path, Card]]:
     """Every archive of ours in the model store, with its card."""
     for path in sorted(home.models.glob("*.mar")):

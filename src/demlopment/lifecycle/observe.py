@@ -1,17 +1,19 @@
 """Read what the endpoint journalled and hand it to the monitors. Composes the journal, the lake and the monitoring room."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from demlopment import monitoring, serving
-from demlopment.archive import Archive
+from demlopment.archive import Archive, Card
 from demlopment.data import Answers
 from demlopment.errors import DataError
 from demlopment.home import Home
+from demlopment.images import SIDE
 from demlopment.lifecycle.compact import everything
 from demlopment.lifecycle.judging import Judging
+from demlopment.lifecycle.lineage import otherwise
 from demlopment.lifecycle.story import Sample
 from demlopment.monitoring import PairedReading
 from demlopment.monitoring.late import periods
@@ -102,8 +104,15 @@ def shadowed(version: str, traffic: Traffic, *, judging: Judging = PLAINLY) -> P
     return monitoring.paired(version, pairs, terms=judging.terms)
 
 
+def alike(home: Home, traffic: Traffic, card: Card) -> Traffic:
+    """The same without answers of versions that read other columns than this one: what they were shown is not compared."""
+    other, shape = otherwise(home, card), (len(card.columns),) if card.columns else (SIDE, SIDE)
+    fit = [each for each in traffic.predictions if each.image is None or each.image.shape == shape]
+    return replace(traffic, predictions=[each for each in fit if each.version not in other])
+
+
 def drift(traffic: Traffic, model: Archive, rules: Monitoring) -> tuple[DriftReport, ...]:
-    """Every full window of the traffic against the reference of one model."""
+    """Every full window of the traffic, of versions that read `alike`, against the reference of one model."""
     rate, version = rules.false_alarm_rate, model.card.version
     return tuple(
         monitoring.drift(model.reference, window, start=start, false_alarm_rate=rate, version=version)

@@ -15,7 +15,7 @@ import onnxruntime
 from demlopment import archive, evaluation, recall, row, training
 from demlopment.archive import Archive, Card
 from demlopment.data import Lake, refuse_leaks, split
-from demlopment.errors import NotReadyError
+from demlopment.errors import DataError, NotReadyError
 from demlopment.home import Home
 from demlopment.lifecycle import policy, provenance
 from demlopment.lifecycle.history import History
@@ -99,7 +99,15 @@ class Problem:
         return Packed(replace(bare, card=replace(card, scores=told), reference=reference, answers=answers), scores, train)
 
     def judge(self, candidate: Packed, pinned: Pinned, champion: Packed | None = None) -> bool:
-        """Put a candidate through the gate; one that is let through goes into the model store."""
+        """Put a candidate through the gate; one that is let through goes into the model store.
+
+        Raises DataError if the champion reads other columns than the rows have by which they are judged.
+        """
+        if champion is not None and champion.model.card.columns != self.columns:
+            raise DataError(
+                f"{champion.model.card.title} reads other columns than the table has: {_named(champion.model.card.columns)}.",
+                "Judge without a champion, and let users compare the two: begin a traffic plan.",
+            )
         rules, gate, test = self.settings.evaluation, self.settings.gate, pinned.parts.test
         checks = every_check(candidate.model, candidate.train, pinned.parts, self.classes, rules, gate.minimum_accuracy)
         against = None if champion is None else evaluation.evaluate_archive(champion.model, test, self.classes)
@@ -139,6 +147,10 @@ class Problem:
             "environment": provenance.environment(),
             LEFT: loss,
         }
+
+
+def _named(columns: Sequence[Column]) -> str:
+    return ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in columns) or "none"
 
 
 def _answers(network: bytes, rows: row.Row) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from demlopment.monitoring.reference import check_format, columns_of
 from demlopment.monitoring.stretch import Raw, measured
 from demlopment.monitoring.sweep import drifts
 from demlopment.records import DriftReport, Prediction
+from demlopment.seen import Seen
 
 
 def drift(
@@ -39,7 +40,8 @@ def drift(
     Images     not kept are passed over and counted: which ones is chance, so the tests of pictures only get weaker. Where
                nothing at all can be compared there is no test, and no alarm.
     Long       windows are compared by 512 evenly spaced answers, which tell as much as all.
-    Raises     DataError for an empty window, mixed versions, or a profile that does not belong to these answers.
+    Raises     DataError for an empty window, mixed versions, what the model does not read, or a profile that does not belong
+               to these answers.
     """
     check_format(reference)
     if not window:
@@ -78,6 +80,12 @@ def _columns(reference: Mapping[str, Any], window: Sequence[Prediction], ours: S
     unsaid, nowhere = np.zeros(classes, np.float32), np.zeros(width, np.float32)
     columns = columns_of(reference)
     blank = np.zeros(len(columns), np.float32) if columns else np.zeros((SIDE, SIDE), np.uint8)
+    strange = next((each.image for each in window if each.image is not None and each.image.shape != blank.shape), None)
+    if strange is not None:
+        raise DataError(
+            f"The window holds {_called(strange)}, and the model of the reference profile reads {_called(blank)}.",
+            "Compare only answers of versions that read the same.",
+        )
     return Raw(
         np.array([each.at for each in window]),
         np.stack([blank if each.image is None else each.image for each in window]),
@@ -87,6 +95,10 @@ def _columns(reference: Mapping[str, Any], window: Sequence[Prediction], ours: S
         _flags(ours),
         np.ones(len(window), np.bool_),
     )
+
+
+def _called(shown: Seen) -> str:
+    return "pictures" if shown.ndim == 2 else f"rows of {len(shown)} numbers"
 
 
 def _flags(said: Iterator[bool] | Sequence[bool]) -> npt.NDArray[np.bool_]:

@@ -20,6 +20,7 @@ class Evidence:
     fresh: int = 0  # index of the first answer that no look has tested yet
     repeated: int = 0  # rows that stood twice in the journal, and are left out
     stray: int = 0  # labels whose request is not known, or not yet
+    otherwise: int = 0  # answers of versions that read other columns, and are left out
     ahead: int = 0  # the last answers, which are dated later than now, because a clock is wrong: no window has them yet
 
     def __len__(self) -> int:

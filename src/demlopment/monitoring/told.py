@@ -152,6 +152,7 @@ def soundness(evidence: Evidence) -> Finding:
         (unseen, "answers were kept without their picture"),
         (evidence.repeated, "rows stood twice in the journal and count once"),
         (evidence.stray, "labels belong to no answer that is here"),
+        (evidence.otherwise, "answers are of versions that read other columns, and are passed over"),
         (evidence.ahead, "answers are dated later than now, so a clock is wrong, and they wait for their time"),
     )
     said = "; ".join(f"{count} {what}" for count, what in odd if count) or "All answers and labels are whole"
