@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from demlopment import archive
 from demlopment.data import returned
-from demlopment.errors import DataError
+from demlopment.errors import DataError, NotReadyError
 from demlopment.home import Home
 from demlopment.lifecycle.problem import Pinned, Problem
+from demlopment.lifecycle.rollout import endpoint
 from demlopment.settings import Settings
 from tests import tables
 from tests.tables import CLASSES, COLUMNS
@@ -36,3 +38,40 @@ def test_a_champion_that_reads_other_columns_judges_nobody(problem: Problem, pin
         problem.judge(candidate, pinned, replace(former, model=replace(former.model, card=card)))
 
     assert problem.verdicts == []
+
+
+def test_a_version_that_would_answer_otherwise_is_refused_with_a_verdict_and_what_was_there_before_stays(
+    problem: Problem, pinned: Pinned
+) -> None:
+    one, two, other = (problem.pack(version, tables.network(), 0.1, pinned) for version in ("1.0", "2.0", "1.0"))
+    store = problem.home.models
+    path = archive.write(store, replace(one.model, answers=()))  # then the endpoint has nothing to compare with
+    swapped = replace(two.model, answers=tuple(reversed(two.model.answers)))
+    archive.write(store, swapped)
+
+    with endpoint(problem.home, problem.settings.endpoint) as rollout:
+        problem.bring_up(rollout, one)
+        assert problem.verdicts == []
+        with pytest.raises(NotReadyError, match="does not answer here as it did when it was judged"):
+            problem.bring_up(rollout, two)
+        path.unlink()
+        archive.write(store, replace(other.model, card=replace(other.model.card, temperature=9.0), answers=()))
+        with pytest.raises(NotReadyError, match=r"does not answer as wine 1\.0 did when it was judged"):
+            problem.bring_up(rollout, other)
+        assert rollout.ask("wine", "1.0", one.model.sample)
+
+    said = [entry.verdict for entry in problem.history.entries()]
+    assert [(each.kind, each.decision, each.subject) for each in said] == [
+        ("serving", "refuse", "wine 2.0"),
+        ("serving", "refuse", "wine 1.0"),
+    ]
+
+
+def test_a_verdict_of_the_gate_names_the_code_behind_the_model(problem: Problem, pinned: Pinned) -> None:
+    candidate = problem.pack("1.0", tables.network(), 0.1, pinned)
+
+    problem.judge(candidate, pinned)
+
+    (verdict,) = problem.verdicts
+    lineage = candidate.model.card.lineage
+    assert (verdict.evidence["commit"], verdict.evidence["edited"]) == (lineage["commit"], lineage["environment"]["edited"])

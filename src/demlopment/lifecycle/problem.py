@@ -12,17 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from demlopment import archive, evaluation, recall, row, training
+from demlopment import archive, evaluation, recall, row
 from demlopment.archive import Archive, Card
 from demlopment.data import Lake, refuse_leaks, split
-from demlopment.errors import DataError, NotReadyError
+from demlopment.errors import DataError
 from demlopment.home import Home
-from demlopment.lifecycle import policy, provenance
+from demlopment.lifecycle import provenance, schooling, skew
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.packing import measured
 from demlopment.lifecycle.rollout import Rollout
-from demlopment.lifecycle.schooling import LEFT, every_check
-from demlopment.lifecycle.skew import asked, skew
+from demlopment.lifecycle.schooling import LEFT
 from demlopment.monitoring import profile
 from demlopment.monitoring.strangers import centres
 from demlopment.records import Examples, Scores, Snapshot, Split, Verdict
@@ -109,26 +108,19 @@ class Problem:
                 "Judge without a champion, and let users compare the two: begin a traffic plan.",
             )
         rules, gate, test = self.settings.evaluation, self.settings.gate, pinned.parts.test
-        checks = every_check(candidate.model, candidate.train, pinned.parts, self.classes, rules, gate.minimum_accuracy)
+        least, parts = gate.minimum_accuracy, pinned.parts
+        checks = schooling.every_check(candidate.model, candidate.train, parts, self.classes, rules, least)
         against = None if champion is None else evaluation.evaluate_archive(champion.model, test, self.classes)
-        if against is not None:
-            found = evaluation.slices(test, self.classes, self.columns)
-            checks += evaluation.non_inferiority(candidate.scores, against, found, gate.slice_margin)
-        verdict = self.record(training.held_to(training.judge(candidate.scores, against, gate), checks))
+        found = evaluation.slices(test, self.classes, self.columns)
+        verdict = self.record(schooling.judged(candidate.model, candidate.scores, against, checks, found, gate)[0])
         if verdict.decision != "promote":
             return False
         archive.write(self.home.models, candidate.model)
         return True
 
     def bring_up(self, rollout: Rollout, candidate: Packed) -> None:
-        """Load it into the endpoint. Raises NotReadyError, after a verdict, if it does not answer there as it was judged."""
-        card = candidate.model.card
-        rollout.bring_up(archive.place(self.home.models, card))
-        check = skew(candidate.model, [rollout.ask(card.name, card.version, each) for each in asked(candidate.model)])
-        if not check.met:
-            verdict = self.record(policy.of_skew(check, card.title))
-            rollout.let_go(card.name, card.version)
-            raise NotReadyError(verdict.reason, "Serve it with the code that judged it, and run the same command again.")
+        """As `skew.bring_up`, with the verdict in this history."""
+        skew.bring_up(rollout, archive.place(self.home.models, candidate.model.card), self.record)
 
     def record(self, verdict: Verdict) -> Verdict:
         """Write a verdict into the history, whoever reached it."""

@@ -1,7 +1,7 @@
 """What a candidate was taught, as checks beside those of what it can do: rows as they were prepared, none that judges it,
 the network and the temperature that the fit left, labels that it believes.
 
-Composes the data room's search for leaks and doubts with the tests of the evaluation. Fits nothing.
+Composes the data room's search for leaks and doubts with the tests of the evaluation, and these with the gate. Fits nothing.
 """
 
 import hashlib
@@ -11,16 +11,19 @@ from math import nan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from demlopment import training
 from demlopment.archive import Archive
 from demlopment.data.doubts import doubts
 from demlopment.data.leaks import leaks
-from demlopment.evaluation import evaluate_archive, examine
+from demlopment.evaluation import evaluate_archive, examine, non_inferiority
 from demlopment.evaluation.calibration import refitted
 from demlopment.evaluation.held_out import columns, ordered
 from demlopment.intervals import wilson
-from demlopment.records import Check, Epoch, Examples, Split
-from demlopment.settings import Evaluation
+from demlopment.lifecycle import provenance
+from demlopment.records import Check, Epoch, Examples, Scores, Split, Verdict
+from demlopment.settings import Evaluation, Gate
 
 SHOWN = 12  # letters of a key: enough to find it
 EXAMPLES = 3  # of doubted labels
@@ -49,6 +52,26 @@ def every_check(
         *examine(model, parts.test, classes, rules, least),
         believed(model, parts, classes, rules.most_doubted_labels),
     )
+
+
+def judged(
+    model: Archive,
+    scores: Scores,
+    champion: Scores | None,
+    checks: tuple[Check, ...],
+    slices: Mapping[str, npt.NDArray[np.bool_]],
+    gate: Gate,
+) -> tuple[Verdict, tuple[Check, ...]]:
+    """What the gate says of a model by its scores and checks, and the checks: beside a champion also those by slices.
+
+    The verdict names the code behind the model, with a sentence where no commit says all of it.
+    """
+    if champion is not None:
+        checks += non_inferiority(scores, champion, slices, gate.slice_margin)
+    verdict, lineage = training.held_to(training.judge(scores, champion, gate), checks), model.card.lineage
+    commit, edited = lineage["commit"], lineage["environment"]["edited"]
+    reason = f"{verdict.reason} {provenance.told(commit, edited=edited)}".rstrip()
+    return replace(verdict, reason=reason, evidence={**verdict.evidence, "commit": commit, "edited": edited}), checks
 
 
 def prepared(parts: Split) -> Check:

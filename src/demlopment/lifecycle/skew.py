@@ -4,16 +4,41 @@ Composes the archive's own reading with answers over HTTP; knows no gate.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 
-from demlopment import evaluation, recall, seen
+from demlopment import archive, evaluation, recall, seen
 from demlopment.archive import Archive
+from demlopment.errors import NotReadyError
+from demlopment.lifecycle import policy
+from demlopment.lifecycle.rollout import Rollout
 from demlopment.recall import TOLERANCE, apart
-from demlopment.records import Check
+from demlopment.records import Check, Verdict
 
 NAME = "the endpoint's answers beside the judged model's"
+
+
+def bring_up(rollout: Rollout, path: Path, record: Callable[[Verdict], Verdict]) -> None:
+    """Load an archive into the endpoint, and see that it answers there as it did when it was judged.
+
+    Raises NotReadyError if it does not, after the verdict is recorded and a version that was not there before let go.
+    """
+    model = archive.read(path)
+    name, version = model.card.name, model.card.version
+    try:
+        new = rollout.bring_up(path)
+    except NotReadyError as refused:
+        if recall.UNLIKE in str(refused):  # the endpoint itself has seen it
+            record(policy.of_refused_load(refused, model.card.title))
+        raise
+    check = skew(model, [rollout.ask(name, version, each) for each in asked(model)])
+    if not check.met:
+        verdict = record(policy.of_skew(check, model.card.title))
+        if new:
+            rollout.let_go(name, version)
+        raise NotReadyError(verdict.reason, "Serve it with the code that trained it, and run the same command again.")
 
 
 def asked(model: Archive) -> list[bytes]:

@@ -4,28 +4,26 @@ import itertools
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from demlopment import archive, evaluation, recall, training
+from demlopment import archive, evaluation, training
 from demlopment.archive import Archive
 from demlopment.data import Lake
 from demlopment.data.snapshots import licensed
-from demlopment.errors import DataError, NotReadyError, StoryError
+from demlopment.errors import DataError, StoryError
 from demlopment.home import Home
-from demlopment.lifecycle import cards, ledger, policy, provenance, warm
+from demlopment.lifecycle import cards, ledger, policy, provenance, schooling, skew, warm
 from demlopment.lifecycle.collect import Collected
 from demlopment.lifecycle.history import History
 from demlopment.lifecycle.modelcard import Judged, model_card
 from demlopment.lifecycle.packing import pack
 from demlopment.lifecycle.portrait import portrait
 from demlopment.lifecycle.rollout import Rollout
-from demlopment.lifecycle.schooling import every_check
-from demlopment.lifecycle.skew import asked, skew
 from demlopment.lifecycle.story import Fit
 from demlopment.records import Check, Examples, Scores, Snapshot, Verdict
 from demlopment.settings import PLACES, Evaluation, Settings, Training
@@ -127,7 +125,7 @@ class Workshop:
         run = self._track(packed, fit, recipe.model_dump(mode="json", exclude=PLACES))
         self.fits.append(fit)
         held_to, least = rules or self.settings.evaluation, self.settings.gate.minimum_accuracy
-        checks = every_check(packed, train, collected.split, collected.classes, held_to, least)
+        checks = schooling.every_check(packed, train, collected.split, collected.classes, held_to, least)
         found = evaluation.slices(collected.split.test, collected.classes)
         place = archive.place(self.home.models, packed.card)
         return Candidate(version, fitted, packed, fit, checks, held_to, collected, found, run, place)
@@ -144,11 +142,9 @@ class Workshop:
 
     def judge(self, candidate: Candidate, champion: Scores | None) -> Verdict:
         """Put the candidate through the gate; one that is let through goes into the model store. Each gets a model card."""
-        rules, checks = self.settings.gate, candidate.checks
-        if champion is not None:
-            checks += evaluation.non_inferiority(candidate.scores, champion, candidate.slices, rules.slice_margin)
-        held = training.held_to(training.judge(candidate.scores, champion, rules), checks)
-        verdict = self.record(_of_code(held, candidate.packed.card.lineage))
+        packed, scores, rules = candidate.packed, candidate.scores, self.settings.gate
+        judged, checks = schooling.judged(packed, scores, champion, candidate.checks, candidate.slices, rules)
+        verdict = self.record(judged)
         if verdict.decision == "promote":
             archive.write(self.home.models, candidate.packed)
         self._describe(candidate, checks, verdict)
@@ -156,24 +152,8 @@ class Workshop:
         return verdict
 
     def bring_up(self, rollout: Rollout, path: Path) -> None:
-        """Load an archive into the endpoint, and see that it answers there as it did when it was judged.
-
-        Raises NotReadyError if it does not, after the verdict is recorded and a version that was not there before let go.
-        """
-        model = archive.read(path)
-        name, version = model.card.name, model.card.version
-        try:
-            new = rollout.bring_up(path)
-        except NotReadyError as refused:
-            if recall.UNLIKE in str(refused):  # the endpoint itself has seen it
-                self.record(policy.of_refused_load(refused, model.card.title))
-            raise
-        check = skew(model, [rollout.ask(name, version, picture) for picture in asked(model)])
-        if not check.met:
-            verdict = self.record(policy.of_skew(check, model.card.title))
-            if new:
-                rollout.let_go(name, version)
-            raise NotReadyError(verdict.reason, "Serve it with the code that trained it, and run the same command again.")
+        """As `skew.bring_up`, with the verdict in this history."""
+        skew.bring_up(rollout, path, self.record)
 
     def require(self, verdict: Verdict) -> None:
         """Raise StoryError unless the gate let the candidate through: without it the story cannot go on."""
@@ -236,11 +216,3 @@ def _lineage(snapshot: Snapshot, recipe: Training, examples: int) -> dict[str, A
         "commit": provenance.commit(),
         "environment": provenance.environment(),
     }
-
-
-def _of_code(verdict: Verdict, lineage: Mapping[str, Any]) -> Verdict:
-    """The verdict with the code behind its subject, and a sentence where no commit says all of it."""
-    commit, edited = lineage["commit"], lineage["environment"]["edited"]
-    said = provenance.told(commit, edited=edited)
-    evidence = {**verdict.evidence, "commit": commit, "edited": edited}
-    return replace(verdict, reason=f"{verdict.reason} {said}".rstrip(), evidence=evidence)
