@@ -1,5 +1,6 @@
 """A model in the caller's own program answers as the endpoint does."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,11 @@ import pytest
 
 from demlopment import archive, images, serving
 from demlopment.errors import ArchiveError, DataError, NotReadyError
+from demlopment.lifecycle import watching
 from demlopment.serving import state
+from demlopment.serving.embedded import Given
+from demlopment.serving.state import Version
+from tests import tables
 from tests.serving.endpoint import CLASSES, digit, expected, registered, running
 
 
@@ -39,6 +44,45 @@ def test_many_pictures_are_answered_as_each_alone_is(tmp_path: Path) -> None:
     assert [each.label for each in answers] == [CLASSES[int(expected(digit(3), "2.0").argmax())]] * 4
     for each in answers:
         np.testing.assert_allclose(list(each.probabilities.values()), expected(digit(3), "2.0"), rtol=1e-4)
+
+
+def test_a_row_is_answered_by_names_in_order_as_json_and_from_a_file(tmp_path: Path) -> None:
+    model = serving.Model(tables.packed(tmp_path))
+    (tmp_path / "one.json").write_bytes(json.dumps(tables.ONE).encode())
+    numbers = list(tables.ONE.values())
+    given: list[Given] = [
+        tables.ONE,
+        numbers,
+        np.array(numbers, np.float32),
+        json.dumps(tables.ONE).encode(),
+        tmp_path / "one.json",
+    ]
+
+    answers = model.predict_all(given)
+
+    (expected,) = tables.probabilities(np.array([numbers]))
+    for each in answers:
+        assert each.label == tables.CLASSES[int(expected.argmax())]
+        np.testing.assert_allclose(list(each.probabilities.values()), expected, rtol=1e-4)
+    with pytest.raises(DataError, match=r"alcohol 99, which is outside 10 to 16; .*\. Send 3 numbers"):
+        model.predict({"alcohol": 99})
+    with pytest.raises(DataError, match=r"is not JSON.*\. Send"):
+        model.predict(digit(3))
+
+
+def test_a_row_is_no_picture_and_a_version_that_others_answer_no_model_of_ours(tmp_path: Path) -> None:
+    home = registered(tmp_path / "home", "1.0")
+    path = state.path(home)
+    known = state.load(path)
+    url = "http://127.0.0.1:9/predictions/digits"
+    for version in (Version("", url, 1, 1, kind="remote"), Version("code.mar", "code.mar", 1, 1, kind="handler")):
+        state.save(path, known.register("digits", "2.0", version).set_default("digits", "2.0"))
+        with pytest.raises(DataError, match=r"Version 2\.0 is answered by (another server|the Python code of code).*\. Ask"):
+            serving.predict(digit(3), home.root)
+        with pytest.raises(DataError, match=r"Version 2\.0 is answered by"):
+            watching.champion(home, "digits")
+    with pytest.raises(DataError, match=r"<digits 1\.0> reads pictures, and was given \{'hue': 1\}\. Give a file"):
+        serving.Model(archive.named(home.models, "digits", "1.0")).predict({"hue": 1})
 
 
 def test_the_function_follows_the_version_that_a_home_serves(tmp_path: Path) -> None:

@@ -37,14 +37,17 @@ class Watched:
 
 
 def champion(home: Home, model: str, store: Path | None = None) -> Archive:
-    """The archive of whoever answers most requests of a home's endpoint, in its store. Raises DataError where nobody knows."""
+    """The archive of whoever answers most requests of a home's endpoint, in its store.
+
+    Raises DataError where nobody knows, or where that is no archive of ours.
+    """
     registered = observe.registered(home, model)
     if registered is None:
         raise DataError(
             f"No endpoint of {home.root} has served the model {model}.", "Name the archive that is to be monitored."
         )
     version = registered.default if registered.plan is None else registered.plan.control
-    return archive.read((store or home.models) / registered.versions[version].file)
+    return archive.read((store or home.models) / registered.archive(version))
 
 
 def watch(home: Home, rules: Monitoring, model: Archive, now: float, *, since: float = 0.0) -> Watched:

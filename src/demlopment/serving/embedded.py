@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demlopment import archive, images
+from demlopment import archive, images, row, seen
 from demlopment.errors import DataError, NotReadyError
 from demlopment.home import Home
 from demlopment.records import Prediction
+from demlopment.seen import Seen
 from demlopment.serving import engine, predictions, state
 from demlopment.serving.state import Version
 
-Picture = Path | str | bytes | npt.NDArray[Any]  # a file's path, what such a file holds, or an array as images.prepare takes it
+# A file's path, what such a file holds, or for a model of pictures an array as images.prepare takes it, for one of rows the
+# numbers as row.prepare takes them.
+Given = Path | str | bytes | npt.NDArray[Any] | Mapping[str, Any] | Sequence[Any]
 KEPT = 8  # models that `predict` remembers
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one picture: the same that the endpoint answers as JSON, without a request's id."""
+    """What a model says of one picture or row: the same that the endpoint answers as JSON, without a request's id."""
 
     label: str
     confidence: float  # probability of the label, 0 to 1
@@ -44,20 +47,31 @@ class Model:
     def __repr__(self) -> str:
         return f"<{self._network.model} {self._network.version}>"
 
-    def predict(self, picture: Picture) -> Answer:
-        """What it says of one picture. Raises DataError for one that cannot be read."""
-        return self.predict_all([picture])[0]
+    def predict(self, given: Given) -> Answer:
+        """What it says of one picture or row. Raises DataError for one that cannot be read."""
+        return self.predict_all([given])[0]
 
-    def predict_all(self, pictures: Sequence[Picture]) -> list[Answer]:
+    def predict_all(self, given: Sequence[Given]) -> list[Answer]:
         """What it says of each, in one run of the network."""
-        if not pictures:
+        if not given:
             return []
-        prepared = [_prepared(each) for each in pictures]
-        probabilities, embeddings = self._network.run(np.stack(prepared))
-        rows = zip(prepared, probabilities, embeddings, strict=True)
-        return [self._answer(*row) for row in rows]
+        prepared = [self._prepared(each) for each in given]
+        probabilities, embeddings = self._network.run(seen.stacked(prepared))
+        answered = zip(prepared, probabilities, embeddings, strict=True)
+        return [self._answer(*each) for each in answered]
 
-    def _answer(self, image: images.Grey, probabilities: engine.Floats, embedding: engine.Floats) -> Answer:
+    def _prepared(self, given: Given) -> Seen:
+        what = _bytes_of(Path(given)) if isinstance(given, Path | str) else given
+        try:
+            if self._network.columns:
+                return row.prepare(what.tolist() if isinstance(what, np.ndarray) else what, self._network.columns)
+            if isinstance(what, bytes | bytearray | memoryview | np.ndarray):
+                return images.prepare(what)
+        except seen.UNREADABLE as error:  # two sentences already
+            raise DataError(str(error), "") from error
+        raise DataError(f"{self!r} reads pictures, and was given {what!r:.40}.", "Give a file, its bytes or an array.")
+
+    def _answer(self, image: Seen, probabilities: engine.Floats, embedding: engine.Floats) -> Answer:
         network = self._network
         label = network.classes[int(probabilities.argmax())]
         made = Prediction(
@@ -68,17 +82,17 @@ class Model:
         return Answer(**said)
 
 
-def predict(picture: Picture, home: Path | str = "var", model: str = "digits") -> Answer:
+def predict(given: Given, home: Path | str = "var", model: str = "digits") -> Answer:
     """What the version says that the endpoint of a home answers with when none is named; it need not run.
 
-    Raises NotReadyError where nothing is registered yet.
+    Raises NotReadyError where nothing is registered yet, DataError where that version is no archive of ours.
     """
     place = Home(Path(home))
     known = state.load(state.path(place)).models.get(model)
     if known is None:
         raise NotReadyError(f"{home} serves no model {model}.", "Fit one: demlopment data ingest, then demlopment train.")
-    path = place.models / known.versions[known.default].file
-    return _loaded(path, path.stat().st_mtime_ns if path.exists() else 0).predict(picture)
+    path = place.models / known.archive(known.default)
+    return _loaded(path, path.stat().st_mtime_ns if path.exists() else 0).predict(given)
 
 
 @lru_cache(KEPT)
@@ -86,15 +100,8 @@ def _loaded(path: Path, _written: int) -> Model:
     return Model(path)
 
 
-def _prepared(picture: Picture) -> images.Grey:
-    try:
-        return images.prepare(_bytes_of(Path(picture)) if isinstance(picture, Path | str) else picture)
-    except images.ImageError as error:  # two sentences already
-        raise DataError(str(error), "") from error
-
-
 def _bytes_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Give the path of a picture.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}.", "Give the path of a picture or of a row.") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from demlopment import home
-from demlopment.errors import HomeError, RequestError
+from demlopment.errors import DataError, HomeError, RequestError
 from demlopment.home import Home
 from demlopment.records import Canary, Guardrails, TrafficPlan, Treatment
 from demlopment.serving import canaries
@@ -71,6 +71,17 @@ class Model:
     versions: Mapping[str, Version]
     plan: TrafficPlan | None = None
     plans: int = 0  # that it has had
+
+    def archive(self, version: str) -> str:
+        """The file of a version that is an archive of ours. Raises DataError where Python code or another server answers."""
+        found = self.versions[version]
+        if found.kind != "onnx":
+            who = f"another server, {found.url}" if found.kind == "remote" else f"the Python code of {found.file}"
+            raise DataError(
+                f"Version {version} is answered by {who}, of which nothing is known here.",
+                "Ask the endpoint, or name an archive that training printed.",
+            )
+        return found.file
 
 
 @dataclass(frozen=True)
