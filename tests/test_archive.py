@@ -240,21 +240,9 @@ def test_a_model_that_reads_rows_says_so_on_its_card_and_brings_what_prepares_th
     assert not {"images.py", "sample.png"} & names
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
-        "alcohol",
-        [["alcohol", 0]],
-        [["alcohol", 0, 1], ["alcohol", 0, 2]],
-        [["alcohol", 2, 1]],
-        [["alcohol", 0, True]],
-        [["alcohol", 0, float("nan")]],
-        [[7, 0, 1]],
-        [[f"column {number}", 0, 1] for number in range(129)],
-    ],
-)
+@pytest.mark.parametrize("columns", ["alcohol", [["alcohol", 0, 1], ["alcohol", 0, 2]], [["", 0, 1]]])
 def test_columns_that_make_no_sense_are_refused(tmp_path: Path, columns: object) -> None:
-    with pytest.raises(ArchiveError, match=r"card\.json has the columns .*\. Name at most 128, each once"):
+    with pytest.raises(ArchiveError, match=r"card\.json: The table has .*\. Name 1 to 128 columns, each once"):
         archive.read(with_card(archive.write(tmp_path, PARTS), {"columns": columns}))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demlopment import row, seen
-from demlopment.row import Column, RowError
+from demlopment.row import Column, ColumnError, RowError
 
 COLUMNS = (Column("alcohol", 10, 16), Column("ash", 0.1, 5.3), Column("hue", -1, 2))
 RANGES = st.tuples(*(st.floats(each.low, each.high) for each in COLUMNS))
@@ -61,6 +61,38 @@ def test_what_is_no_number_in_the_range_is_refused(value: object) -> None:
 def test_a_body_that_is_no_row_is_refused_in_two_sentences(body: bytes) -> None:
     with pytest.raises(RowError, match=r"^The row [^.]+\. Send [^.]+\.$"):
         row.prepare(body, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("alcohol", "'alcohol'"),
+        ([], "[]"),
+        ([["alcohol", 0]], "['alcohol', 0]"),
+        ([["alcohol", 0, 1], ["alcohol", 0, 2]], "'alcohol' twice"),
+        ([["", 0, 1]], "['', 0, 1]"),
+        ([[" alcohol", 0, 1]], "[' alcohol', 0, 1]"),
+        ([["half \ud800", 0, 1]], "0, 1]"),
+        ([[7, 0, 1]], "[7, 0, 1]"),
+        ([["alcohol", 2, 1]], "['alcohol', 2, 1]"),
+        ([["alcohol", 0, True]], "['alcohol', 0, True]"),
+        ([["alcohol", "0", 1]], "['alcohol', '0', 1]"),
+        ([["alcohol", 0, float("nan")]], "['alcohol', 0, nan]"),
+        ([["alcohol", 0, 1e39]], "['alcohol', 0, 1e+39]"),
+        ([["alcohol", -(10**400), 1]], "['alcohol', -1000"),
+        ([["alcohol", 1, 1 + 1e-12]], "['alcohol', 1, 1.0000"),
+        ([[f"column {number}", 0, 1] for number in range(129)], "129 columns"),
+    ],
+)
+def test_columns_that_make_no_sense_are_refused_in_two_sentences(columns: Any, said: str) -> None:
+    with pytest.raises(ColumnError, match=r"^The table has .*\. Name 1 to 128 columns, each once, .*\.$") as refused:
+        row.columns(columns)
+
+    assert said in str(refused.value)
+
+
+def test_columns_are_the_same_as_text_and_as_they_are() -> None:
+    assert row.columns(COLUMNS) == row.columns(json.loads(json.dumps(COLUMNS))) == COLUMNS
 
 
 def test_where_a_number_stands_in_its_range_is_its_statistic() -> None:

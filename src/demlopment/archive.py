@@ -25,7 +25,7 @@ from demlopment.errors import ArchiveError
 from demlopment.legibility import ANYTHING, Limits, legible
 from demlopment.recall import Answers
 from demlopment.records import Prediction
-from demlopment.row import Column
+from demlopment.row import Column, ColumnError
 
 MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, ANSWERS, SUMS = (
     "MAR-INF/MANIFEST.json",
@@ -299,21 +299,10 @@ def _is_text(value: object) -> bool:
 
 
 def _columns(path: Path, values: Any) -> tuple[Column, ...]:
-    whole = isinstance(values, list) and len(values) <= row.MOST and all(map(_is_column, values))
-    if not whole or len({name for name, _, _ in values}) != len(values):
-        raise ArchiveError(
-            f"{path}: {CARD} has the columns {values!r:.200}.",
-            f"Name at most {row.MOST}, each once, as [name, low, high] with low below high.",
-        )
-    return tuple(Column(*each) for each in values)
-
-
-def _is_column(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 3:
-        return False
-    name, *ends = value
-    numbers = all(type(end) in (int, float) and isfinite(end) for end in ends)
-    return _is_text(name) and numbers and ends[0] < ends[1]
+    try:
+        return row.columns(values) if values != [] else ()
+    except ColumnError as error:  # two sentences already
+        raise ArchiveError(f"{path}, {CARD}: {error}", "") from error
 
 
 def _is_share(value: object) -> bool:

@@ -15,6 +15,8 @@ VERSION = 1  # raised with every change that alters a single number; archives re
 MOST = 128  # columns: a row of 196 would have as many bytes as a picture, and is told from one by them
 DECIMALS = 4  # of a share of the range: rounding makes ties, which the monitors' tests allow for
 
+LARGEST = float(np.finfo(np.float32).max)
+
 Row = npt.NDArray[np.float32]
 
 
@@ -26,12 +28,41 @@ class Column(NamedTuple):
     high: float
 
 
+class ColumnError(ValueError):
+    """What was given are no columns of a table."""
+
+
 class RowError(ValueError):
     """What was given is no row of the table. `reasons` says every fault without its value, to be counted."""
 
     def __init__(self, said: str, reasons: Sequence[str]) -> None:
         super().__init__(said)
         self.reasons = tuple(reasons)
+
+
+def columns(given: object) -> tuple[Column, ...]:
+    """A table's columns, given as such or as JSON has them: (name, low, high) each.
+
+    Raises ColumnError for none or more than `MOST`, one that is no name with two numbers, the first below the second in
+    float32 too, a name with nothing or space around it, or one that comes twice.
+
+    >>> columns([["alcohol", 10, 16]])
+    (Column(name='alcohol', low=10, high=16),)
+    """
+    listed = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
+    strange = [each for each in listed if not _is_column(each)]
+    names = [] if strange else [name for name, _, _ in listed]
+    if strange or not listed:
+        said = f"the column {(strange or [given])[0]!r:.60}" if strange else f"the columns {given!r:.60}"
+    elif len(listed) > MOST:
+        said = f"{len(listed)} columns"
+    elif len(set(names)) < len(names):
+        said = f"the column {next(name for name in names if names.count(name) > 1)!r:.60} twice"
+    else:
+        return tuple(Column(*each) for each in listed)
+    raise ColumnError(
+        f"The table has {said}. Name 1 to {MOST} columns, each once, as [name, low, high] in float32, low below high."
+    )
 
 
 def prepare(given: bytes | Mapping[str, object] | Sequence[object], columns: Sequence[Column]) -> Row:
@@ -76,6 +107,16 @@ def encode_json(row: Row, columns: Sequence[Column]) -> bytes:
     """A row as a client sends it."""
     # In as few digits as float32 needs: in those of float64 it might leave its range.
     return json.dumps({column.name: float(str(value)) for column, value in zip(columns, row, strict=True)}).encode()
+
+
+def _is_column(value: object) -> bool:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
+        return False
+    name, low, high = value
+    if not isinstance(name, str) or not name or name != name.strip() or any("\ud800" <= letter <= "\udfff" for letter in name):
+        return False
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) and abs(end) <= LARGEST for end in (low, high))
+    return numbers and bool(np.float32(low) < np.float32(high))
 
 
 def _values(given: bytes | Mapping[str, object] | Sequence[object], columns: Sequence[Column]) -> list[object]:

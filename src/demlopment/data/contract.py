@@ -6,8 +6,10 @@ from functools import cache
 import dataframely as dy
 import polars as pl
 
+from demlopment import row
 from demlopment.errors import DataError
 from demlopment.images import SIDE
+from demlopment.row import Column, ColumnError
 
 PIXELS = SIDE * SIDE  # bytes of a picture that comes as pixels
 SEPARATOR = "; "  # between the reasons of one row: Delta has no list type that is safe for us
@@ -50,6 +52,14 @@ def screen(frame: pl.DataFrame, classes: Sequence[str], width: int = 0) -> tuple
         return frame, frame.clear().select(*JUDGED, reasons=pl.lit(None, pl.String))
     told = failure.details().select("at", reasons=_reasons(classes, width))
     return frame[good["at"]], frame[told["at"]].select(JUDGED).with_columns(told["reasons"])
+
+
+def table(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns of a table. Raises DataError for what `row.columns` refuses."""
+    try:
+        return row.columns(columns)
+    except ColumnError as error:  # two sentences already
+        raise DataError(str(error), "") from error
 
 
 def check_columns(frame: pl.DataFrame) -> None:

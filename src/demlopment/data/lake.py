@@ -14,6 +14,7 @@ import polars as pl
 from demlopment import images
 from demlopment.data import erasure, transform
 from demlopment.data.asked import Asked
+from demlopment.data.contract import table
 from demlopment.data.corrections import NOTHING_SAID, Corrections
 from demlopment.data.delta import DeltaStore
 from demlopment.data.doubted import Doubted
@@ -63,7 +64,7 @@ class Lake:
         self.bad, self.doubted, self.asked = Quarantine(self._store), Doubted(self._store), Asked(self._store)
         remarks = (self.reviews, self.doubted, self.asked)
         self._erasure = Erasure(self._store, self._pins, self._remains, self._ready, self.bad, remarks)
-        self.classes, self.columns = tuple(classes), tuple(columns)
+        self.classes, self.columns = tuple(classes), table(columns) if columns else ()
 
     @classmethod
     def of(cls, home: Home, rules: Data) -> "Lake":

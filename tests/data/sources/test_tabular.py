@@ -10,6 +10,7 @@ from demlopment import data, row
 from demlopment.data import Lake, refuse_leaks, returned, split, tabular
 from demlopment.data.corrections import Corrections
 from demlopment.errors import DataError
+from demlopment.row import Column
 from tests.tables import CLASSES, COLUMNS, rows
 
 HEADER = "cellar,hue,label,alcohol,notes,ash"
@@ -133,6 +134,16 @@ def test_a_table_without_its_columns_is_refused(tmp_path: Path, header: str, sai
         tabular(table(tmp_path / "wines.csv", "1,2,3,4,5", header=header), COLUMNS)
 
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("columns", [(*COLUMNS, COLUMNS[0]), (Column("ash", 5, 0),), (Column("", 0, 1),)])
+def test_columns_that_no_table_has_are_refused_by_the_file_and_by_the_lake(tmp_path: Path, columns: tuple[Column, ...]) -> None:
+    with pytest.raises(DataError, match=r"^The table has the column .*\. Name 1 to 128"):
+        tabular(table(tmp_path / "wines.csv", "1,2,3"), columns)
+    with pytest.raises(DataError, match=r"^The table has the column .*\. Name 1 to 128"):
+        Lake(tmp_path / "lake", columns=columns)
+    with pytest.raises(DataError, match=r"^The table has the columns \(\)\."):
+        tabular(table(tmp_path / "wines.csv", "1,2,3"), ())
 
 
 def test_a_table_without_rows_is_broken_and_adds_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from demlopment import row
-from demlopment.data.contract import ROW, SEPARATOR, UNREAD
+from demlopment.data.contract import ROW, SEPARATOR, UNREAD, table
 from demlopment.data.sources.delimited import LONGEST, cells, check_text, divider_of, numbered
 from demlopment.data.sources.lines import lines
 from demlopment.data.sources.port import LEFT_OVER, UNSTATED, batched, digest, own_name, raw_frame
@@ -74,9 +74,9 @@ def tabular(
     """The rows of a file whose first line names its columns, in any order and with others among them, which are passed over.
 
     Rows with one name in the column `writer` never stand on two sides of a split.
-    Raises DataError naming the file and the column if it cannot be read or lacks one.
+    Raises DataError naming the file and the column if it cannot be read or lacks one, or for columns that no table has.
     """
-    sha256 = digest(path)
+    numbers, sha256 = table(columns), digest(path)
     with unpacked(path) as file:
         first = next(lines(file, LONGEST), b"")
     if not first:
@@ -84,14 +84,14 @@ def tabular(
     check_text(path, 1, first)
     divider = divider_of(first)
     names = [each.strip() for each in cells(path, 1, first, divider)]
-    wanted = [column.name for column in columns] + [label] + ([writer] if writer else [])
+    wanted = [column.name for column in numbers] + [label] + ([writer] if writer else [])
     wrong = [each for each in wanted if names.count(each) != 1]
     if wrong:
         raise DataError(
             f"{path} has {names.count(wrong[0])} columns called {wrong[0]!r}.", f"Its first line must name {', '.join(wanted)}."
         )
     called = name or own_name(path.name.split(".")[0], sha256)
-    return Tabular(path, called, sha256, licence, tuple(columns), tuple(names), label, writer, divider)
+    return Tabular(path, called, sha256, licence, numbers, tuple(names), label, writer, divider)
 
 
 def _number(text: str) -> float | str | None:
