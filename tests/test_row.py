@@ -95,6 +95,17 @@ def test_columns_are_the_same_as_text_and_as_they_are() -> None:
     assert row.columns(COLUMNS) == row.columns(json.loads(json.dumps(COLUMNS))) == COLUMNS
 
 
+@pytest.mark.parametrize("end", [0.1, 0.2, 0.3, 1e-7, 123.456, -0.7])
+def test_an_end_of_the_range_is_in_it_when_it_comes_as_float32_and_the_next_number_is_not(end: float) -> None:
+    rounded = np.float32(end)
+    below, above = Column("share", end - 5, end), Column("share", end, end + 5)
+
+    assert [row.prepare([float(rounded)], [column])[0] for column in (below, above)] == [rounded, rounded]
+    for column, further in ((below, np.inf), (above, -np.inf)):
+        with pytest.raises(RowError, match="outside"):
+            row.prepare([float(np.nextafter(rounded, np.float32(further)))], [column])
+
+
 def test_where_a_number_stands_in_its_range_is_its_statistic() -> None:
     rows = np.array([[10, 0.1, 2], [13, 5.3, 0.5]], np.float32)
 

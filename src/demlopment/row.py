@@ -5,7 +5,7 @@ The same file travels inside the archives of models that read rows, so it may im
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -151,6 +151,11 @@ def _fault(column: Column, value: object) -> tuple[str, str] | None:
         return f"{column.name} missing", ""
     if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and not math.isfinite(value)):
         return column.name, "no number"
-    if not column.low <= value <= column.high:
+    if not column.low <= value <= column.high and not _rounded(column.low, min) <= value <= _rounded(column.high, max):
         return column.name, f"outside {column.low:g} to {column.high:g}"
     return None
+
+
+def _rounded(end: float, further: Callable[[float, float], float]) -> float:
+    """An end of a range, or what float32 makes of it where that lies further out: clients send either."""
+    return further(end, float(np.float32(end)))
