@@ -106,6 +106,12 @@ def test_an_end_of_the_range_is_in_it_when_it_comes_as_float32_and_the_next_numb
             row.prepare([float(np.nextafter(rounded, np.float32(further)))], [column])
 
 
+def test_nothing_below_zero_is_nothing() -> None:
+    below, above = (row.prepare([12, 1, value], COLUMNS) for value in (-0.0, 0.0))
+
+    assert below.tobytes() == above.tobytes() == row.prepare([12, 1, -1e-60], COLUMNS).tobytes()
+
+
 def test_where_a_number_stands_in_its_range_is_its_statistic() -> None:
     rows = np.array([[10, 0.1, 2], [13, 5.3, 0.5]], np.float32)
 

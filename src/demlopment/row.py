@@ -15,6 +15,7 @@ VERSION = 1  # raised with every change that alters a single number; archives re
 MOST = 128  # columns: a row of 196 would have as many bytes as a picture, and is told from one by them
 DECIMALS = 4  # of a share of the range: rounding makes ties, which the monitors' tests allow for
 
+ZERO = np.float32(0)  # plus it, -0 is 0: equal rows have equal bytes, by which they are told from others
 LARGEST = float(np.finfo(np.float32).max)
 
 Row = npt.NDArray[np.float32]
@@ -85,7 +86,7 @@ def prepare(given: bytes | Mapping[str, object] | Sequence[object], columns: Seq
         said = "; ".join(f"{words[0]} {value!r:.40}, which is {words[1]}" if words[1] else words[0] for words, value in faults)
         remedy = f"Send {len(columns)} numbers, in their ranges."
         raise RowError(f"The row has {said}. {remedy}", [" ".join(filter(None, words)) for words, _ in faults])
-    return np.array(values, np.float32)
+    return np.array(values, np.float32) + ZERO
 
 
 def statistics(rows: Row, columns: Sequence[Column]) -> dict[str, npt.NDArray[np.float64]]:
