@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demlopment import archive
+from demlopment import archive, row
 from demlopment.data import returned
 from demlopment.errors import DataError, NotReadyError
 from demlopment.home import Home
@@ -38,6 +38,14 @@ def test_a_champion_that_reads_other_columns_judges_nobody(problem: Problem, pin
         problem.judge(candidate, pinned, replace(former, model=replace(former.model, card=card)))
 
     assert problem.verdicts == []
+
+
+def test_the_row_to_try_is_the_one_of_the_test_part_that_was_answered_surest(problem: Problem, pinned: Pinned) -> None:
+    packed = problem.pack("1.0", tables.network(), 0.1, pinned)
+
+    test = pinned.parts.test.images
+    surest = test[tables.probabilities(test).max(axis=1).argmax()]
+    assert row.prepare(packed.model.sample, COLUMNS).tolist() == surest.tolist()
 
 
 def test_a_version_that_would_answer_otherwise_is_refused_with_a_verdict_and_what_was_there_before_stays(

@@ -85,11 +85,13 @@ class Problem:
         parts, train = pinned.parts, pinned.parts.train if train is None else train
         lineage = self._lineage(pinned.snapshot, train, loss)
         card = Card(self.name, version, self.classes, row.VERSION, 1.0, {}, lineage, columns=self.columns)
-        bare = Archive(card, network, {}, row.encode_json(train.images[0], self.columns))
+        bare = Archive(card, network, {}, b"")
         logits, embedded = _answers(network, parts.validation.images)
         card = replace(card, temperature=likeliest(logits, parts.validation.labels))
         read = evaluation.reader(replace(bare, card=card))
         scores = evaluation.evaluate_archive(replace(bare, card=card), parts.test, self.classes)
+        surest = int(scores.probabilities.max(axis=1).argmax())
+        bare = replace(bare, sample=row.encode_json(parts.test.images[surest], self.columns))
         middles = centres(_answers(network, train.images)[1], train.labels)
         seen = parts.validation.images
         reference = profile(seen, read(seen), embedded, centres=middles, columns=self.columns)
