@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from demlopment import home, images, row
+from demlopment import home, row
 from demlopment.errors import ArchiveError
 from demlopment.legibility import ANYTHING, Limits, legible
 from demlopment.recall import Answers
 from demlopment.records import Prediction
 from demlopment.row import Column, ColumnError
+from demlopment.seen import prepared_with
 
 MANIFEST, NETWORK, CARD, REFERENCE, SAMPLE, ANSWERS, SUMS = (
     "MAR-INF/MANIFEST.json",
@@ -256,7 +257,7 @@ def _card(path: Path, data: bytes) -> Card:
     if unfit:
         raise ArchiveError(f"{path}: {CARD} and this release disagree about {sorted(unfit)}.", "Use the release that wrote it.")
     card = _typed(path, values)
-    version = row.VERSION if card.columns else images.VERSION
+    version = prepared_with(rows=bool(card.columns))
     if card.preprocessing != version:
         raise ArchiveError(
             f"{path} was trained with preprocessing {card.preprocessing}, and this release has {version}.",

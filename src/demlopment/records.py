@@ -68,7 +68,7 @@ class Snapshot:
     rows: int
     salt: str  # of the split
     commit: str = "unknown"  # of the code that pinned it
-    preparation: int = 1  # version of images.prepare
+    preparation: int = 1  # version of images.prepare, or of row.prepare
 
 
 @dataclass(frozen=True)

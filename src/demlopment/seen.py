@@ -26,6 +26,11 @@ def preparation(columns: Sequence[Column] = ()) -> Callable[[bytes], Seen]:
     return partial(row.prepare, columns=columns) if columns else images.prepare
 
 
+def prepared_with(*, rows: bool) -> int:
+    """The version of the code that prepares rows of a table, or pictures."""
+    return row.VERSION if rows else images.VERSION
+
+
 def encode(seen: Seen, columns: Sequence[Column] = ()) -> bytes:
     """The same as a client would send it: a PNG, or JSON."""
     return row.encode_json(seen, columns) if columns else images.encode_png(seen)

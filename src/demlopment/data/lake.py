@@ -11,7 +11,6 @@ from pathlib import Path
 
 import polars as pl
 
-from demlopment import images
 from demlopment.data import erasure, transform
 from demlopment.data.asked import Asked
 from demlopment.data.contract import table
@@ -36,6 +35,7 @@ from demlopment.errors import DataError, NotReadyError
 from demlopment.home import Home
 from demlopment.records import Examples, Snapshot
 from demlopment.row import Column
+from demlopment.seen import prepared_with
 from demlopment.settings import Data, named
 
 DIGITS = tuple("0123456789")
@@ -117,7 +117,8 @@ class Lake:
             raise DataError(f"The lake {self._root} holds no examples of {sorted(sources or ())}.", "Ingest them first.")
         self._refuse_strange(found.labels, f"Of the rows to be pinned in {self._root} some have")
         self._refuse_moved(name, salt, version, pl.concat(unclear))
-        snapshot = Snapshot(name, version, found.digest, found.rows, salt, commit, images.VERSION)
+        preparation = prepared_with(rows=bool(self.columns))
+        snapshot = Snapshot(name, version, found.digest, found.rows, salt, commit, preparation)
         self.reviews.note(snapshot, reviewed)
         self._pins.add(snapshot, sources)
         pinned = self.snapshots()[name]

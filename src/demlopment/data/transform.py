@@ -10,7 +10,7 @@ import polars as pl
 from demlopment import images
 from demlopment.data.contract import BLANK, FILE, GREY, NUMBER_BYTES, PIXELS, ROW, SEPARATOR
 from demlopment.records import Examples
-from demlopment.seen import Seen
+from demlopment.seen import Seen, prepared_with
 
 CURATED = ("key", "original", "image", "label", "writer", "source", "licence", "origin", "row", "preparation")
 NOTHING = bytes(PIXELS)
@@ -37,11 +37,12 @@ def curate(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame
         original if picture is raw else hashlib.sha256(picture).hexdigest()
         for original, picture, raw in zip(originals, pictures, raws, strict=True)
     ]
+    of_rows, of_pictures = (pl.lit(prepared_with(rows=rows), pl.Int64) for rows in (True, False))
     curated = read.with_columns(
         key=pl.Series(keys, dtype=pl.String),
         original=pl.Series(originals, dtype=pl.String),
         image=pl.Series(pictures, dtype=pl.Binary),
-        preparation=pl.lit(images.VERSION, pl.Int64),
+        preparation=pl.when(pl.col("format") == ROW).then(of_rows).otherwise(of_pictures),
     )
     return curated.select(CURATED), read, unread
 

@@ -88,6 +88,19 @@ def test_a_bad_row_with_its_label_put_right_becomes_an_example_where_the_columns
     assert [each.reasons for each in ours.quarantine()] == [("alcohol no number",)]
 
 
+def test_rows_and_their_snapshots_say_which_version_of_the_code_for_rows_prepared_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row, "VERSION", 7)
+    ours = lake(tmp_path / "lake")
+    ours.add(tabular(sound(tmp_path / "wines.csv", 20), COLUMNS))
+
+    pinned = ours.pin("wines", "salt")
+
+    assert pinned.preparation == 7
+    assert ours.rows(pinned)["preparation"].unique().to_list() == [7]
+
+
 def test_no_writer_stands_on_two_sides_and_nothing_leaks(tmp_path: Path) -> None:
     ours = lake(tmp_path / "lake")
     ours.add(tabular(sound(tmp_path / "wines.csv", 200), COLUMNS, writer="cellar"))
