@@ -12,10 +12,11 @@ from demlopment import monitoring, row, serving
 from demlopment.home import Home
 from demlopment.lifecycle import skew
 from demlopment.lifecycle.compact import journal
-from demlopment.serving import state
+from demlopment.serving import openapi, state
 from demlopment.serving.state import Version
 from tests import tables
 from tests.serving.endpoint import Running, free_ports, running
+from tests.serving.test_openapi import faults
 from tests.tables import CLASSES, COLUMNS, ONE
 
 JSON = {"accept": "application/json"}
@@ -74,6 +75,14 @@ def test_the_open_inference_protocol_takes_a_batch_of_rows(endpoint: Running) ->
     about = endpoint.inference.get("/v2/models/wine").json()
     assert about["inputs"][0]["shape"] == [-1, 3]
     assert about["inputs"][0]["parameters"]["columns"][0] == {"name": "alcohol", "low": 10, "high": 16}
+
+
+def test_what_is_said_of_a_model_of_rows_is_as_the_endpoint_describes_it(endpoint: Running) -> None:
+    about = endpoint.inference.get("/v2/models/wine").json()
+
+    schemas = openapi.document("inference")["components"]["schemas"]
+
+    assert faults(about, schemas["ModelMetadata"], schemas) == []
 
 
 @pytest.mark.parametrize(

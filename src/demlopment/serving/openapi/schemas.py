@@ -132,7 +132,20 @@ SCHEMAS: Json = {
             "name": TEXT,
             "versions": array(TEXT),
             "platform": TEXT,
-            "inputs": array(record({"name": TEXT, "datatype": TEXT, "shape": array(WHOLE)})),
+            "inputs": array(
+                record(
+                    {
+                        "name": TEXT,
+                        "datatype": TEXT,
+                        "shape": array(WHOLE),
+                        "parameters": {
+                            **record({"columns": array(record({"name": TEXT, "low": NUMBER, "high": NUMBER}))}),
+                            "description": "Of a model that reads rows of a table: their columns, each with its range",
+                        },
+                    },
+                    optional=("parameters",),
+                )
+            ),
             "outputs": array(record({"name": TEXT, "datatype": TEXT, "shape": array(WHOLE)})),
         }
     ),
