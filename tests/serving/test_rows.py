@@ -1,8 +1,10 @@
 """A model that reads rows of a table answers at our endpoint as its numbers say, in every dialect, and is journalled."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -13,9 +15,10 @@ from demlopment.home import Home
 from demlopment.lifecycle import skew
 from demlopment.lifecycle.compact import journal
 from demlopment.serving import openapi, state
-from demlopment.serving.state import Version
+from demlopment.serving.state import State, Version
 from tests import tables
 from tests.serving.endpoint import Running, free_ports, running
+from tests.serving.local import app, ask
 from tests.serving.test_openapi import faults
 from tests.tables import CLASSES, COLUMNS, ONE
 
@@ -83,6 +86,32 @@ def test_what_is_said_of_a_model_of_rows_is_as_the_endpoint_describes_it(endpoin
     schemas = openapi.document("inference")["components"]["schemas"]
 
     assert faults(about, schemas["ModelMetadata"], schemas) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models/wine:predict", {"instances": [ONE] * 3}),
+        (
+            "/v2/models/wine/infer",
+            {"inputs": [{"name": "row", "shape": [3, 3], "datatype": "FP32", "data": [*ONE.values()] * 3}]},
+        ),
+    ],
+)
+def test_several_rows_are_prepared_beside_the_batches(
+    path: str, body: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, prepare, where = tables.packed(tmp_path).name, row.prepare, list[bool]()
+    inference = app(tmp_path, State().register("wine", "1.0", Version(file, file, 1, 1)))
+
+    def watched(*given: Any) -> row.Row:
+        where.append(threading.current_thread() is threading.main_thread())
+        return prepare(*given)
+
+    monkeypatch.setattr(row, "prepare", watched)
+    answer = ask(inference, "POST", path, json.dumps(body).encode(), {"content-type": "application/json"})
+
+    assert (answer.status, where) == (200, [False] * 3)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from demlopment.errors import RequestError
 from demlopment.images import SIDE
 from demlopment.records import Prediction
 from demlopment.row import Column
-from demlopment.seen import PICTURE, ROW, Seen
+from demlopment.seen import PICTURE, ROW
 from demlopment.serving import pictures, rows, tensors
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer
@@ -39,9 +39,9 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """The pictures, or prepared rows, of one request, and how their answers are wanted."""
+    """The pictures or rows of one request as they came, and how their answers are wanted."""
 
-    given: tuple[bytes | Seen, ...]
+    given: tuple[Any, ...]
     targets: tuple[int | str | None, ...] = ()  # the class to explain, of each picture; none: the likeliest
     id: str | None = None
     outputs: tuple[Output, ...] = ()  # none: all

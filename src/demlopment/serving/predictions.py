@@ -6,6 +6,7 @@ A prediction waits in batching.py with all others. What takes longer than a batc
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from demlopment.errors import RequestError
 from demlopment.images import Grey
 from demlopment.records import Prediction
 from demlopment.seen import Seen
-from demlopment.serving import explanation, forms, kserve, pictures
+from demlopment.serving import explanation, forms, kserve, pictures, rows
 from demlopment.serving.batching import Batching
 from demlopment.serving.engine import Network, Route
 from demlopment.serving.http import wire
@@ -84,16 +85,15 @@ class Predictions:
             if first:
                 return wire.adding(kserve.explanations(maps), about)
             return kserve.outputs(question, request.id, network.key, kserve.explained(labels, network.classes, maps), about)
-        found = await self._rows(request.id, route, question)
+        found = await self._rows(request.id, route, network, question)
         if first:
             return wire.adding(kserve.predictions([row.label for row in found], network.classes), about)
         tensors = kserve.predicted(found, network.classes, network.answering)
         return kserve.outputs(question, request.id, network.key, tensors, about)
 
-    async def _rows(self, request_id: str, route: Route, question: Question) -> list[Prediction]:
+    async def _rows(self, request_id: str, route: Route, network: Network, question: Question) -> list[Prediction]:
         """One journalled prediction a picture or row, or none at all: all have been read before the first is answered."""
-        rows = route.network is not None and route.network.columns
-        prepared = list(question.given) if rows else await self._prepared(question.given)
+        prepared = await self._prepared(network, question)
         ids = [request_id] if len(prepared) == 1 else [f"{request_id}.{number}" for number in range(len(prepared))]
         asked = (self.batching.predict(route, each, image) for each, image in zip(ids, prepared, strict=True))
         return await asyncio.gather(*asked)
@@ -112,7 +112,7 @@ class Predictions:
             raise RequestError(f"The request has {len(question.given)} pictures.", f"Have at most {MAX_EXPLAINED} explained.")
         targets = question.targets or (None,) * len(question.given)
         classes = [kserve.class_of(target, network.classes) for target in targets]
-        prepared = await self._prepared(question.given)
+        prepared = await self._prepared(network, question)
         chosen, maps = [], []
         for image, asked in zip(prepared, classes, strict=True):
             async with self._alone:
@@ -132,11 +132,14 @@ class Predictions:
             except seen.UNREADABLE as error:
                 raise RequestError(str(error)) from error
 
-    async def _prepared(self, given: Sequence[pictures.Picture]) -> list[Grey]:
+    async def _prepared(self, network: Network, question: Question) -> Sequence[Seen]:
+        """Several are prepared beside the batches, which would have to wait for them."""
+        columns, given = network.columns, question.given
+        prepare = partial(rows.prepared, columns=columns) if columns else pictures.prepared
         if len(given) == 1:
-            return pictures.prepared(given)
+            return prepare(given)
         async with self._alone:
-            return await asyncio.to_thread(pictures.prepared, given)
+            return await asyncio.to_thread(prepare, given)
 
 
 def _refuse_rows(network: Network) -> None:

@@ -13,14 +13,14 @@ from demlopment.serving.tensors import Tensor
 KEYS = ("data", "body")  # where clients of KServe's first protocol may put one
 
 
-def instances(values: Sequence[Any], columns: Sequence[Column]) -> tuple[Row, ...]:
-    """The row in each instance of KServe's first protocol. Raises RequestError naming the first that is none."""
+def instances(values: Sequence[Any], columns: Sequence[Column]) -> tuple[Any, ...]:
+    """What each instance of KServe's first protocol holds, to be `prepared`. Raises RequestError for none, or too many."""
     check_count(len(values), "rows")
     names = {column.name for column in columns}
-    return tuple(_prepared(number, _held(value, names), columns) for number, value in enumerate(values))
+    return tuple(_held(value, names) for value in values)
 
 
-def rows(tensor: Tensor, columns: Sequence[Column]) -> tuple[Row, ...]:
+def rows(tensor: Tensor, columns: Sequence[Column]) -> tuple[Any, ...]:
     """The rows of a batch, numbers as (n, columns) or (columns,). Raises RequestError likewise, and for another shape."""
     values = tensor.values
     if tensor.datatype == tensors.BYTES or values.dtype.kind == "b":
@@ -29,7 +29,12 @@ def rows(tensor: Tensor, columns: Sequence[Column]) -> tuple[Row, ...]:
     if batch.ndim != 2 or batch.shape[1] != len(columns):
         raise RequestError(f"The input has the shape {list(values.shape)}.", f"Send [n, {len(columns)}].")
     check_count(len(batch), "rows")
-    return tuple(_prepared(number, each, columns) for number, each in enumerate(batch.tolist()))
+    return tuple(batch.tolist())
+
+
+def prepared(given: Sequence[Any], columns: Sequence[Column]) -> list[Row]:
+    """Each as the network sees it. Raises RequestError naming the first that is no row, by its number."""
+    return [_prepared(number, each, columns) for number, each in enumerate(given)]
 
 
 def _held(value: Any, names: set[str]) -> Any:
