@@ -104,10 +104,11 @@ def mirrored(row: Row, columns: Sequence[Column]) -> Row:
     return np.clip(low + high - row, low, high).astype(np.float32)
 
 
-def encode_json(row: Row, columns: Sequence[Column]) -> bytes:
-    """A row as a client sends it."""
+def encode_json(row: Row, columns: Sequence[Column] = ()) -> bytes:
+    """A row as a client sends it: numbers by the names of the columns, or in their order where these are not given."""
     # In as few digits as float32 needs: in those of float64 it might leave its range.
-    return json.dumps({column.name: float(str(value)) for column, value in zip(columns, row, strict=True)}).encode()
+    numbers = [float(str(value)) for value in row]
+    return json.dumps(dict(zip((each.name for each in columns), numbers, strict=True)) if columns else numbers).encode()
 
 
 def _is_column(value: object) -> bool:

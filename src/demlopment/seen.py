@@ -33,7 +33,7 @@ def prepared_with(*, rows: bool) -> int:
 
 def encode(seen: Seen, columns: Sequence[Column] = ()) -> bytes:
     """The same as a client would send it: a PNG, or JSON."""
-    return row.encode_json(seen, columns) if columns else images.encode_png(seen)
+    return images.encode_png(seen) if seen.ndim == 2 else row.encode_json(seen, columns)
 
 
 def stacked(prepared: Sequence[Seen]) -> Seen:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from demlopment import images
+from demlopment import seen
 from demlopment.data import transform
 from demlopment.data.intake import CONTRADICTED
 from demlopment.data.lake import Lake
@@ -50,6 +50,7 @@ def waiting(lake: Lake) -> tuple[Item, ...]:
 def export(lake: Lake, folder: Path) -> int:
     """Write what waits into a new folder, the pictures and `reviews.csv` with an empty column `verdict`; how many it is.
 
+    A row of a table is a file of JSON there: an object, or a list where nobody named the columns.
     The folder appears whole or not at all. Raises DataError if it exists and holds something.
     """
     items = waiting(lake)
@@ -58,10 +59,11 @@ def export(lake: Lake, folder: Path) -> int:
     rows = pl.concat([part.select("key", pl.col("image").cast(pl.Binary)) for part in parts]).unique("key")
     with new_folder(folder) as partial:
         (partial / PICTURES).mkdir()
-        for key, picture in zip(rows["key"], transform.pixels(rows), strict=True):
-            (partial / PICTURES / f"{key}.png").write_bytes(images.encode_png(picture))
+        kind = "json" if transform.width(rows) else "png"
+        for key, held in zip(rows["key"], transform.pixels(rows), strict=True):
+            (partial / PICTURES / f"{key}.{kind}").write_bytes(seen.encode(held, lake.columns))
         listed = pl.DataFrame([asdict(item) for item in items], schema=SCHEMA)
-        picture = pl.format(f"{PICTURES}/{{}}.png", "key").alias("picture")
+        picture = pl.format(f"{PICTURES}/{{}}.{kind}", "key").alias("picture")
         listed.select(picture, *SCHEMA, pl.lit(None, pl.String).alias(VERDICT)).write_csv(partial / FILE)
     return len(items)
 

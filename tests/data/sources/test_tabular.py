@@ -1,5 +1,6 @@
 """A table of named numbers comes into a lake of rows: whole, once, split by its writers; what is wrong with its reasons."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import polars as pl
 import pytest
 
 from demlopment import data, row
-from demlopment.data import Lake, refuse_leaks, returned, split, tabular
+from demlopment.data import Lake, queue, refuse_leaks, returned, split, tabular
 from demlopment.data.corrections import Corrections
 from demlopment.errors import DataError
 from demlopment.row import Column
@@ -86,6 +87,19 @@ def test_a_bad_row_with_its_label_put_right_becomes_an_example_where_the_columns
 
     assert sorted(ours.now(pl.col("label") == "barbera", ("row",))["row"]) == [1, 2]
     assert [each.reasons for each in ours.quarantine()] == [("alcohol no number",)]
+
+
+def test_rows_whose_labels_contradict_each_other_are_written_out_for_a_person(tmp_path: Path) -> None:
+    lines = ("a,1,barolo,13,fine,2", "a,1,barbera,13,fine,2")
+    named, unnamed = lake(tmp_path / "lake"), Lake(tmp_path / "lake", classes=CLASSES)
+    named.add(tabular(table(tmp_path / "wines.csv", *lines), COLUMNS))
+
+    written = [queue.export(ours, tmp_path / name) for ours, name in ((named, "named"), (unnamed, "unnamed"))]
+
+    (asked,) = pl.read_csv(tmp_path / "named" / "reviews.csv").to_dicts()
+    assert (written, asked["label"], asked["suggestion"]) == ([1, 1], "barolo", "barbera")
+    read = [json.loads((tmp_path / folder / asked["picture"]).read_bytes()) for folder in ("named", "unnamed")]
+    assert read == [{"alcohol": 13, "ash": 2, "hue": 1}, [13, 2, 1]]
 
 
 def test_rows_and_their_snapshots_say_which_version_of_the_code_for_rows_prepared_them(
