@@ -52,7 +52,9 @@ class Workshop:
         finally:
             for ending in (("umount", "--all"), ("rm", "--all"), ("rmi", "--all", "--force")):
                 subprocess.run(workshop.command(*ending), capture_output=True, check=False)
-            subprocess.run(["umount", "-R", str(folder / "store" / "overlay")], capture_output=True, check=False)
+            layers = ["umount", "-R", str(folder / "store" / "overlay")]  # over itself, as often as buildah was called
+            while subprocess.run(layers, capture_output=True, check=False).returncode == 0:
+                pass
             shutil.rmtree(folder, ignore_errors=True)
 
     def command(self, *words: str) -> list[str]:
