@@ -110,7 +110,7 @@ def test_a_monitor_that_takes_the_whole_budget_for_each_test_is_found_out(
 ) -> None:
     monkeypatch.setattr(drift, "BUDGET", 13 * BUDGET)
 
-    greedy = drift.false_alarms(pools, STREAMS)
+    greedy = drift.false_alarms(pools, 2 * STREAMS)  # its tests agree often, so it rings less than thirteen times as often
 
     assert greedy["monitors"][OURS]["alarms"] > binom.isf(1e-4, greedy["windows"], BUDGET)
 

