@@ -84,14 +84,14 @@ def test_what_cannot_come_over_is_named_the_rest_comes_and_the_status_says_so(tm
     home = tmp_path / "home"
 
     dry = run("migrate", "--ts-config", file, "--snapshot", snapshots, "--dry-run", home=home)
-    nothing = kept(home)
+    nothing, untouched = kept(home), not home.exists()
     moved = run("migrate", "--ts-config", file, "--snapshot", snapshots, home=home)
     allowed = run(
         "migrate", "--ts-config", file, "--snapshot", snapshots, home=home, DEMLOPMENT_ENDPOINT__ALLOW_HANDLERS="true"
     )
 
     assert (dry.returncode, moved.returncode, allowed.returncode) == (1, 1, 1)
-    assert nothing == State()
+    assert (nothing, untouched) == (State(), True)
     assert dry.stdout.splitlines()[-1] == "2 versions would come over, 3 cannot."
     assert [line for line in moved.stdout.splitlines() if line.endswith("is not brought over")] == [
         "gone 1.0  is not brought over",
@@ -152,7 +152,9 @@ def test_what_says_nothing_of_models_is_refused(tmp_path: Path) -> None:
     assert_two_sentences(run("migrate", "--ts-config", file, home=tmp_path), "which models")
     assert_two_sentences(run("migrate", "--ts-config", bare, "--snapshot", snapshots, home=tmp_path), "--model-store")
     assert_two_sentences(run("migrate", "--snapshot", empty, "--model-store", store, home=tmp_path), "no snapshot")
-    assert_two_sentences(run("migrate", "--snapshot", empty / "no.cfg", "--model-store", store, home=tmp_path), "no.cfg")
+    assert_two_sentences(
+        run("migrate", "--snapshot", empty / "no.cfg", "--model-store", store, home=tmp_path), "no.cfg is neither"
+    )
     assert run("migrate", "--snapshot", snapshots, "--model-store", store, home=tmp_path / "home").returncode == 0
 
 

@@ -31,6 +31,7 @@ def migrate(
     Example: demlopment migrate --snapshot logs/config --dry-run
     """
     from demlopment.commands import torchserve
+    from demlopment.home import Home
     from demlopment.serving.configuration.migration import Source
     from demlopment.serving.configuration.migration import migrate as move
     from demlopment.serving.registration import Terms
@@ -45,7 +46,8 @@ def migrate(
     if not found.snapshot and not chosen.load_models:
         raise DataError("Nothing says which models TorchServe serves.", "Give --snapshot, such as logs/config of its folder.")
     source = Source(chosen.model_store, found.snapshot, "" if found.snapshot else chosen.load_models)
-    home, ours = home_of(configured.settings), settings_of(context).endpoint
+    home = Home(configured.settings.home, configured.settings.data.lake) if dry_run else home_of(configured.settings)
+    ours = settings_of(context).endpoint
     terms = Terms.of(chosen, configured.file.presets)
     moved = move(home, ours.model_store or home.models, source, terms, say, dry=dry_run)
     _show(moved, configured.file, dry=dry_run)
@@ -55,8 +57,10 @@ def migrate(
 
 def _newest(snapshot: Path) -> Path:
     """The file itself, or the newest snapshot of a folder."""
-    if not snapshot.is_dir():
+    if snapshot.is_file():
         return snapshot
+    if not snapshot.is_dir():
+        raise DataError(f"The snapshot {snapshot} is neither a file nor a folder.", "Correct --snapshot.")
     found = sorted(snapshot.glob("*.cfg"))  # their names begin with the time
     if not found:
         raise DataError(f"{snapshot} holds no snapshot of TorchServe.", "Name a .cfg file, or the folder that holds some.")
@@ -75,8 +79,9 @@ def _show(moved: "Migration", file: "Configuration", *, dry: bool) -> None:
     if settings:
         say("Its file asks for these settings; keep them in demlopment.toml:")
         say("\n".join(["[endpoint]", *(f"{name} = {_toml(value)}" for name, value in sorted(settings.items()))]))
-    come = "would come over" if dry else "have come over"
-    say(f"{len(moved.brought)} versions {come}, {len(moved.lacking)} cannot.")
+    alone = len(moved.brought) == 1
+    come = "would come over" if dry else "has come over" if alone else "have come over"
+    say(f"{len(moved.brought)} version{'' if alone else 's'} {come}, {len(moved.lacking)} cannot.")
 
 
 def _toml(value: Any) -> str:

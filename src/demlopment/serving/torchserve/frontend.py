@@ -172,8 +172,9 @@ async def _end(process: asyncio.subprocess.Process, ending: "asyncio.Task[int]")
 
 def _ended(code: int | None, places: Places) -> NotReadyError:
     last = places.output.read_text(errors="replace").strip().splitlines()[-1:]
-    said = f" and said {last[0]!r:.200}" if last else ""
-    return NotReadyError(f"TorchServe ended with status {code}{said}.", places.remedy)
+    if last:  # Java had no log yet
+        return NotReadyError(f"TorchServe ended with status {code} and said {last[0]!r:.200}.", f"See {places.output}.")
+    return NotReadyError(f"TorchServe ended with status {code}.", places.remedy)
 
 
 def _say(sentence: str) -> None:
