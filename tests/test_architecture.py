@@ -1,6 +1,8 @@
 """The shape of the house: rooms that never import each other, a kernel that knows no room, and a page that lists all files."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,14 @@ def test_the_kernel_imports_nothing_heavy() -> None:
 
     assert weights
     assert not any(weights.values()), weights
+
+
+def test_a_look_of_the_monitors_which_goes_on_beside_serving_loads_no_training() -> None:
+    command = "import sys, demlopment.lifecycle.watching; print(sorted({'torch', 'mlflow', 'onnxruntime'} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout == "[]\n", "torch alone takes a quarter of a gigabyte"
 
 
 def test_the_lifecycle_knows_neither_the_web_nor_the_command_line() -> None:

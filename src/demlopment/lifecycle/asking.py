@@ -16,7 +16,7 @@ from demlopment.data.sources import FEEDBACK
 from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import everything
-from demlopment.lifecycle.lineage import archives
+from demlopment.lifecycle.store import archives
 from demlopment.lifecycle.strangeness import strangeness
 from demlopment.records import Prediction
 from demlopment.serving.recorded import Recorded

@@ -17,7 +17,7 @@ from demlopment.data.contract import NUMBER_BYTES
 from demlopment.home import Home
 from demlopment.images import SIDE
 from demlopment.lifecycle.compact import journal
-from demlopment.lifecycle.lineage import otherwise
+from demlopment.lifecycle.store import otherwise
 from demlopment.monitoring.evidence import Evidence
 from demlopment.monitoring.reference import FORMAT
 from demlopment.monitoring.stretch import Raw, Stretch, measured, together

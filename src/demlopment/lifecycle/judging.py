@@ -9,7 +9,7 @@ import numpy.typing as npt
 from demlopment.archive import Card
 from demlopment.errors import DataError
 from demlopment.home import Home
-from demlopment.lifecycle.lineage import archives
+from demlopment.lifecycle.store import archives
 from demlopment.monitoring import Terms
 from demlopment.monitoring.metrics import (
     ABSTENTION,

@@ -4,22 +4,22 @@ Composes the lake, the journal, the model store and the tracker. Changes nothing
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from demlopment import archive
 from demlopment.archive import Card
 from demlopment.data import Answers, Lake, split
 from demlopment.data.reviews import Review
 from demlopment.data.runs import RUN, Arrival
 from demlopment.data.sources import FEEDBACK
-from demlopment.errors import ArchiveError, DataError
+from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle.compact import journal
+from demlopment.lifecycle.store import archives
 from demlopment.lifecycle.warm import BEGUN
 from demlopment.records import Prediction, Snapshot
 from demlopment.serving import recorded
@@ -207,18 +207,3 @@ def learners(home: Home, snapshots: Collection[str]) -> list[tuple[Path, Card]]:
         if more == found:
             return [(path, card) for path, card in cards if (card.name, card.version) in found]
         found = more
-
-
-def otherwise(home: Home, card: Card) -> frozenset[str]:
-    """The versions of a model that read other columns than this one, as far as the model store has their archives."""
-    ours = (each for _, each in archives(home) if each.name == card.name)
-    return frozenset(each.version for each in ours if each.columns != card.columns)
-
-
-def archives(home: Home) -> Iterator[tuple[Path, Card]]:
-    """Every archive of ours in the model store, with its card."""
-    for path in sorted(home.models.glob("*.mar")):
-        try:
-            yield path, archive.read(path).card
-        except ArchiveError:  # somebody else's, or broken: it says nothing of where it came from
-            continue

@@ -13,7 +13,7 @@ from demlopment.home import Home
 from demlopment.images import SIDE
 from demlopment.lifecycle.compact import everything
 from demlopment.lifecycle.judging import Judging
-from demlopment.lifecycle.lineage import otherwise
+from demlopment.lifecycle.store import otherwise
 from demlopment.lifecycle.story import Sample
 from demlopment.monitoring import PairedReading
 from demlopment.monitoring.late import periods

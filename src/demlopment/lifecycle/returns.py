@@ -6,7 +6,7 @@ from demlopment import serving
 from demlopment.data import Answers, RawRows, returned
 from demlopment.home import Home
 from demlopment.lifecycle.compact import everything
-from demlopment.lifecycle.lineage import archives
+from demlopment.lifecycle.store import archives
 from demlopment.records import Prediction
 
 
