@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from demlopment import archive, row
@@ -40,12 +41,14 @@ def test_a_champion_that_reads_other_columns_judges_nobody(problem: Problem, pin
     assert problem.verdicts == []
 
 
-def test_the_row_to_try_is_the_one_of_the_test_part_that_was_answered_surest(problem: Problem, pinned: Pinned) -> None:
+def test_the_row_to_try_is_one_of_the_test_part_that_is_answered_rightly_and_surely(problem: Problem, pinned: Pinned) -> None:
     packed = problem.pack("1.0", tables.network(), 0.1, pinned)
 
-    test = pinned.parts.test.images
-    surest = test[tables.probabilities(test).max(axis=1).argmax()]
-    assert row.prepare(packed.model.sample, COLUMNS).tolist() == surest.tolist()
+    test = pinned.parts.test
+    shares = tables.probabilities(test.images)
+    right, sure = shares.argmax(axis=1) == test.labels, shares.max(axis=1)
+    first = test.images[(right & (sure >= np.median(sure[right]))).argmax()]
+    assert row.prepare(packed.model.sample, COLUMNS).tolist() == first.tolist()
 
 
 def test_a_version_that_would_answer_otherwise_is_refused_with_a_verdict_and_what_was_there_before_stays(

@@ -182,7 +182,7 @@ def test_java_that_ends_at_once_is_an_error_with_its_last_words(tmp_path: Path) 
 
     assert refused.returncode == 1
     assert "Error: TorchServe ended with status 1 and said 'Error: " in refused.stderr
-    assert f"See {tmp_path / 'home' / 'endpoint' / 'torchserve' / 'output.log'}." in refused.stderr
+    assert f"and what it printed {tmp_path / 'home' / 'endpoint' / 'torchserve' / 'output.log'}." in refused.stderr
 
 
 def written(folder: Path) -> Path:

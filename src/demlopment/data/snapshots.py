@@ -15,6 +15,7 @@ from demlopment.data.room import refusal
 from demlopment.data.runs import RUN, Arrival
 from demlopment.data.sources import FEEDBACK
 from demlopment.data.sources.labels import EXAMPLES, SNAPSHOT
+from demlopment.errors import DataError
 from demlopment.records import Snapshot
 
 SEEN = ("key", "label", "writer", "source", "origin")
@@ -86,7 +87,8 @@ def difference(lake: Lake, before: str, after: str) -> Difference:
 def checkout(lake: Lake, snapshot: Snapshot, folder: Path, *, pictures: bool = False) -> Path:
     """Write a snapshot to a new folder: `examples.parquet`, or `<class>/<key>.png` with `labels.csv`; and `snapshot.json`.
 
-    The folder appears whole or not at all. Raises DataError if it exists and holds something, and as Lake.rows.
+    The folder appears whole or not at all. Raises DataError if it exists and holds something, for pictures of a table, and
+    as Lake.rows.
     """
     with home.new_folder(folder) as partial:
         _write(partial, lake.rows(snapshot, (*LISTED, "image")), pictures=pictures)
@@ -98,6 +100,8 @@ def _write(folder: Path, rows: pl.DataFrame, *, pictures: bool) -> None:
     if not pictures:
         _write_table(folder / EXAMPLES, rows)
         return
+    if transform.width(rows):
+        raise DataError("The snapshot holds rows of a table, and no pictures.", "Check it out without --images.")
     for label in rows["label"].unique():
         (folder / label).mkdir()
     files = [f"{label}/{key}.png" for label, key in rows.select("label", "key").iter_rows()]

@@ -56,7 +56,7 @@ def pack(
 
 
 def exemplar(scores: Scores) -> int:
-    """The first row that is read rightly, and at least as surely as half of those that are; of none, the surest.
+    """The place of a picture or row to try: the first that is read rightly, and as surely as half of these; or the surest.
 
     The surest of all is another one on each kind of processor, where fits differ in the last digits of what they answer.
     """

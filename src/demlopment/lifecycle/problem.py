@@ -19,7 +19,7 @@ from demlopment.errors import DataError
 from demlopment.home import Home
 from demlopment.lifecycle import provenance, schooling, skew
 from demlopment.lifecycle.history import History
-from demlopment.lifecycle.packing import measured
+from demlopment.lifecycle.packing import exemplar, measured
 from demlopment.lifecycle.rollout import Rollout
 from demlopment.lifecycle.schooling import LEFT
 from demlopment.monitoring import profile
@@ -90,8 +90,7 @@ class Problem:
         card = replace(card, temperature=likeliest(logits, parts.validation.labels))
         read = evaluation.reader(replace(bare, card=card))
         scores = evaluation.evaluate_archive(replace(bare, card=card), parts.test, self.classes)
-        surest = int(scores.probabilities.max(axis=1).argmax())
-        bare = replace(bare, sample=row.encode_json(parts.test.images[surest], self.columns))
+        bare = replace(bare, sample=row.encode_json(parts.test.images[exemplar(scores)], self.columns))
         middles = centres(_answers(network, train.images)[1], train.labels)
         seen = parts.validation.images
         reference = profile(seen, read(seen), embedded, centres=middles, columns=self.columns)

@@ -10,6 +10,7 @@ import pytest
 from demlopment import data, row
 from demlopment.data import Lake, queue, refuse_leaks, returned, split, tabular
 from demlopment.data.corrections import Corrections
+from demlopment.data.snapshots import checkout
 from demlopment.errors import DataError
 from demlopment.row import Column
 from tests.tables import CLASSES, COLUMNS, rows
@@ -47,6 +48,19 @@ def test_the_rows_that_went_in_come_out_with_their_labels(tmp_path: Path) -> Non
     assert (first.added, again.added, again.known) == (60, 0, 60)
     assert examples.images.dtype == np.float32
     assert came == {each.tobytes(): label for each, label in zip(values, labels.tolist(), strict=True)}
+
+
+def test_a_snapshot_of_a_table_is_checked_out_as_one_and_holds_no_pictures(tmp_path: Path) -> None:
+    ours = lake(tmp_path / "lake")
+    ours.add(tabular(sound(tmp_path / "wines.csv", 60), COLUMNS))
+    pinned = ours.pin("wines", "salt")
+
+    with pytest.raises(DataError, match=r"^The snapshot holds rows of a table, and no pictures\. "):
+        checkout(ours, pinned, tmp_path / "pictures", pictures=True)
+    written = pl.read_parquet(checkout(ours, pinned, tmp_path / "rows") / "examples.parquet")
+
+    assert len(written) == 60
+    assert not (tmp_path / "pictures").exists()
 
 
 def test_a_bad_row_waits_in_quarantine_with_every_reason(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def _kserve_v2() -> Json:
         described |= {
             path: told(f"{name}_metadata", "Inputs and outputs", "ModelMetadata", *parameters),
             f"{path}/ready": told(f"{name}_ready_model", "Whether it answers", "ModelReady", *parameters, responses=unready),
-            f"{path}/infer": asked(f"{name}_infer", "Read a batch of pictures", *parameters),
+            f"{path}/infer": asked(f"{name}_infer", "Read a batch of pictures or rows", *parameters),
             f"{path}/explain": asked(f"{name}_explain", "Explain the answers for a batch of pictures", *parameters),
         }
     return described

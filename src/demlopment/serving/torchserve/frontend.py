@@ -172,9 +172,11 @@ async def _end(process: asyncio.subprocess.Process, ending: "asyncio.Task[int]")
 
 def _ended(code: int | None, places: Places) -> NotReadyError:
     last = places.output.read_text(errors="replace").strip().splitlines()[-1:]
-    if last:  # Java had no log yet
-        return NotReadyError(f"TorchServe ended with status {code} and said {last[0]!r:.200}.", f"See {places.output}.")
-    return NotReadyError(f"TorchServe ended with status {code}.", places.remedy)
+    said = f" and said {last[0]!r:.200}" if last else ""
+    # Java that did not come up wrote none of the log, which may be of a run before.
+    return NotReadyError(
+        f"TorchServe ended with status {code}{said}.", f"{places.remedy[:-1]}, and what it printed {places.output}."
+    )
 
 
 def _say(sentence: str) -> None:
