@@ -7,14 +7,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from demlopment.serving import state
+from demlopment.home import Home
+from demlopment.serving import addresses, state
 from demlopment.serving.state import Version
+from demlopment.settings import Engine
 from tests.serving.endpoint import CLASSES, digit, expected, registered, running
 from tests.serving.handlers.hosting import packed
 from tests.test_cli import assert_two_sentences, run
@@ -124,6 +128,32 @@ def test_predict_and_traffic_talk_to_the_running_endpoint(tmp_path: Path) -> Non
     assert_two_sentences(again, "cannot be resumed that is aborted")
     assert ended.returncode == 0
     assert_two_sentences(refused, "cannot be decoded")
+
+
+class AsTorchServe(BaseHTTPRequestHandler):
+    """What TorchServe 0.12.0 says of a path that it does not have."""
+
+    def do_GET(self) -> None:  # the library's name
+        body = json.dumps({"code": 404, "type": "ResourceNotFoundException", "message": "Requested resource is not found."})
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+@pytest.mark.parametrize("engine", ["own", "torchserve"])
+def test_a_plan_that_the_real_torchserve_cannot_have_is_refused_with_the_reason(tmp_path: Path, engine: Engine) -> None:
+    place = Home(tmp_path)
+    place.endpoint.mkdir()
+
+    with HTTPServer(("127.0.0.1", 0), AsTorchServe) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with addresses.announced(place, addresses.Addresses(url, url, url, engine=engine)):
+            shown = run("traffic", "show", "digits", home=tmp_path)
+        server.shutdown()
+
+    assert_two_sentences(shown)
+    assert ("has no traffic plans: serve with --engine own" in shown.stderr) == (engine == "torchserve")
 
 
 def test_an_experiment_is_read_from_the_labels_that_came_back(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ CONFIG_FILE = "demlopment.toml"
 PLACES = {"tracking_uri", "studies"}  # under training: they change no network, and may hold a password
 LONGEST_CLASS = 100  # bytes: file systems take names of 255
 Device = Literal["cpu", "cuda", "mps"]
+Engine = Literal["own", "torchserve"]
 Profile = Literal["default", "large"]
 # What a network of a profile may cost: kilobytes as ONNX, and million multiply-adds for one picture.
 LIMITS: Mapping[str, tuple[float, float]] = {"default": (200.0, 1.5), "large": (800.0, 6.0)}
@@ -173,7 +174,7 @@ class Endpoint(Room):
     management_port: Port = 8081
     metrics_port: Port = 8082
     processes: Annotated[int, Field(ge=1, le=256)] = 2
-    engine: Literal["own", "torchserve"] = "own"  # who answers: our serving processes, or the real TorchServe
+    engine: Engine = "own"  # who answers: our serving processes, or the real TorchServe
     torchserve_environment: Path | None = None  # the virtual environment that holds it; None is the one that runs us
     strict: bool = False  # TorchServe to the letter, with the faults that docs/torchserve.md lists
     model_store: Path | None = None  # where archives are; None is models/ of the home

@@ -7,6 +7,9 @@ import typer
 from demlopment.commands.place import home_of, settings_of
 from demlopment.errors import DataError, NotReadyError
 
+REMEDY = "Correct the request."
+NOT_THEIRS = "TorchServe itself answers here and has no traffic plans: serve with --engine own for one, or correct the request."
+
 
 def ask(context: typer.Context, port: Literal["inference", "management"], method: str, path: str, **arguments: Any) -> Any:
     """The JSON of a successful answer of the endpoint that runs in this home, with its key if it asks for one.
@@ -29,5 +32,6 @@ def ask(context: typer.Context, port: Literal["inference", "management"], method
         raise NotReadyError(f"The endpoint at {base_url} does not answer: {error}.", "See whether it still runs.") from error
     if not answer.is_success:
         said = answer.json()["message"] if answer.content else answer.reason_phrase
-        raise DataError(f"The endpoint answered {answer.status_code}: {said.rstrip('.')}.", "Correct the request.")
+        absent = answer.status_code == httpx2.codes.NOT_FOUND and addresses.engine == "torchserve"
+        raise DataError(f"The endpoint answered {answer.status_code}: {said.rstrip('.')}.", NOT_THEIRS if absent else REMEDY)
     return answer.json()

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from demlopment import home
@@ -15,7 +15,7 @@ from demlopment.errors import SettingsError
 from demlopment.home import Home
 
 if TYPE_CHECKING:
-    from demlopment.settings import Endpoint
+    from demlopment.settings import Endpoint, Engine
 
 BACKLOG = 2048  # connections that may wait while a serving process is busy or being replaced
 NOTE = "addresses.json"
@@ -25,11 +25,12 @@ POLL_SECONDS = 0.1  # between two tries to get a port that a killed endpoint may
 
 @dataclass(frozen=True)
 class Addresses:
-    """Base URLs of the three ports, without a trailing slash."""
+    """Base URLs of the three ports, without a trailing slash, and who answers there."""
 
     inference: str
     management: str
     metrics: str
+    engine: "Engine" = field(default="own", kw_only=True)
 
 
 def running(place: Home) -> Addresses | None:

@@ -157,7 +157,7 @@ def _ports(home: Home, settings: "Endpoint") -> tuple[dict[str, int], Addresses]
     with addresses.listening(home, settings) as listeners, contextlib.ExitStack() as stack:
         others = [stack.enter_context(addresses.listen("127.0.0.1", 0, name)) for name in GRPC]
         numbers = [each.getsockname()[1] for each in (*listeners, *others)]
-        told = Addresses(*(addresses.url(each, secure=secure) for each in listeners))
+        told = Addresses(*(addresses.url(each, secure=secure) for each in listeners), engine="torchserve")
     return dict(zip(("inference", "management", "metrics", *GRPC), numbers, strict=True)), told
 
 
