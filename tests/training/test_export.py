@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from demlopment.errors import ArchiveError
+from demlopment.evaluation import cost
 from demlopment.images import as_input
 from demlopment.records import Examples
 from demlopment.settings import LIMITS, Profile
 from demlopment.training import Fitted
 from demlopment.training import export as export_a_network
-from demlopment.training.network import WIDTHS, Network, initialised
+from demlopment.training.network import BODIES, Network, initialised, multiply_adds
 
 
 class Shifting(Network):
@@ -60,13 +61,27 @@ def test_the_file_is_small_valid_and_says_what_it_reads_and_answers(fitted: Fitt
     assert [value.name for value in graph.output] == ["logits", "embedding"]
 
 
-@pytest.mark.parametrize("profile", WIDTHS)
+@pytest.mark.parametrize("profile", BODIES)
 @pytest.mark.parametrize("classes", [2, 47])
 def test_any_number_of_classes_can_be_exported_within_the_size_of_the_profile(classes: int, profile: Profile) -> None:
     network = export_a_network(Fitted(initialised(classes, 1, profile).eval(), 1.0, (), 0.0))
 
     assert len(network) <= 1000 * LIMITS[profile][0]
     assert run(network, np.zeros((1, 1, 28, 28), np.float32))[0].shape == (1, classes)
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_a_network_of_several_views_is_exported_with_them(unseen: Examples, batch: int) -> None:
+    large = Fitted(initialised(10, 1, "large").eval(), 1.0, (), 0.0)
+    pictures = as_input(unseen.images[:batch])
+
+    network = export_a_network(large)
+
+    with torch.inference_mode():
+        expected = large.network(torch.from_numpy(pictures))
+    for found, wanted in zip(run(network, pictures), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert cost.multiply_adds(network) == multiply_adds(large.network)
 
 
 def test_a_layer_that_export_does_not_know_is_named() -> None:

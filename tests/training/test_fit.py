@@ -36,9 +36,11 @@ def own_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_two_fits_give_the_same_weights_bit_for_bit(few: Examples, validation: Examples, threads: int) -> None:
-    recipe = settings.Training(epochs=1, batch_size=64, threads=threads)
+@pytest.mark.parametrize(("threads", "profile"), [(1, "default"), (2, "default"), (1, "large")])
+def test_two_fits_give_the_same_weights_bit_for_bit(
+    few: Examples, validation: Examples, threads: int, profile: settings.Profile
+) -> None:
+    recipe = settings.Training(epochs=1, batch_size=64, threads=threads, profile=profile)
 
     first = fit(few, validation, 10, recipe)
     torch.rand(7)  # whatever the process draws in between

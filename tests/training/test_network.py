@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from scipy.ndimage import shift
 from torch.utils.flop_counter import FlopCounterMode
 
 from demlopment.records import Examples
 from demlopment.settings import LIMITS, Profile
-from demlopment.training.network import WIDTHS, as_tensor, initialised, multiply_adds, outputs
+from demlopment.training.network import BODIES, as_tensor, initialised, moved, multiply_adds, outputs
 
 
-@pytest.mark.parametrize("profile", WIDTHS)
+@pytest.mark.parametrize("profile", BODIES)
 @pytest.mark.parametrize("classes", [2, 10, 26, 47])
 def test_any_number_of_classes_and_images_gives_logits_and_embeddings_of_their_shapes(classes: int, profile: Profile) -> None:
     network = initialised(classes, seed=1, profile=profile)
@@ -19,10 +20,10 @@ def test_any_number_of_classes_and_images_gives_logits_and_embeddings_of_their_s
     logits, embedding = network(torch.rand(3, 1, 28, 28))
 
     assert logits.shape == (3, classes)
-    assert embedding.shape == (3, WIDTHS[profile][-1])
+    assert embedding.shape == (3, network.head.in_features) == (3, BODIES[profile][1])
 
 
-@pytest.mark.parametrize("profile", WIDTHS)
+@pytest.mark.parametrize("profile", BODIES)
 def test_a_network_costs_no_more_multiply_adds_than_its_profile_may_counted_as_torch_counts_them(profile: Profile) -> None:
     network = initialised(47, seed=1, profile=profile).eval()
     counter = FlopCounterMode(display=False)
@@ -43,6 +44,33 @@ def test_the_seed_decides_the_weights_and_the_process_keeps_its_own_random_state
     assert torch.equal(first.head.weight, again.head.weight)
     assert not torch.equal(first.head.weight, other.head.weight)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_image_is_moved_by_whole_pixels_and_what_comes_in_is_blank() -> None:
+    images = np.random.default_rng(1).random((3, 1, 28, 28), np.float32)
+    moves = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, -1)]
+
+    found = moved(torch.from_numpy(images), moves).numpy()
+
+    expected = [[shift(image[0], move, order=0, mode="constant")[None] for image in images] for move in moves]
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+def test_a_large_network_answers_with_the_mean_of_its_views_and_learns_from_one() -> None:
+    network = initialised(10, seed=1, profile="large").eval()
+    images = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+
+    with torch.inference_mode():
+        logits, embedding = network(images)
+        each = [network.body(moved(images, [move])) for move in network.moves]
+        network.train()
+        learning, _ = network(images)
+        alone = network.head(network.body(images))
+        torch.testing.assert_close(logits, network.head(embedding))
+
+    torch.testing.assert_close(embedding, torch.stack(each).mean(dim=0))
+    assert len(network.moves) == len(set(network.moves)) == 5
+    torch.testing.assert_close(learning, alone)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 47])

@@ -76,7 +76,13 @@ def few(train: Examples) -> Examples:
 
 
 def launched(
-    folder: Path, train: Examples, validation: Examples, *, dies: int = -1, after: int = 0
+    folder: Path,
+    train: Examples,
+    validation: Examples,
+    recipe: settings.Training = RECIPE,
+    *,
+    dies: int = -1,
+    after: int = 0,
 ) -> subprocess.CompletedProcess[str]:
     """Two processes fit together in `folder`; that of the rank `dies` is killed at the end of the epoch behind `after`."""
     np.savez(
@@ -87,7 +93,7 @@ def launched(
         validation_labels=validation.labels,
     )
     (folder / "script.py").write_text(SCRIPT)
-    mine = [str(folder), str(dies), str(after), RECIPE.model_dump_json()]
+    mine = [str(folder), str(dies), str(after), recipe.model_dump_json()]
     command = [*LAUNCH, "--nproc-per-node", "2", str(folder / "script.py"), *mine]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
@@ -113,6 +119,17 @@ def test_two_processes_learn_the_curve_of_one_with_the_whole_batch(two: dict[str
     assert two["size"] == 2
     np.testing.assert_allclose(found[:, :2], expected, rtol=TOLERANCE)
     assert set(two["weights"]) == set(one.network.state_dict()), "what is kept is the network of a single process"
+
+
+def test_two_processes_drop_what_one_would(few: Examples, validation: Examples, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"profile": "large", "epochs": 1})
+
+    ended = launched(tmp_path, few, validation, recipe)
+    alone = fit(few, validation, 10, recipe).curve[0]
+
+    assert ended.returncode == 0, ended.stderr
+    ((train_loss, validation_loss, _),) = torch.load(tmp_path / "fitted.pt", weights_only=True)["curve"]
+    np.testing.assert_allclose((train_loss, validation_loss), (alone.train_loss, alone.validation_loss), rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -55,8 +55,8 @@ def multiply_adds(network: bytes) -> int:
         if node.op_type in {"Conv", "Gemm", "MatMul"}:
             if node.output[0] not in shapes or node.input[1] not in weights:
                 raise ArchiveError(f"What {node.name or node.op_type} computes cannot be told.", "Export the network anew.")
-            places = int(np.prod(shapes[node.output[0]][2:])) if node.op_type == "Conv" else 1
-            count += weights[node.input[1]] * places
+            shape = shapes[node.output[0]]  # (views, channels, height, width), or (views, width)
+            count += weights[node.input[1]] * shape[0] * int(np.prod(shape[2:]))
     return count
 
 

@@ -12,6 +12,7 @@ import demlopment
 from demlopment import settings
 from demlopment.records import Epoch
 from demlopment.training.augment import Strength
+from demlopment.training.dropout import Dropout
 from demlopment.training.network import initialised
 from demlopment.training.weights import weights
 
@@ -37,6 +38,7 @@ class Course:
         if begin is not None:
             self.network.load_state_dict(weights(begin, self.network))
         self.network.to(device)
+        self.dropouts = [layer for layer in self.network.body if isinstance(layer, Dropout)]
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.0, fused=True)
         # Of the processor wherever the network is: the same rows in the same order, augmented alike, on every device.

@@ -19,7 +19,7 @@ import demlopment
 from demlopment.errors import ArchiveError
 from demlopment.images import SIDE, as_input
 from demlopment.training.fit import Fitted
-from demlopment.training.network import EMBEDDING, INPUT, LOGITS, Network, named, outputs
+from demlopment.training.network import EMBEDDING, INPUT, LOGITS, SEEN, VIEWS, Network, named, outputs
 
 OPSET, IR = 17, 8  # of 2022: every ONNX Runtime since 1.12 reads them, and no layer here needs a newer one
 TOLERANCE = 1e-4  # in logits; float32 sums in another order differ by about 1e-6
@@ -38,8 +38,10 @@ def export(fitted: Fitted) -> bytes:
 
 
 def _written(network: Network) -> bytes:
-    nodes, weights = [], []
+    nodes, weights = _views(network)
     for layer, source, target in named(network):
+        if source == EMBEDDING and len(network.moves) > 1:
+            nodes += _mean()
         kind, attributes, arrays = _node(layer)
         inputs = [f"{target}.{name}" for name in arrays]
         weights += [numpy_helper.from_array(array, name) for array, name in zip(arrays.values(), inputs, strict=True)]
@@ -60,6 +62,29 @@ def _written(network: Network) -> bytes:
     )
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _views(network: Network) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
+    """The image moved as `network.moved` does it, with the numbers that this needs; nothing for a single view."""
+    if len(network.moves) == 1:
+        return [], []
+    nodes = [helper.make_node("Pad", [INPUT, "margin"], ["padded"], name="padded.Pad")]
+    numbers = {"margin": [0, 0, 1, 1, 0, 0, 1, 1], "sides": [2, 3], "apart": [len(network.moves), -1, network.head.in_features]}
+    for place, (down, right) in enumerate(network.moves):
+        numbers[f"view{place}.from"] = [1 - down, 1 - right]
+        numbers[f"view{place}.to"] = [1 - down + SIDE, 1 - right + SIDE]
+        window = ["padded", f"view{place}.from", f"view{place}.to", "sides"]
+        nodes.append(helper.make_node("Slice", window, [f"view{place}"], name=f"view{place}.Slice"))
+    views = [node.output[0] for node in nodes[1:]]
+    nodes.append(helper.make_node("Concat", views, [VIEWS], name=f"{VIEWS}.Concat", axis=0))
+    return nodes, [numpy_helper.from_array(np.array(each, np.int64), name) for name, each in numbers.items()]
+
+
+def _mean() -> list[onnx.NodeProto]:
+    """Of what the body says of each view, (views n, width), the mean."""
+    apart = helper.make_node("Reshape", [SEEN, "apart"], [f"{SEEN}.apart"], name=f"{SEEN}.Reshape")
+    mean = helper.make_node("ReduceMean", [f"{SEEN}.apart"], [EMBEDDING], name=f"{EMBEDDING}.ReduceMean", axes=[0], keepdims=0)
+    return [apart, mean]
 
 
 def _node(layer: nn.Module) -> tuple[str, dict[str, Any], dict[str, npt.NDArray[np.float32]]]:

@@ -123,7 +123,12 @@ def _epochs(course: Course, train: Examples, team: Team) -> Iterator[float]:
             course.optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
             # A batch at a time: all rows at once would take four times the memory that they have as bytes.
             images = augment(as_tensor(train.images[rows.numpy()]), course.generator, course.strength)  # (batch, 1, 28, 28)
-            part, answers = (team.part(each).to(course.device) for each in (images, labels[rows]))  # all of it, if alone
+            kept = [layer.drawn(len(rows), course.generator) for layer in course.dropouts]
+            part, answers, *kept = (
+                team.part(each).to(course.device) for each in (images, labels[rows], *kept)
+            )  # all, if alone
+            for layer, factors in zip(course.dropouts, kept, strict=True):
+                layer.kept = factors
             with devices.precision(course.device):
                 logits, _ = network(part)  # (part, classes)
                 loss = F.cross_entropy(logits, answers, label_smoothing=recipe.label_smoothing)

@@ -1,65 +1,122 @@
 """The network: a list of layers that a reader holds in the head. Knows nothing of labels, fitting or files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F  # noqa: N812  # the name that PyTorch's readers expect
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from demlopment.images import SIDE, Grey, as_input
 from demlopment.settings import Profile
+from demlopment.training.dropout import Dropout
 
 BATCH = 256  # images that pass at once when nothing is learnt; larger ones are no faster
 INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
-WIDTHS: Mapping[Profile, tuple[int, int, int, int, int]] = {  # channels of the convolutions, and of the embedding
-    "default": (16, 32, 32, 48, 64),
-    "large": (32, 64, 64, 96, 128),
+VIEWS, SEEN = "views", "seen"  # the image from several places, and what the body says of each
+AHEAD: Mapping[Profile, tuple[tuple[int, int], ...]] = {  # by how many pixels an image is moved down and right, in each view
+    "default": ((0, 0),),
+    "large": ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)),
 }
+
+
+def default_body() -> nn.Sequential:
+    """(n, 1, 28, 28) -> (n, 64). Small on purpose: the endpoint's speed is the model's speed.
+
+    The pooling stands before the normalisation, which then works on a quarter of the pixels; the first convolution has no
+    padding, because a prepared image has a blank margin of four pixels.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 5, bias=False),  # (n, 16, 24, 24)
+        nn.MaxPool2d(2),  # (n, 16, 12, 12)
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1, bias=False),  # (n, 32, 12, 12)
+        nn.MaxPool2d(2),  # (n, 32, 6, 6)
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1, bias=False),  # (n, 32, 6, 6)
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.Conv2d(32, 48, 3, bias=False),  # (n, 48, 4, 4)
+        nn.MaxPool2d(2),  # (n, 48, 2, 2)
+        nn.BatchNorm2d(48),
+        nn.ReLU(),
+        nn.Flatten(),  # (n, 192)
+        nn.Linear(192, 64, bias=False),  # (n, 64)
+        nn.BatchNorm1d(64),
+        nn.ReLU(),
+    )
+
+
+def large_body() -> nn.Sequential:
+    """(n, 1, 28, 28) -> (n, 128). Wider, one convolution deeper, and with dropout: for tens of thousands of rows."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 5, bias=False),  # (n, 32, 24, 24)
+        nn.MaxPool2d(2),  # (n, 32, 12, 12)
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        Dropout(0.1, 32, 1, 1),
+        nn.Conv2d(32, 64, 3, padding=1, bias=False),  # (n, 64, 12, 12)
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        Dropout(0.1, 64, 1, 1),
+        nn.Conv2d(64, 64, 3, padding=1, bias=False),  # (n, 64, 12, 12)
+        nn.MaxPool2d(2),  # (n, 64, 6, 6)
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        Dropout(0.1, 64, 1, 1),
+        nn.Conv2d(64, 96, 3, padding=1, bias=False),  # (n, 96, 6, 6)
+        nn.BatchNorm2d(96),
+        nn.ReLU(),
+        Dropout(0.1, 96, 1, 1),
+        nn.Conv2d(96, 96, 3, bias=False),  # (n, 96, 4, 4)
+        nn.MaxPool2d(2),  # (n, 96, 2, 2)
+        nn.BatchNorm2d(96),
+        nn.ReLU(),
+        Dropout(0.3, 96, 2, 2),
+        nn.Flatten(),  # (n, 384)
+        nn.Linear(384, 128, bias=False),  # (n, 128)
+        nn.BatchNorm1d(128),
+        nn.ReLU(),
+        Dropout(0.3, 128),
+    )
+
+
+BODIES: Mapping[Profile, tuple[Callable[[], nn.Sequential], int]] = {"default": (default_body, 64), "large": (large_body, 128)}
 
 
 class Network(nn.Module):
     """(n, 1, 28, 28) float32 in 0..1 -> logits (n, classes) and embedding (n, width), for any number of classes.
 
-    The embedding is what monitoring watches and the last layer reads. A profile decides the widths, and nothing else.
-
-    Small on purpose: the endpoint's speed is the model's speed. The pooling stands before the normalisation, which
-    then works on a quarter of the pixels; the first convolution has no padding, because a prepared image has a blank
-    margin of four pixels.
+    The embedding is what monitoring watches and the last layer reads. A profile decides the body, and from how many views it
+    reads an image when it does not learn: the embedding is their mean.
     """
 
     def __init__(self, classes: int, profile: Profile = "default") -> None:
         super().__init__()
-        first, second, third, fourth, width = WIDTHS[profile]
-        self.body = nn.Sequential(
-            nn.Conv2d(1, first, 5, bias=False),  # (n, first, 24, 24)
-            nn.MaxPool2d(2),  # (n, first, 12, 12)
-            nn.BatchNorm2d(first),
-            nn.ReLU(),
-            nn.Conv2d(first, second, 3, padding=1, bias=False),  # (n, second, 12, 12)
-            nn.MaxPool2d(2),  # (n, second, 6, 6)
-            nn.BatchNorm2d(second),
-            nn.ReLU(),
-            nn.Conv2d(second, third, 3, padding=1, bias=False),  # (n, third, 6, 6)
-            nn.BatchNorm2d(third),
-            nn.ReLU(),
-            nn.Conv2d(third, fourth, 3, bias=False),  # (n, fourth, 4, 4)
-            nn.MaxPool2d(2),  # (n, fourth, 2, 2)
-            nn.BatchNorm2d(fourth),
-            nn.ReLU(),
-            nn.Flatten(),  # (n, 4 fourth)
-            nn.Linear(4 * fourth, width, bias=False),  # (n, width)
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-        )
+        body, width = BODIES[profile]
+        self.moves = AHEAD[profile]
+        self.body = body()
         self.head = nn.Linear(width, classes)  # (n, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        embedding = self.body(images)
+        if self.training or len(self.moves) == 1:
+            embedding = self.body(images)
+        else:
+            seen = self.body(moved(images, self.moves))  # (views n, width)
+            embedding = seen.reshape(len(self.moves), len(images), -1).mean(dim=0)
         return self.head(embedding), embedding
+
+
+def moved(images: Tensor, moves: Sequence[tuple[int, int]]) -> Tensor:
+    """(n, 1, 28, 28) -> (moves n, 1, 28, 28): all images moved as the first says, then as the second; blank comes in."""
+    padded = F.pad(images, (1, 1, 1, 1))  # (n, 1, 30, 30)
+    return torch.cat([padded[:, :, 1 - down :, 1 - right :][:, :, :SIDE, :SIDE] for down, right in moves])
 
 
 def initialised(classes: int, seed: int, profile: Profile = "default") -> Network:
@@ -72,9 +129,12 @@ def initialised(classes: int, seed: int, profile: Profile = "default") -> Networ
 
 def named(network: Network) -> Iterator[tuple[nn.Module, str, str]]:
     """Each layer with the names of the values before and after it; its weights are named after the latter in ONNX."""
-    names = [INPUT, *(f"layer{i}" for i in range(1, len(network.body))), EMBEDDING, LOGITS]
-    for layer, (source, target) in zip([*network.body, network.head], pairwise(names), strict=True):
+    body = [layer for layer in network.body if not isinstance(layer, Dropout)]  # which is there in training only
+    first, last = (INPUT, EMBEDDING) if len(network.moves) == 1 else (VIEWS, SEEN)
+    names = [first, *(f"layer{i}" for i in range(1, len(body))), last]
+    for layer, (source, target) in zip(body, pairwise(names), strict=True):
         yield layer, source, target
+    yield network.head, EMBEDDING, LOGITS
 
 
 def as_tensor(images: Grey) -> Tensor:
@@ -107,9 +167,9 @@ def threads(number: int) -> Iterator[None]:
 
 
 def multiply_adds(network: Network) -> int:
-    """Multiplications with their additions for one image, in the convolutions and dense layers."""
+    """Multiplications with their additions for one image, in the convolutions and dense layers, from all views."""
     side, count = SIDE, 0
-    for layer in [*network.body, network.head]:
+    for layer in network.body:
         if isinstance(layer, nn.Conv2d):
             side += 2 * int(layer.padding[0]) - layer.kernel_size[0] + 1
             count += layer.weight.numel() * side * side
@@ -117,4 +177,4 @@ def multiply_adds(network: Network) -> int:
             side //= 2
         elif isinstance(layer, nn.Linear):
             count += layer.weight.numel()
-    return count
+    return count * len(network.moves) + network.head.weight.numel()
