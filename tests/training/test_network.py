@@ -46,6 +46,15 @@ def test_the_seed_decides_the_weights_and_the_process_keeps_its_own_random_state
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("profile", BODIES)
+def test_of_no_images_nothing_is_said(profile: Profile) -> None:
+    network = initialised(10, seed=1, profile=profile).eval()
+
+    logits, embeddings = outputs(network, np.zeros((0, 28, 28), np.uint8))
+
+    assert (logits.shape, embeddings.shape) == ((0, 10), (0, network.head.in_features))
+
+
 def test_an_image_is_moved_by_whole_pixels_and_what_comes_in_is_blank() -> None:
     images = np.random.default_rng(1).random((3, 1, 28, 28), np.float32)
     moves = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, -1)]

@@ -45,7 +45,7 @@ def multiply_adds(network: bytes) -> int:
     """
     model = onnx.load_from_string(network)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    graph = shape_inference.infer_shapes(model).graph
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph  # through shapes that are computed, too
     weights = {each.name: numpy_helper.to_array(each).size for each in graph.initializer}
     shapes = {
         each.name: [side.dim_value for side in each.type.tensor_type.shape.dim] for each in (*graph.value_info, *graph.output)
@@ -53,10 +53,12 @@ def multiply_adds(network: bytes) -> int:
     count = 0
     for node in graph.node:
         if node.op_type in {"Conv", "Gemm", "MatMul"}:
-            if node.output[0] not in shapes or node.input[1] not in weights:
+            shape = shapes.get(node.output[0], [])
+            if not shape or 0 in shape or node.input[1] not in weights:
                 raise ArchiveError(f"What {node.name or node.op_type} computes cannot be told.", "Export the network anew.")
-            shape = shapes[node.output[0]]  # (views, channels, height, width), or (views, width)
-            count += weights[node.input[1]] * shape[0] * int(np.prod(shape[2:]))
+            # All of (views, channels, height, width) but the channels, of (..., width) but the width: these are in the weights.
+            times = (shape[0], *shape[2:]) if node.op_type == "Conv" else shape[:-1]
+            count += weights[node.input[1]] * int(np.prod(times))
     return count
 
 

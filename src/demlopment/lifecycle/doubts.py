@@ -12,7 +12,8 @@ from demlopment.data.doubts import Doubt, doubts, folds
 from demlopment.records import Examples, Snapshot
 from demlopment.settings import Training
 
-FOLDS, EPOCHS = 3, 8  # a quarter of a minute for 5,000 digits on one core; docs/lab-notes.md has what others find
+# A quarter of a minute for 5,000 digits on one core, eight times that in the large profile; others: docs/lab-notes.md.
+FOLDS, EPOCHS = 3, 8
 
 
 def doubted(

@@ -23,7 +23,7 @@ from demlopment.serving.journal import Journal
 from demlopment.serving.tally import Tally
 
 MOST = 1024  # pictures that wait, 1 kB each
-BATCH = 16  # pictures at once: a request that comes meanwhile waits half a millisecond for them
+BATCH = 16  # pictures at once: a request that comes meanwhile waits half a millisecond for them, 20 of the large profile
 PAUSE = 0.005  # s, so that what comes together is asked together
 SHARE = 1 / 10  # of the time of the process, at most: a busy one keeps the rest for those who wait
 DROPPED, FAILED = "demlopment_shadows_dropped_total", "demlopment_shadows_failed_total"

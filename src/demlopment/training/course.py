@@ -41,7 +41,7 @@ class Course:
         self.dropouts = [layer for layer in self.network.body if isinstance(layer, Dropout)]
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.0, fused=True)
-        # Of the processor wherever the network is: the same rows in the same order, augmented alike, on every device.
+        # Of the processor wherever the network is: the same order, augmentation and dropout on every device.
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.curve: list[Epoch] = []
         # Weights and the normalisation's statistics, in one order; these share memory with the modules.

@@ -1,8 +1,9 @@
 """A fitted network as ONNX, the form that is archived and served. Knows nothing of archives, files or endpoints.
 
-The graph is written by hand, one node a layer: with its check it takes a hundredth of a second, and equal weights give
-equal bytes. Torch's exporter takes 6 to 12 s the first time and 1 s after that; its older one is quick but deprecated.
-What makes this safe is that every export is run with ONNX Runtime beside torch before it is returned.
+The graph is written by hand, one node a layer that answers, and some around them where a picture is read from several
+places: with its check it takes a hundredth of a second, and equal weights give equal bytes. Torch's exporter takes 6 to
+12 s the first time and 1 s after that; its older one is quick but deprecated. What makes this safe is that every export
+is run with ONNX Runtime beside torch before it is returned.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,9 @@
 """Fit a network to examples: one loop, the same weights bit for bit every time. Knows nothing of files or of the gate.
 
 Randomness has two explicit sources that both start from the recipe's seed: the initial weights, and one generator for
-the order of the rows and the augmentation. What is kept is a running average of the weights, which reads better than
-the last step's and needs no early stop. A fit that was killed goes on from its last epoch and ends with the same weights.
+the order of the rows, the augmentation and the dropout. What is kept is a running average of the weights, which reads
+better than the last step's and needs no early stop. A fit that was killed goes on from its last epoch
+and ends with the same weights.
 """
 
 import time

@@ -15,10 +15,10 @@ from demlopment.images import SIDE, Grey, as_input
 from demlopment.settings import Profile
 from demlopment.training.dropout import Dropout
 
-BATCH = 256  # images that pass at once when nothing is learnt; larger ones are no faster
+BATCH = 256  # images that are read at once when nothing is learnt; larger ones are no faster
 INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
 VIEWS, SEEN = "views", "seen"  # the image from several places, and what the body says of each
-AHEAD: Mapping[Profile, tuple[tuple[int, int], ...]] = {  # by how many pixels an image is moved down and right, in each view
+MOVES: Mapping[Profile, tuple[tuple[int, int], ...]] = {  # by how many pixels an image is moved down and right, in each view
     "default": ((0, 0),),
     "large": ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)),
 }
@@ -100,7 +100,7 @@ class Network(nn.Module):
     def __init__(self, classes: int, profile: Profile = "default") -> None:
         super().__init__()
         body, width = BODIES[profile]
-        self.moves = AHEAD[profile]
+        self.moves = MOVES[profile]
         self.body = body()
         self.head = nn.Linear(width, classes)  # (n, classes)
 
@@ -109,8 +109,11 @@ class Network(nn.Module):
             embedding = self.body(images)
         else:
             seen = self.body(moved(images, self.moves))  # (views n, width)
-            embedding = seen.reshape(len(self.moves), len(images), -1).mean(dim=0)
+            embedding = seen.reshape(len(self.moves), len(images), seen.shape[1]).mean(dim=0)
         return self.head(embedding), embedding
+
+    def extra_repr(self) -> str:
+        return f"moves={self.moves}"
 
 
 def moved(images: Tensor, moves: Sequence[tuple[int, int]]) -> Tensor:
@@ -128,7 +131,7 @@ def initialised(classes: int, seed: int, profile: Profile = "default") -> Networ
 
 
 def named(network: Network) -> Iterator[tuple[nn.Module, str, str]]:
-    """Each layer with the names of the values before and after it; its weights are named after the latter in ONNX."""
+    """Each layer that answers, with the names of the values before and after it, the latter also of its weights in ONNX."""
     body = [layer for layer in network.body if not isinstance(layer, Dropout)]  # which is there in training only
     first, last = (INPUT, EMBEDDING) if len(network.moves) == 1 else (VIEWS, SEEN)
     names = [first, *(f"layer{i}" for i in range(1, len(body))), last]
