@@ -31,8 +31,8 @@ def table(nodes: list[onnx.NodeProto], width: int, **arrays: npt.NDArray[Any]) -
     """A network that somebody brought: rows of 12 columns -> "embedding" (n, width) -> "logits" (n, 3)."""
     dense = helper.make_node("Gemm", ["embedding", "last"], ["logits"])
     arrays["last"] = np.zeros((width, 3), np.float32)
-    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size]) for name, size in (
-        ("row", 12), ("logits", 3), ("embedding", width))}  # fmt: skip
+    sizes = {"row": 12, "logits": 3, "embedding": width}
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size]) for name, size in sizes.items()}
     weights = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
     graph = helper.make_graph([*nodes, dense], "table", [values["row"]], [values["logits"], values["embedding"]], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -108,6 +108,21 @@ def test_a_fit_that_was_killed_and_goes_on_ends_with_the_same_weights_bit_for_bi
     assert tuple(heard) == whole.curve
 
 
+def test_a_fit_that_drops_out_goes_on_with_what_it_would_have_dropped(
+    few: Examples, validation: Examples, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"profile": "large", "epochs": 2})
+
+    def stop(_: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(few, validation, 10, recipe, on_epoch=stop, checkpoint=tmp_path / "fit.pt")
+    resumed = fit(few, validation, 10, recipe, checkpoint=tmp_path / "fit.pt")
+
+    assert_same(resumed, fit(few, validation, 10, recipe))
+
+
 def identity_of_left(path: Path) -> str:
     return str(torch.load(path, weights_only=True)["identity"])
 

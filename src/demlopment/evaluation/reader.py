@@ -11,7 +11,7 @@ from demlopment import seen
 from demlopment.archive import Archive
 from demlopment.seen import Seen
 
-BATCH = 200  # pictures at once: with a network of the large profile they take 150 MB
+BATCH = 200  # pictures at once: with a network of the large profile they take 170 MB
 
 # (n, 28, 28) as images.prepare makes them, or (n, columns) as row.prepare does -> (n, classes), each row sums to 1
 Reader = Callable[[Seen], npt.NDArray[np.float32]]

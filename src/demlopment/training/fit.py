@@ -125,9 +125,8 @@ def _epochs(course: Course, train: Examples, team: Team) -> Iterator[float]:
             # A batch at a time: all rows at once would take four times the memory that they have as bytes.
             images = augment(as_tensor(train.images[rows.numpy()]), course.generator, course.strength)  # (batch, 1, 28, 28)
             kept = [layer.drawn(len(rows), course.generator) for layer in course.dropouts]
-            part, answers, *kept = (
-                team.part(each).to(course.device) for each in (images, labels[rows], *kept)
-            )  # all, if alone
+            batch = (images, labels[rows], *kept)  # of which this process has all, if it is alone
+            part, answers, *kept = (team.part(each).to(course.device) for each in batch)
             for layer, factors in zip(course.dropouts, kept, strict=True):
                 layer.kept = factors
             with devices.precision(course.device):
