@@ -1,9 +1,11 @@
 """What every source keeps, whatever it reads."""
 
 import gzip
+import itertools
 import json
 import shutil
 import sys
+import time
 import tracemalloc
 import weakref
 from collections.abc import Callable
@@ -34,7 +36,7 @@ def csv_with_names(folder: Path, count: int) -> Path:
     path = folder / "train.csv.gz"
     names = ",".join(["label", *(f"pixel{number}" for number in range(784))])
     rows = "".join(f"{number % 10}," + "0," * 300 + "255," * 80 + "0," * 403 + "0\n" for number in range(count))
-    path.write_bytes(gzip.compress(f"{names}\n{rows}".encode(), 1))
+    path.write_bytes(gzip.compress(f"{names}\n{rows}".encode(), 1, mtime=0))
     return path
 
 
@@ -54,7 +56,7 @@ def qmnist(folder: Path, count: int) -> Path:
     path.with_name("qmnist-train-labels-idx1-ubyte.gz").unlink()
     table = np.zeros((count, 8), np.int32)
     table[:, 0], table[:, 2] = np.arange(count) % 10, np.arange(count) // 5
-    path.with_name("qmnist-train-labels-idx2-int.gz").write_bytes(gzip.compress(idx_bytes(table)))
+    path.with_name("qmnist-train-labels-idx2-int.gz").write_bytes(gzip.compress(idx_bytes(table), mtime=0))
     return path
 
 
@@ -81,7 +83,9 @@ def pen_record(number: int) -> dict[str, object]:
 
 def pen_lines(folder: Path, count: int) -> Path:
     path = folder / "pen.jsonl.gz"
-    path.write_bytes(gzip.compress("".join(f"{json.dumps(pen_record(number))}\n" for number in range(count)).encode(), 1))
+    path.write_bytes(
+        gzip.compress("".join(f"{json.dumps(pen_record(number))}\n" for number in range(count)).encode(), 1, mtime=0)
+    )
     return path
 
 
@@ -203,7 +207,11 @@ class TestEverySource:
 class TestEverySourceThatIsStored:
     """It is named by its content."""
 
-    def test_the_digest_and_the_name_are_of_the_content(self, tmp_path: Path, made: Made, opened: Opened) -> None:
+    def test_the_digest_and_the_name_are_of_the_content(
+        self, tmp_path: Path, made: Made, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hours = itertools.count(1)
+        monkeypatch.setattr(time, "time", lambda: 3600 * next(hours))  # what is written says nothing of when
         for folder in "abc":
             (tmp_path / folder).mkdir()
 
