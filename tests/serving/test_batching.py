@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,24 @@ def test_two_versions_are_never_mixed_in_one_batch(tmp_path: Path) -> None:
     assert (watched_one.sizes, watched_two.sizes) == ([5], [5])
     assert [answer.version for answer in answers if isinstance(answer, Prediction)] == ["1.0", "2.0"] * 5
     batching.journal.close()
+
+
+def test_the_time_of_a_network_is_its_own_whatever_was_asked_together_with_it(tmp_path: Path) -> None:
+    class Slow(Watched):
+        def run(self, names: list[str], feed: dict[str, Any]) -> Any:
+            time.sleep(0.2)
+            return super().run(names, feed)
+
+    chosen, watched = network(tmp_path)
+    batching = Batching(Journal(tmp_path / "journal", name="x"), Tally(), max_batch=64)
+    both = [replace(chosen, model="slow", session=Slow(watched)), replace(chosen, model="quick")]
+
+    routes = [Route(each, "direct", "u", "default") for each in (*both, *both)]
+    asyncio.run(asked_together(batching, routes, [digit(seed) for seed in range(4)]))
+    batching.journal.close()
+
+    slow, quick = (batching.tally.gauges["HandlerTime", each.model, "Model"][0] for each in both)
+    assert slow >= 200 > quick  # milliseconds
 
 
 def test_a_lone_request_is_answered_in_the_next_round_of_the_loop(tmp_path: Path) -> None:

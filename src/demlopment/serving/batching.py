@@ -8,8 +8,9 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,23 +51,24 @@ class Waiting:
             log.exception("The answer %s was not told", self.request_id)
 
 
-@dataclass(frozen=True)
-class Times:
-    """When the steps of one batch ended, of time.perf_counter."""
-
-    started: float
-    decoded: float
-    inferred: float
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One batch with its predictions, which are not in the journal yet."""
+class Read(NamedTuple):
+    """What one network is asked together, with the pictures that it is going to see."""
 
     network: Network
     batch: Sequence[Waiting]
-    predictions: Sequence[Prediction]
-    times: Times
+    prepared: Sequence[Seen]
+    started: float  # of time.perf_counter
+    seconds: float  # that reading took
+
+
+class Inferred(NamedTuple):
+    """What the network said to it."""
+
+    read: Read
+    probabilities: npt.NDArray[np.float32]  # (n, classes)
+    embeddings: npt.NDArray[np.float32]  # (n, width)
+    ended: float  # of time.perf_counter
+    seconds: float  # that the network took
 
 
 @dataclass(eq=False)
@@ -113,94 +115,73 @@ class Batching:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            answered = [
-                answers
-                for network, group in _by_network(waiting).items()
-                for first in range(0, len(group), self.max_batch)
-                for answers in self._inferred(network, group[first : first + self.max_batch])
-            ]
-            if answered:
-                self._acknowledge(answered)
+            # Each step for everybody before the next one: the first time around, its code is not in the processor's caches.
+            read = [_read(network, batch) for network, batch in self._together(waiting)]
+            inferred = [answers for each in read if each.batch for answers in self._inferred(each)]
+            if inferred:
+                self._acknowledge(inferred)
         finally:
             # If a bug of ours ends up here, its clients get an error instead of silence.
             for each in waiting:
                 if not each.over:
                     each.tell(NotReadyError("Prediction failed", ""))
 
-    def _inferred(self, network: Network, batch: Sequence[Waiting]) -> list[Answered]:
+    def _together(self, waiting: Sequence[Waiting]) -> Iterator[tuple[Network, Sequence[Waiting]]]:
+        groups: dict[Network, list[Waiting]] = {}
+        for each in waiting:
+            groups.setdefault(each.network, []).append(each)
+        for network, group in groups.items():
+            for first in range(0, len(group), self.max_batch):
+                yield network, group[first : first + self.max_batch]
+
+    def _inferred(self, read: Read) -> list[Inferred]:
         """The answers to a batch, or to its requests one by one where the network fails: nobody pays for another's picture."""
-        kept, prepared, started = _readable(network, batch)
-        if not kept:
-            return []
+        network, batch = read.network, read.batch
         try:
-            return [self._answered(network, kept, prepared, started)]
+            began = time.perf_counter()
+            probabilities, embeddings = network.run(seen.stacked(read.prepared))
+            ended = time.perf_counter()
         except Exception:
-            if len(kept) > 1:
-                return [answers for each in kept for answers in self._inferred(network, [each])]
+            if len(batch) > 1:
+                alone = (
+                    read._replace(batch=[each], prepared=[shown]) for each, shown in zip(batch, read.prepared, strict=True)
+                )
+                return [answers for each in alone for answers in self._inferred(each)]
             if network.key not in self._failed:  # once: a network that always fails would fill a disk
                 self._failed.add(network.key)
                 log.exception("%s %s failed on a picture; it is said once", *network.key)
-            kept[0].tell(RequestError("Prediction failed", status=503, kind="InternalServerException"))
-            if kept[0].route.watch is not None and kept[0].route.arm == "treatment":
-                kept[0].route.watch.fail()
+            batch[0].tell(RequestError("Prediction failed", status=503, kind="InternalServerException"))
+            if batch[0].route.watch is not None and batch[0].route.arm == "treatment":
+                batch[0].route.watch.fail()
             return []
+        return [Inferred(read, probabilities, embeddings, ended, ended - began)]
 
-    def _answered(self, network: Network, batch: Sequence[Waiting], prepared: Sequence[Seen], started: float) -> Answered:
-        decoded = time.perf_counter()
-        probabilities, embeddings = network.run(seen.stacked(prepared))
-        times = Times(started, decoded, inferred=time.perf_counter())
-        return Answered(network, batch, self._predictions(batch, prepared, probabilities, embeddings, times), times)
-
-    def _acknowledge(self, answered: Sequence[Answered]) -> None:
+    def _acknowledge(self, inferred: Sequence[Inferred]) -> None:
         """Both arms of an experiment in one transaction: its price is for the transaction, hardly for the rows."""
-        everything = [prediction for each in answered for prediction in each.predictions]
+        at = self.now()
+        answered = [(each, _predictions(each, at)) for each in inferred]
+        everything = [prediction for _, predictions in answered for prediction in predictions]
         try:
             recorded = self.journal.record(everything)
         except NotReadyError as refused:
             self.tally.add("demlopment_journal_refused_total", amount=len(everything))
-            for each in (waiting for one in answered for waiting in one.batch):
+            for each in (waiting for one in inferred for waiting in one.read.batch):
                 each.tell(NotReadyError(refused.problem, refused.remedy))
             return
         if not recorded:
             self.tally.add("demlopment_journal_unrecorded_total", amount=len(everything))
-        for one in answered:
-            for each, prediction in zip(one.batch, one.predictions, strict=True):
+        for one, predictions in answered:
+            for each, prediction in zip(one.read.batch, predictions, strict=True):
                 each.tell(prediction)
                 if each.route.shadows:
                     self.shadows.ask(each.route.shadows, prediction, each.route.watch)
                 if each.route.watch is not None:
-                    each.route.watch.answer(prediction, (one.times.inferred - one.times.decoded) * 1000)
-            self._count(one.network, one.batch, one.times)
+                    each.route.watch.answer(prediction, one.seconds * 1000)
+            self._count(one)
 
-    def _predictions(
-        self,
-        batch: Sequence[Waiting],
-        prepared: Sequence[Seen],
-        probabilities: npt.NDArray[np.float32],
-        embeddings: npt.NDArray[np.float32],
-        times: Times,
-    ) -> list[Prediction]:
-        at = self.now()
-        return [
-            Prediction(
-                request_id=each.request_id,
-                at=at,
-                model=each.network.model,
-                version=each.network.version,
-                arm=each.route.arm,
-                unit=each.route.unit,
-                image=prepared[row],
-                label=each.network.classes[best],
-                probabilities=probabilities[row],
-                embedding=embeddings[row],
-                latency_ms=(times.inferred - each.since) * 1000,
-                digest=hashlib.sha256(prepared[row].data).hexdigest(),
-            )
-            for row, (each, best) in enumerate(zip(batch, probabilities.argmax(axis=1).tolist(), strict=True))
-        ]
-
-    def _count(self, network: Network, batch: Sequence[Waiting], times: Times) -> None:
+    def _count(self, one: Inferred) -> None:
         done = time.perf_counter()
+        (network, batch, _, started, reading), network_ms = one.read, one.seconds * 1000
         histogram = self.tally.histogram("demlopment_prediction_seconds", network.model, network.version)
         sums: dict[tuple[str, str], list[float]] = {}  # by arm and version as asked: requests, seconds
         for each in batch:
@@ -210,19 +191,18 @@ class Batching:
             total[0] += 1
             total[1] += seconds
         for (arm, asked), (count, seconds) in sums.items():
-            queued = seconds - count * (done - times.started)
+            queued = seconds - count * (done - started)
             self.tally.add("demlopment_predictions_total", network.model, network.version, arm, amount=count)
             self.tally.add("ts_inference_latency_microseconds", network.model, asked, amount=seconds * 1e6)
             self.tally.add("ts_queue_latency_microseconds", network.model, asked, amount=queued * 1e6)
-        network_ms = (times.inferred - times.decoded) * 1000
-        self.tally.gauge("QueueTime", "Host", value=(times.started - batch[0].since) * 1000)
-        self.tally.gauge("WorkerThreadTime", "Host", value=(done - times.started) * 1000 - network_ms)
-        self.tally.gauge("HandlerTime", network.model, "Model", value=(times.inferred - times.started) * 1000)
+        self.tally.gauge("QueueTime", "Host", value=(started - batch[0].since) * 1000)
+        self.tally.gauge("WorkerThreadTime", "Host", value=(done - started) * 1000 - network_ms)
+        self.tally.gauge("HandlerTime", network.model, "Model", value=reading * 1000 + network_ms)
         self.tally.gauge("PredictionTime", network.model, "Model", value=network_ms)
 
 
-def _readable(network: Network, batch: Sequence[Waiting]) -> tuple[list[Waiting], list[Seen], float]:
-    """Those whose picture can be read, with it prepared, and when this began; the others are told what is wrong."""
+def _read(network: Network, batch: Sequence[Waiting]) -> Read:
+    """Those whose picture can be read, with it prepared; the others are told what is wrong."""
     started = time.perf_counter()
     kept, prepared = [], []
     prepare = seen.preparation(network.columns)
@@ -233,11 +213,28 @@ def _readable(network: Network, batch: Sequence[Waiting]) -> tuple[list[Waiting]
             each.tell(RequestError(str(error)))
         else:
             kept.append(each)
-    return kept, prepared, started
+    return Read(network, kept, prepared, started, time.perf_counter() - started)
 
 
-def _by_network(waiting: Sequence[Waiting]) -> dict[Network, list[Waiting]]:
-    groups: dict[Network, list[Waiting]] = {}
-    for each in waiting:
-        groups.setdefault(each.network, []).append(each)
-    return groups
+def _predictions(inferred: Inferred, at: float) -> list[Prediction]:
+    """What is journalled and told of a batch; `at` in seconds since 1970."""
+    (network, batch, prepared, *_), probabilities, embeddings, ended, _ = inferred
+    model, version, classes = network.model, network.version, network.classes
+    best = probabilities.argmax(axis=1).tolist()
+    return [
+        Prediction(  # in the order of its fields: named they take twice as long
+            each.request_id,
+            at,
+            model,
+            version,
+            each.route.arm,
+            each.route.unit,
+            shown,
+            classes[index],
+            row,
+            embedding,
+            (ended - each.since) * 1000,
+            hashlib.sha256(shown.data).hexdigest(),
+        )
+        for each, shown, index, row, embedding in zip(batch, prepared, best, probabilities, embeddings, strict=True)
+    ]

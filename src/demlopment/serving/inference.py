@@ -10,7 +10,7 @@ from demlopment.records import Prediction
 from demlopment.serving import forms, kserve, openapi, paths
 from demlopment.serving.batching import Batching
 from demlopment.serving.calls import Field, Handlers, RecalledError
-from demlopment.serving.engine import Engine, Network, Route
+from demlopment.serving.engine import Engine, Route
 from demlopment.serving.foreign import Foreign
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Request, Scope, Send, Whole
@@ -97,7 +97,10 @@ class Inference:
 
         def told(outcome: Prediction | DemlopmentError) -> None:
             try:
-                answer = self._outcome(outcome, scope["path"], headers, network)
+                if isinstance(outcome, Prediction):
+                    answer = self._predictions.said(outcome, headers, network)
+                else:
+                    answer = self._refused(outcome, scope["path"])
             except Exception:  # a bug of ours: its client must not wait for ever
                 log.exception("The request %s was not answered", request_id)
                 answer = wire.excuse()
@@ -108,14 +111,8 @@ class Inference:
         self.batching.ask(route, request_id, body, told)
         return True
 
-    def _outcome(
-        self, outcome: Prediction | DemlopmentError, path: str, headers: Mapping[bytes, bytes], network: Network
-    ) -> Answer:
-        if isinstance(outcome, RequestError):
-            outcome = self._predictions.refusal(outcome)
-        if isinstance(outcome, DemlopmentError):
-            return self._failure(outcome, path)
-        return self._predictions.said(outcome, headers, network)
+    def _refused(self, error: DemlopmentError, path: str) -> Answer:
+        return self._failure(self._predictions.refusal(error) if isinstance(error, RequestError) else error, path)
 
     def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         if self.permits.required:

@@ -6,7 +6,7 @@ A prediction waits in batching.py with all others. What takes longer than a batc
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from demlopment import seen
 from demlopment.archive import Answering
 from demlopment.errors import RequestError
 from demlopment.images import Grey
-from demlopment.records import Prediction
+from demlopment.records import Arm, Prediction
 from demlopment.seen import Seen
 from demlopment.serving import explanation, forms, kserve, pictures, rows
 from demlopment.serving.batching import Batching
@@ -57,12 +57,12 @@ class Predictions:
 
     def said(self, prediction: Prediction, headers: Mapping[bytes, bytes], network: Network) -> Answer:
         """The label, or all about it for a client that accepts JSON: what handler.py answers in TorchServe."""
-        answer = Answer(200, prediction.label.encode())
+        about = _told(prediction.version, prediction.arm)
         if b"application/json" in headers.get(b"accept", b""):
             answer = wire.as_json(in_full(prediction, network.classes, network.answering))
-        if self.strict:
-            return answer._replace(phrase=b"")
-        return wire.adding(answer, ((b"x-model-version", prediction.version.encode()), (b"x-arm", prediction.arm.encode())))
+            return answer._replace(phrase=b"") if self.strict else wire.adding(answer, about)
+        label = prediction.label.encode()
+        return Answer(200, label, phrase=b"") if self.strict else Answer(200, label, about)
 
     def refusal(self, unreadable: RequestError) -> RequestError:
         """What is wrong with a picture: TorchServe's handler raises whatever it is, and its clients hear no more of it."""
@@ -185,4 +185,9 @@ def _explain(network: Network, image: Grey, asked: int | None, batch: int) -> tu
 
 
 def _about(route: Route) -> Headers:
-    return ((b"x-model-version", route.key[1].encode()), (b"x-arm", route.arm.encode()))
+    return _told(route.key[1], route.arm)
+
+
+@lru_cache(maxsize=64)  # a few networks answer everything
+def _told(version: str, arm: Arm) -> Headers:
+    return ((b"x-model-version", version.encode()), (b"x-arm", arm.encode()))

@@ -32,7 +32,7 @@ class Split:
 
     def __init__(self, plan: TrafficPlan) -> None:
         self.plan = plan
-        self._spans = spans(plan)
+        self._spans = [(start, end, Assigned("treatment", version)) for start, end, version in spans(plan)]
         self._given: Callable[[Asker], bytes] = units.reader(plan.unit)
         self._control = Assigned("control", plan.control)
         self._outside = Assigned("direct", plan.control)
@@ -53,9 +53,9 @@ class Split:
     def assigned(self, unit: str) -> Assigned:
         """Who answers while the plan is in force."""
         point = _point(unit, self.plan.salt)
-        for start, end, version in self._spans:
+        for start, end, treatment in self._spans:
             if start <= point < end:
-                return Assigned("treatment", version)
+                return treatment
         return self._control
 
 
