@@ -31,7 +31,7 @@ from benchmarks.result import RESULTS, summary, write
 
 CONNECTIONS = (1, 32, 256)
 BUSY = 32  # the load at which settings are chosen and steps are compared
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 3.0  # of each load; the first of them after a start is not counted
 REGISTRATIONS = 9
 
