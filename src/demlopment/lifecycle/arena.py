@@ -11,6 +11,7 @@ import onnxruntime
 from scipy.special import softmax
 
 from demlopment.archive import Archive
+from demlopment.evaluation.reader import BATCH
 from demlopment.images import Grey, as_input
 from demlopment.lifecycle.eras import Rows, Stream
 from demlopment.lifecycle.observe import Traffic
@@ -142,7 +143,9 @@ def asked(model: Archive, pictures: Grey) -> Answers:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the numbers must not depend on how many cores a machine has
     session = onnxruntime.InferenceSession(model.network, options, providers=["CPUExecutionProvider"])
-    logits, embeddings = session.run(["logits", "embedding"], {"image": as_input(pictures)})
+    parts = [pictures[start : start + BATCH] for start in range(0, max(1, len(pictures)), BATCH)]
+    said = [session.run(["logits", "embedding"], {"image": as_input(part)}) for part in parts]
+    # Copies, because what ONNX Runtime gives keeps all memory of its session: 30 MB for every day that is remembered.
+    logits, embeddings = (np.concatenate(each) for each in zip(*said, strict=True))
     probabilities = softmax(logits.astype(np.float64) / model.card.temperature, axis=1)
-    # A copy, because what ONNX Runtime gives keeps all memory of its session: 30 MB for every day that is remembered.
-    return probabilities.astype(np.float32), np.array(embeddings, np.float32)
+    return probabilities.astype(np.float32), embeddings.astype(np.float32)
