@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from demlopment import images
 from demlopment.errors import ArchiveError, DemlopmentError, NotReadyError, RequestError
@@ -20,7 +21,7 @@ from demlopment.serving.slot import Slot
 from demlopment.serving.state import State, Version
 from demlopment.serving.tally import Tally
 from demlopment.serving.units import Asker
-from tests.serving.endpoint import CLASSES, digit, expected, packed
+from tests.serving.endpoint import CLASSES, digit, expected, onnx_network, packed
 from tests.serving.test_journal import full_disk
 
 
@@ -151,6 +152,35 @@ def test_a_picture_that_a_network_fails_on_fails_alone_and_is_logged_once(
     assert len(caplog.records) == 1
 
 
+class Cut:
+    """A session that answers no more than two rows, or with one embedding for all."""
+
+    def __init__(self, session: Any, *, embeddings: bool) -> None:
+        self._session, self._embeddings = session, embeddings
+
+    def run(self, names: list[str], feed: dict[str, Any]) -> Any:
+        logits, embedding = self._session.run(names, feed)
+        return (logits, embedding[:1]) if self._embeddings else (logits[:2], embedding)
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_a_network_that_answers_with_too_few_rows_harms_nobody_who_waits_beside_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, embeddings: bool
+) -> None:
+    chosen, _ = network(tmp_path)
+    journal = Journal(tmp_path / "journal", name="x")
+    batching = Batching(journal, Tally(), max_batch=64)
+    cut = Route(replace(chosen, version="cut", session=Cut(chosen.session, embeddings=embeddings)), "direct", "u", "default")
+    sound = Route(chosen, "direct", "u", "default")
+
+    answers = asyncio.run(asked_together(batching, [cut, sound, cut, sound, cut], [digit(seed) for seed in range(5)]))
+    journal.close()
+
+    assert all(isinstance(answer, Prediction) for answer in answers)  # one by one the network is right
+    assert [each.request_id for each in read(tmp_path / "journal")[0]] == ["r0", "r2", "r4", "r1", "r3"]
+    assert not caplog.records
+
+
 def test_a_bug_in_one_answer_leaves_the_others_of_its_batch_answered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     chosen, _ = network(tmp_path)
     journal = Journal(tmp_path / "journal", name="x")
@@ -258,6 +288,26 @@ def test_an_archive_that_does_not_fit_is_named(tmp_path: Path, version: str, net
 
     assert path.name in str(refused.value)
     assert isinstance(refused.value, DemlopmentError)
+
+
+def cut_short(output: str) -> bytes:
+    """A network that answers two pictures as it should, and other numbers of them with two rows in one of its outputs."""
+    model = onnx.load_model_from_string(onnx_network("1.0"))
+    for node in model.graph.node:
+        node.output[:] = [f"whole {name}" if name == output else name for name in node.output]
+        node.input[:] = [f"whole {name}" if name == output else name for name in node.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2, -1], np.int64), "two"))
+    model.graph.node.append(helper.make_node("Reshape", [f"whole {output}", "two"], [output]))
+    del model.graph.value_info[:]
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("output", ["logits", "embedding"])
+def test_a_network_that_answers_two_pictures_only_is_refused(tmp_path: Path, output: str) -> None:
+    path = packed(tmp_path, "1.0", network=cut_short(output))
+
+    with pytest.raises(ArchiveError, match=r"answers 1 at once|does not run"):
+        load(tmp_path, ("digits", "1.0"), Version(path.name, "", 1, 1))
 
 
 def test_a_network_that_answers_with_something_else_than_arrays_is_refused(tmp_path: Path) -> None:

@@ -61,13 +61,11 @@ class Read(NamedTuple):
     seconds: float  # that reading took
 
 
-class Inferred(NamedTuple):
-    """What the network said to it."""
+class Answered(NamedTuple):
+    """What the network said to it, which is not in the journal yet."""
 
     read: Read
-    probabilities: npt.NDArray[np.float32]  # (n, classes)
-    embeddings: npt.NDArray[np.float32]  # (n, width)
-    ended: float  # of time.perf_counter
+    predictions: Sequence[Prediction]
     seconds: float  # that the network took
 
 
@@ -117,9 +115,9 @@ class Batching:
         try:
             # Each step for everybody before the next one: the first time around, its code is not in the processor's caches.
             read = [_read(network, batch) for network, batch in self._together(waiting)]
-            inferred = [answers for each in read if each.batch for answers in self._inferred(each)]
-            if inferred:
-                self._acknowledge(inferred)
+            answered = [answers for each in read if each.batch for answers in self._answered(each)]
+            if answered:
+                self._acknowledge(answered)
         finally:
             # If a bug of ours ends up here, its clients get an error instead of silence.
             for each in waiting:
@@ -134,19 +132,17 @@ class Batching:
             for first in range(0, len(group), self.max_batch):
                 yield network, group[first : first + self.max_batch]
 
-    def _inferred(self, read: Read) -> list[Inferred]:
+    def _answered(self, read: Read) -> list[Answered]:
         """The answers to a batch, or to its requests one by one where the network fails: nobody pays for another's picture."""
         network, batch = read.network, read.batch
         try:
             began = time.perf_counter()
             probabilities, embeddings = network.run(seen.stacked(read.prepared))
             ended = time.perf_counter()
+            predictions = _predictions(read, probabilities, embeddings, self.now(), ended)
         except Exception:
             if len(batch) > 1:
-                alone = (
-                    read._replace(batch=[each], prepared=[shown]) for each, shown in zip(batch, read.prepared, strict=True)
-                )
-                return [answers for each in alone for answers in self._inferred(each)]
+                return [answers for each in _one_by_one(read) for answers in self._answered(each)]
             if network.key not in self._failed:  # once: a network that always fails would fill a disk
                 self._failed.add(network.key)
                 log.exception("%s %s failed on a picture; it is said once", *network.key)
@@ -154,24 +150,22 @@ class Batching:
             if batch[0].route.watch is not None and batch[0].route.arm == "treatment":
                 batch[0].route.watch.fail()
             return []
-        return [Inferred(read, probabilities, embeddings, ended, ended - began)]
+        return [Answered(read, predictions, ended - began)]
 
-    def _acknowledge(self, inferred: Sequence[Inferred]) -> None:
+    def _acknowledge(self, answered: Sequence[Answered]) -> None:
         """Both arms of an experiment in one transaction: its price is for the transaction, hardly for the rows."""
-        at = self.now()
-        answered = [(each, _predictions(each, at)) for each in inferred]
-        everything = [prediction for _, predictions in answered for prediction in predictions]
+        everything = [prediction for each in answered for prediction in each.predictions]
         try:
             recorded = self.journal.record(everything)
         except NotReadyError as refused:
             self.tally.add("demlopment_journal_refused_total", amount=len(everything))
-            for each in (waiting for one in inferred for waiting in one.read.batch):
+            for each in (waiting for one in answered for waiting in one.read.batch):
                 each.tell(NotReadyError(refused.problem, refused.remedy))
             return
         if not recorded:
             self.tally.add("demlopment_journal_unrecorded_total", amount=len(everything))
-        for one, predictions in answered:
-            for each, prediction in zip(one.read.batch, predictions, strict=True):
+        for one in answered:
+            for each, prediction in zip(one.read.batch, one.predictions, strict=True):
                 each.tell(prediction)
                 if each.route.shadows:
                     self.shadows.ask(each.route.shadows, prediction, each.route.watch)
@@ -179,7 +173,7 @@ class Batching:
                     each.route.watch.answer(prediction, one.seconds * 1000)
             self._count(one)
 
-    def _count(self, one: Inferred) -> None:
+    def _count(self, one: Answered) -> None:
         done = time.perf_counter()
         (network, batch, _, started, reading), network_ms = one.read, one.seconds * 1000
         histogram = self.tally.histogram("demlopment_prediction_seconds", network.model, network.version)
@@ -216,9 +210,17 @@ def _read(network: Network, batch: Sequence[Waiting]) -> Read:
     return Read(network, kept, prepared, started, time.perf_counter() - started)
 
 
-def _predictions(inferred: Inferred, at: float) -> list[Prediction]:
-    """What is journalled and told of a batch; `at` in seconds since 1970."""
-    (network, batch, prepared, *_), probabilities, embeddings, ended, _ = inferred
+def _one_by_one(read: Read) -> list[Read]:
+    seconds = read.seconds / len(read.batch)
+    pairs = zip(read.batch, read.prepared, strict=True)
+    return [read._replace(batch=[each], prepared=[shown], seconds=seconds) for each, shown in pairs]
+
+
+def _predictions(
+    read: Read, probabilities: npt.NDArray[np.float32], embeddings: npt.NDArray[np.float32], at: float, ended: float
+) -> list[Prediction]:
+    """What is journalled and told of a batch: `at` in seconds since 1970, `ended` of time.perf_counter."""
+    network, batch, prepared = read.network, read.batch, read.prepared
     model, version, classes = network.model, network.version, network.classes
     best = probabilities.argmax(axis=1).tolist()
     return [

@@ -4,7 +4,7 @@ One thread and no spinning: several processes share the cores, and a spinning th
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -68,9 +68,12 @@ class Network:
     def run(self, batch: Seen) -> tuple[Floats, Floats]:
         """Prepared images (n, 28, 28), or rows (n, columns) -> probabilities (n, classes) and embeddings (n, width).
 
-        Raises FloatingPointError where they are no numbers: no class would be the likeliest.
+        Raises FloatingPointError where they are no numbers, as no class would be the likeliest, and ValueError where they are
+        not as many as they should be.
         """
         logits, embedding = self.session.run(["logits", "embedding"], seen.feed(batch))
+        if logits.shape != (len(batch), len(self.classes)) or len(embedding) != len(batch):
+            raise ValueError(f"the network answers {len(batch)} with logits {logits.shape} and embeddings {embedding.shape}")
         probabilities = softmax(logits / np.float32(self.temperature))
         if not isfinite(np.add.reduce(probabilities, axis=None)):
             raise FloatingPointError("the network answers with no number")
@@ -302,6 +305,7 @@ def load(store: Path, key: Key, version: Version) -> Network:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what fails is said once, and not for each request
     try:
         session = onnxruntime.InferenceSession(content.network, options, providers=["CPUExecutionProvider"])
     except ONNX_ERRORS as error:
@@ -328,18 +332,10 @@ def _try_out(path: Path, session: onnxruntime.InferenceSession, content: Archive
     classes = content.card.classes
     try:
         shown = recall.pictures(content.sample, content.card.columns)
-        logits, embedding = session.run(["logits", "embedding"], seen.feed(shown))
-    except (*seen.UNREADABLE, ValueError, *ONNX_ERRORS) as error:
+    except seen.UNREADABLE as error:
         raise ArchiveError(f"{path}: its network does not run ({_first_line(error)}).", "Export it again.") from error
-    if not (isinstance(logits, np.ndarray) and isinstance(embedding, np.ndarray)):
-        raise ArchiveError(f"{path}: its network does not answer with arrays.", "Export it again.")
-    fits = logits.shape == (2, len(classes)) and embedding.ndim == 2 and len(embedding) == 2
-    if not fits or logits.dtype != np.float32 or embedding.dtype != np.float32 or not np.isfinite(logits).all():
-        raise ArchiveError(
-            f"{path}: its network answers two pictures with logits {logits.shape} {logits.dtype} and an embedding "
-            f"{embedding.shape} {embedding.dtype}, and the card names {len(classes)} classes.",
-            "Export it again.",
-        )
+    # What waits together is of any size, and a network may fit only one.
+    logits, *_ = [_logits(path, session, batch, classes) for batch in (shown, shown[:1], shown[[0, 1, 0]])]
     scaled = np.asarray(logits / np.float32(content.card.temperature), np.float32)
     said = recall.answers(softmax(scaled), classes)
     value, where = max(map(recall.apart, said, content.answers), default=(0.0, ""))
@@ -349,6 +345,24 @@ def _try_out(path: Path, session: onnxruntime.InferenceSession, content: Archive
             f"and {recall.TOLERANCE:g} is allowed.",
             "Serve it with the code that trained it.",
         )
+
+
+def _logits(path: Path, session: onnxruntime.InferenceSession, shown: Seen, classes: Sequence[str]) -> Floats:
+    """(n, classes). Raises ArchiveError for a network that does not answer each of (n, ...) as it should."""
+    try:
+        logits, embedding = session.run(["logits", "embedding"], seen.feed(shown))
+    except (ValueError, *ONNX_ERRORS) as error:
+        raise ArchiveError(f"{path}: its network does not run ({_first_line(error)}).", "Export it again.") from error
+    if not (isinstance(logits, np.ndarray) and isinstance(embedding, np.ndarray)):
+        raise ArchiveError(f"{path}: its network does not answer with arrays.", "Export it again.")
+    fits = logits.shape == (len(shown), len(classes)) and embedding.ndim == 2 and len(embedding) == len(shown)
+    if not fits or logits.dtype != np.float32 or embedding.dtype != np.float32 or not np.isfinite(logits).all():
+        raise ArchiveError(
+            f"{path}: its network answers {len(shown)} at once with logits {logits.shape} {logits.dtype} and an embedding "
+            f"{embedding.shape} {embedding.dtype}, and the card names {len(classes)} classes.",
+            "Export it again.",
+        )
+    return logits
 
 
 def _first_line(error: Exception) -> str:
