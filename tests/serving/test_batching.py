@@ -299,7 +299,7 @@ def cut_short(output: str) -> bytes:
     model.graph.initializer.append(numpy_helper.from_array(np.array([2, -1], np.int64), "two"))
     model.graph.node.append(helper.make_node("Reshape", [f"whole {output}", "two"], [output]))
     del model.graph.value_info[:]
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize("output", ["logits", "embedding"])

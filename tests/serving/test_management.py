@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.endpoint import Load, Running, digit, eventually, free_ports, packed, registered, running
+from tests.serving.site import given_out
 
 NUMBERS = count()
 KEYS = """
@@ -392,3 +393,24 @@ def test_strict_keeps_the_zombie_of_a_failed_registration_and_offers_an_empty_la
     assert failed == (500, "Failed to start workers for model garbage version: 1.0")
     assert again == (409, "Model version 1.0 is already registered for model garbage")
     assert page["nextPageToken"] == "2"
+
+
+def test_a_file_that_was_fetched_stays_for_as_long_as_a_version_is_of_it(tmp_path: Path) -> None:
+    """And goes where the registration fails because that version is registered already, of another file."""
+    home, folder = registered(tmp_path, "1.0"), tmp_path / "site"
+    packed(folder, "1.0").rename(folder / "copy.mar")
+    packed(folder, "2.0")
+    with given_out(folder) as url:
+        settings = free_ports(token_authorization=False, allowed_urls=f"{url}/.*", allow_private_urls=True)
+        with running(tmp_path, settings) as endpoint:
+            twice = [status_of(endpoint, "POST", f"/models?url={url}/copy.mar") for _ in range(2)]
+            left = (home.models / "copy.mar").exists()
+            fetched = status_of(endpoint, "POST", f"/models?url={url}/digits-2.0.mar")
+            other = status_of(endpoint, "POST", "/models?url=digits-2.0.mar&model_name=other")
+            gone = status_of(endpoint, "DELETE", "/models/digits/2.0")
+            kept = (home.models / "digits-2.0.mar").exists()
+
+    assert twice == [(409, "Model version 1.0 is already registered for model digits")] * 2
+    assert not left
+    assert [fetched[0], other[0], gone[0]] == [200] * 3
+    assert kept

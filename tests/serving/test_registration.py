@@ -3,9 +3,7 @@
 import re
 import zipfile
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,14 +14,10 @@ from demlopment.serving.fetch import Rules
 from demlopment.serving.registration import Registration, Terms, discard, verified
 from demlopment.settings import Endpoint
 from tests.serving.endpoint import packed
+from tests.serving.site import given_out
 
 ANYWHERE = Terms(fetching=Rules((re.compile(".*"),), private=True))
 STRICT = Terms(strict=True)
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture
@@ -36,16 +30,8 @@ def store(tmp_path: Path) -> Path:
 def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A web server and the folder that it gives out, which holds digits 2.0."""
     folder = packed(tmp_path / "site", "2.0").parent
-
-    def answer(*arguments: Any) -> Quiet:
-        return Quiet(*arguments, directory=str(folder))
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), answer) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", folder
-        server.shutdown()
-        thread.join()
+    with given_out(folder) as url:
+        yield url, folder
 
 
 def register(store: Path, terms: Terms | None = None, *, is_json: bool = False, **values: Any) -> Registration:

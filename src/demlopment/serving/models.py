@@ -112,7 +112,7 @@ class Models:
     async def unregister(self, name: str, version: str | None) -> Answer:
         number, gone = self.registry.state.version(name, version)
         await self.registry.change(lambda state: state.unregister(name, version))
-        registration.discard(gone, self.store)
+        self._discard(gone)
         if not await self.hall.gone((name, number)):
             raise RequestError(f"Timed out while cleaning resources: {name}", status=408, kind="RequestTimeoutException")
         return wire.sentence(f'Model "{name}" unregistered')
@@ -185,9 +185,14 @@ class Models:
             if self.settings.strict and failed.status >= 500:
                 idle = replace(new.version, min_workers=0, max_workers=0)
                 await self.registry.change(lambda state: state.register(new.name, new.number, idle))
-            elif failed.status != 409:  # then somebody else has registered that very file
-                registration.discard(new.version, self.store)
+            else:
+                self._discard(new.version)
             raise
+
+    def _discard(self, version: Version) -> None:
+        """Remove the file of a version that is not registered, unless another one is of the same file."""
+        if all(each.file != version.file for each in self.registry.state.versions.values()):
+            registration.discard(version, self.store)
 
     async def _complete(self, new: Registration, sorry: str) -> None:
         """Wait for the other workers of a handler that has started; without one of them nothing stays registered."""
