@@ -33,6 +33,7 @@ def post(path: str, body: bytes, *headers: str, method: str = "POST", version: s
 
 
 LARGE = images.encode_png(np.random.default_rng(1).integers(0, 255, (200, 200), np.uint8))  # noise is not compressed
+WIDE = images.encode_png(np.zeros((300, 300), np.uint8))  # a few hundred bytes
 FORM = b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\n' + DIGIT + b"\r\n--b--\r\n"
 CHUNKED = (
     b"POST /predictions/digits HTTP/1.1\r\nx-request-id: r\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -52,6 +53,7 @@ REQUESTS = [
     ("an older client", post("/predictions/digits", DIGIT, version="1.0"), True),
     ("a question for the head", post("/predictions/digits", DIGIT, method="HEAD"), True),
     ("a large picture", post("/predictions/digits", LARGE), False),
+    ("a few bytes of many pixels", post("/predictions/digits", WIDE), False),
     ("no picture, and large", post("/predictions/digits", b"x" * 16_385), False),
     ("a form", post("/predictions/digits", FORM, "content-type: multipart/form-data; boundary=b"), False),
     ("a body that is too large", post("/predictions/digits", b"x" * 50_001), False),

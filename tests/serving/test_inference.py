@@ -1,8 +1,10 @@
+import base64
 import json
 import socket
 import struct
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote_from_bytes, urlsplit
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from demlopment import archive, images
 from demlopment.archive import Answering, Archive, Card
 from demlopment.serving import join, read
+from demlopment.serving.engine import Network
 from demlopment.serving.inference import Inference
 from demlopment.serving.state import State, Version
 from demlopment.serving.tokens import Permit, Permits
@@ -452,3 +455,63 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inference]:
     inference = app(root, State().register("digits", "1.0", Version(file, file, 1, 1)))
     yield inference
     inference.journal.close()
+
+
+WIDE = images.encode_png(np.zeros((300, 300), np.uint8))  # a few hundred bytes
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+JSON = {"content-type": "application/json"}
+
+
+def in_a_form(picture: bytes) -> bytes:
+    return b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\n' + picture + b"\r\n--b--\r\n"
+
+
+def in_json(picture: bytes) -> bytes:
+    return json.dumps({"instances": [{"b64": base64.b64encode(picture).decode()}]}).encode()
+
+
+@pytest.mark.parametrize(("picture", "beside"), [(WIDE, True), (digit(1), False)], ids=["many pixels", "few"])
+@pytest.mark.parametrize(
+    ("path", "packed_in", "headers"),
+    [
+        ("/predictions/digits", bytes, {}),
+        ("/predictions/digits", in_a_form, FORM),
+        ("/explanations/digits", bytes, {}),
+        ("/v1/models/digits:predict", in_json, JSON),
+    ],
+)
+def test_a_picture_of_many_pixels_is_prepared_beside_the_batches_however_few_its_bytes_are(
+    asking: Inference,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    packed_in: Callable[[bytes], bytes],
+    headers: dict[str, str],
+    picture: bytes,
+    *,
+    beside: bool,
+) -> None:
+    where, prepare = list[bool](), images.prepare
+
+    def watched(image: bytes) -> images.Grey:
+        where.append(threading.current_thread() is not threading.main_thread())
+        return prepare(image)
+
+    monkeypatch.setattr(images, "prepare", watched)
+    answer = ask(asking, "POST", path, packed_in(picture), headers)
+
+    assert (answer.status, where) == (200, [beside])
+
+
+def test_a_network_that_fails_on_an_explanation_says_so_as_it_does_of_a_prediction(
+    asking: Inference, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Network, "run", fails)
+    answers = [ask(asking, "POST", f"/{what}/digits", digit(1)) for what in ("predictions", "explanations", "explanations")]
+
+    assert len({(each.status, each.body) for each in answers}) == 1
+    assert answers[0].status == 503
+    assert json.loads(answers[0].body)["message"] == "Prediction failed"
+    assert len(caplog.records) == 2  # once for each kind of question

@@ -17,7 +17,7 @@ from demlopment.serving.http.wire import Answer, ClientGoneError, Receive, Reque
 from demlopment.serving.journal import Journal
 from demlopment.serving.launch import Launch
 from demlopment.serving.paths import Target
-from demlopment.serving.predictions import SMALL, Predictions
+from demlopment.serving.predictions import Predictions, is_small
 from demlopment.serving.remote import Remotes
 from demlopment.serving.tally import Tally
 from demlopment.serving.tokens import Permits
@@ -47,7 +47,6 @@ class Inference:
     def __post_init__(self) -> None:
         launch = self.launch
         self._strict = launch.strict
-        self._small = min(SMALL, launch.max_request_bytes)
         self._always = wire.cors(launch.cors_allowed_origin, launch.cors_allowed_methods, launch.cors_allowed_headers)
         self._truth = Truth(self.engine, self.journal, self.tally, self.now)
         self._predictions = Predictions(self.batching, self.tally, launch.strict)
@@ -83,7 +82,8 @@ class Inference:
         if target is None or target.model is None or (target.verb, target.dialect) != ("predict", "torchserve"):
             return False
         headers, body = dict(scope["headers"]), asked.body
-        plain = scope["method"] != "OPTIONS" and len(body) <= self._small and not forms.is_form(headers)
+        small = len(body) <= self.launch.max_request_bytes and is_small(body)
+        plain = scope["method"] != "OPTIONS" and small and not forms.is_form(headers)
         request_id = wire.request_id(headers, strict=self._strict)
         try:
             self._admit(scope, headers)

@@ -4,6 +4,7 @@ A prediction waits in batching.py with all others. What takes longer than a batc
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -18,9 +19,9 @@ from demlopment.errors import RequestError
 from demlopment.images import Grey
 from demlopment.records import Arm, Prediction
 from demlopment.seen import Seen
-from demlopment.serving import explanation, forms, kserve, pictures, rows
+from demlopment.serving import explanation, extent, forms, kserve, pictures, rows
 from demlopment.serving.batching import Batching
-from demlopment.serving.engine import Network, Route
+from demlopment.serving.engine import Key, Network, Route
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, Headers, Request
 from demlopment.serving.kserve import Question
@@ -29,7 +30,10 @@ from demlopment.serving.tally import Tally
 
 MAX_EXPLAINED = 16  # pictures in one request: each takes up to 785 runs of the network, about 30 ms
 SMALL = 16_384  # bytes of a picture that is decoded within its batch; a scanned character has hundreds
+FEW = 65_536  # pixels, likewise: they take 0.7 ms, and a character at 600 dpi has a fifth of them
 Maps = list[npt.NDArray[np.float32]]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -40,6 +44,7 @@ class Predictions:
     tally: Tally
     strict: bool
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # the threads shall not crowd out the batches
+    _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture to explain
 
     async def answer(self, request: Request, target: Target, route: Route, network: Network) -> Answer:
         """Raises RequestError for a body that cannot be read, NotReadyError if the journal refuses the answer."""
@@ -116,15 +121,24 @@ class Predictions:
         chosen, maps = [], []
         for image, asked in zip(prepared, classes, strict=True):
             async with self._alone:
-                best, found = await asyncio.to_thread(_explain, network, image, asked, self.batching.max_batch)
+                try:
+                    best, found = await asyncio.to_thread(_explain, network, image, asked, self.batching.max_batch)
+                except Exception as failed:
+                    raise self._failure(network) from failed
             chosen.append(network.classes[best])
             maps.append(found)
         self.tally.add("demlopment_explanations_total", *network.key, amount=len(maps))
         return chosen, maps
 
+    def _failure(self, network: Network) -> RequestError:
+        if network.key not in self._failed:  # once: a network that always fails would fill a disk
+            self._failed.add(network.key)
+            log.exception("%s %s failed on a picture to explain; it is said once", *network.key)
+        return RequestError("Prediction failed", status=503, kind="InternalServerException")
+
     async def _seen(self, network: Network, picture: bytes) -> bytes | Seen:
         """A large picture is prepared beside the batches, which would have to wait for it."""
-        if len(picture) <= SMALL:
+        if is_small(picture):
             return picture
         async with self._alone:
             try:
@@ -133,13 +147,20 @@ class Predictions:
                 raise RequestError(str(error)) from error
 
     async def _prepared(self, network: Network, question: Question) -> Sequence[Seen]:
-        """Several are prepared beside the batches, which would have to wait for them."""
+        """Several, or a large one, are prepared beside the batches, which would have to wait for them."""
         columns, given = network.columns, question.given
         prepare = partial(rows.prepared, columns=columns) if columns else pictures.prepared
-        if len(given) == 1:
+        if len(given) == 1 and (columns or is_small(given[0])):
             return prepare(given)
         async with self._alone:
             return await asyncio.to_thread(prepare, given)
+
+
+def is_small(picture: pictures.Picture) -> bool:
+    """Whether it is read so quickly that others may wait for it: by its bytes, and by what it says of its pixels."""
+    if isinstance(picture, np.ndarray):
+        return picture.size <= FEW
+    return len(picture) <= SMALL and extent.pixels(picture) <= FEW
 
 
 def _refuse_rows(network: Network) -> None:
