@@ -140,7 +140,7 @@ DEVIATIONS: dict[str, Deviation] = {
     ),
     "header-names": Deviation(
         "A handler sees the names of headers as the client spelt them.",
-        "In lower case.",
+        "In lower case, and get_request_header finds them by any spelling.",
         "HTTP/2 has no others, and a handler that asks for one spelling works with one client only.",
         lasting="ASGI hands them on in lower case.",
     ),

@@ -99,7 +99,8 @@ def test_rows_and_headers_are_as_torchserve_hands_them_over() -> None:
     assert rows == [{"data": bytearray(b"y")}, {"body": [1]}], "of fields with one name the last stands"
     assert (told.get_request_id(0), told.get_request_id(1)) == ("a", "b")
     assert told.get_request_header(0, "explain") == "True"
-    assert told.get_request_header(0, "Explain") is None
+    assert told.get_request_header(0, "Explain") == "True"
+    assert told.get_request_header(0, "none") is None
     assert told.get_all_request_header(1) == {"body": {"content-type": "application/json"}}
 
 

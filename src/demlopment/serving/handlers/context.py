@@ -18,7 +18,8 @@ class RequestProcessor:
         self._request_header = dict(request_header)
 
     def get_request_property(self, key: str) -> Any:
-        return self._request_header.get(key)
+        """A header by any spelling of its name: a handler asks for its client's, and is given lower case."""
+        return self._request_header.get(key, self._request_header.get(key.lower()))
 
     def get_request_properties(self) -> dict[str, Any]:
         return self._request_header
