@@ -62,6 +62,29 @@ def test_the_three_curl_lines_work_when_pasted(tmp_path: Path) -> None:
     assert 'ts_inference_requests_total{model_name="digits"' in metrics
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing: apt-get install curl")
+def test_where_a_token_is_needed_the_lines_have_a_place_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMLOPMENT_ENDPOINT__TOKEN_AUTHORIZATION", "true")
+    home = registered(tmp_path, "1.0")
+
+    with serving(home.root) as (process, lines):
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        keys = json.loads((home.endpoint / "key_file.json").read_text())
+        filled = [
+            line.replace("INFERENCE_KEY", keys["inference"]["key"]).replace("MANAGEMENT_KEY", keys["management"]["key"])
+            for line in lines[1:4]
+        ]
+        label, described, _ = [
+            subprocess.run(line, shell=True, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS).stdout
+            for line in filled
+        ]
+
+    assert re.fullmatch(r"\d", label)
+    assert '"modelVersion": "1.0"' in described
+    assert str(home.endpoint / "key_file.json") in told
+
+
 def test_a_home_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, lines):
         assert "has no model: run `demlopment demo`" in lines[0]

@@ -17,6 +17,7 @@ from demlopment.errors import ArchiveError, DataError
 if TYPE_CHECKING:
     from demlopment.home import Home
     from demlopment.serving import Addresses
+    from demlopment.settings import Endpoint
 
 
 def serve(
@@ -97,7 +98,7 @@ def _serve(context: typer.Context, ts_config: Path | None, given: dict[str, Any]
         if leash:
             print(json.dumps(asdict(addresses)), flush=True)
         else:
-            _show_curl_lines(addresses, home, configured.settings.endpoint.model_store or home.models)
+            _show_curl_lines(addresses, home, configured.settings.endpoint)
 
     chosen = configured.settings.endpoint
     serve = serving.serve
@@ -106,17 +107,23 @@ def _serve(context: typer.Context, ts_config: Path | None, given: dict[str, Any]
     serve(home, chosen, leash=leash, ready=ready, configuration=configured.file)
 
 
-def _show_curl_lines(addresses: "Addresses", home: "Home", store: Path) -> None:
-    first = _first_loaded(home, store)
+def _show_curl_lines(addresses: "Addresses", home: "Home", settings: "Endpoint") -> None:
+    from demlopment.serving import tokens
+
+    first = _first_loaded(home, settings.model_store or home.models)
     if first is None:
         say(f"Ready on {addresses.inference}, but {home.root} has no model: run `demlopment demo` or `train` first.")
         return
     name, sample = first
     say("Ready. Paste one of these into another terminal; Ctrl-C stops the endpoint.")
     body = "YOUR_INPUT" if sample is None else shlex.quote(str(sample))
-    say(f"  curl -T {body} {addresses.inference}/predictions/{name}")
-    say(f"  curl {addresses.management}/models/{name}")
+    needed = tokens.required(settings, tokens.static(settings))
+    asking, managing = (f' -H "Authorization: Bearer {key}"' if needed else "" for key in ("INFERENCE_KEY", "MANAGEMENT_KEY"))
+    say(f"  curl{asking} -T {body} {addresses.inference}/predictions/{name}")
+    say(f"  curl{managing} {addresses.management}/models/{name}")
     say(f"  curl {addresses.metrics}/metrics")
+    if needed:
+        say(f"The keys of the hour are in {home.endpoint / tokens.NAME}; tokens of your settings do as well.")
 
 
 def _first_loaded(home: "Home", store: Path) -> tuple[str, Path | None] | None:
