@@ -176,15 +176,13 @@ class Batching:
     def _count(self, one: Answered) -> None:
         done = time.perf_counter()
         (network, batch, _, started, reading), network_ms = one.read, one.seconds * 1000
-        histogram = self.tally.histogram("demlopment_prediction_seconds", network.model, network.version)
-        sums: dict[tuple[str, str], list[float]] = {}  # by arm and version as asked: requests, seconds
-        for each in batch:
-            seconds = done - each.since
-            histogram.observe(seconds)
-            total = sums.setdefault((each.route.arm, each.route.asked), [0, 0.0])
-            total[0] += 1
-            total[1] += seconds
-        for (arm, asked), (count, seconds) in sums.items():
+        took = [done - each.since for each in batch]
+        self.tally.histogram("demlopment_prediction_seconds", network.model, network.version).observe(*took)
+        sums: dict[tuple[str, str], list[float]] = {}  # seconds of each request, by arm and version as asked
+        for each, seconds in zip(batch, took, strict=True):
+            sums.setdefault((each.route.arm, each.route.asked), []).append(seconds)
+        for (arm, asked), those in sums.items():
+            count, seconds = len(those), sum(those)
             queued = seconds - count * (done - started)
             self.tally.add("demlopment_predictions_total", network.model, network.version, arm, amount=count)
             self.tally.add("ts_inference_latency_microseconds", network.model, asked, amount=seconds * 1e6)
