@@ -1,5 +1,7 @@
 """What OpenCV decodes is the oracle: a picture never has more pixels than its header was read to say."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -50,6 +52,11 @@ def test_a_header_that_ends_too_early_says_that_it_may_be_anything(kind: str) ->
 
     assert {pixels(whole[:length]) for length in range(12, len(whole))} <= {63, MAX_PIXELS + 1}
     assert pixels(whole[:13]) == MAX_PIXELS + 1
+
+
+@pytest.mark.parametrize("sides", [(3000, -3000), (-3000, 3000), (-3000, -3000)])
+def test_a_bmp_upside_down_has_its_pixels_too(sides: tuple[int, int]) -> None:
+    assert pixels(b"BM" + bytes(12) + struct.pack("<Iii", 40, *sides)) == 9_000_000
 
 
 @given(st.binary(max_size=40))

@@ -26,7 +26,7 @@ def pixels(data: bytes) -> int:
         width, height = _sides(data)
     except (struct.error, IndexError):
         return MAX_PIXELS + 1
-    return width * abs(height)  # a BMP that begins with its first line has a negative height
+    return abs(width * height)  # a BMP that begins with its first line has a negative height
 
 
 def _sides(data: bytes) -> tuple[int, int]:
