@@ -29,6 +29,15 @@ def encoded(kind: str, shape: tuple[int, ...]) -> bytes:
     return bytes(cv2.imencode(ending, noise, options)[1].tobytes())
 
 
+def decodes(data: bytes) -> int:
+    """To how many pixels; none where OpenCV refuses it, one way or the other."""
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return 0
+    return 0 if decoded is None else decoded.shape[0] * decoded.shape[1]
+
+
 @given(st.sampled_from(list(FORMATS)), st.integers(1, 300), st.integers(1, 300), st.sampled_from([(), (3,), (4,)]))
 def test_the_pixels_are_those_that_are_decoded(kind: str, height: int, width: int, channels: tuple[int, ...]) -> None:
     assert pixels(encoded(kind, (height, width, *channels))) == height * width
@@ -39,11 +48,9 @@ def test_whatever_happens_to_a_header_more_is_never_decoded_than_it_says(kind: s
     whole = bytearray(encoded(kind, (9, 7)))
     whole[place : place + 1] = data.draw(st.binary(max_size=3))
 
-    decoded = (
-        cv2.imdecode(np.frombuffer(bytes(whole), np.uint8), cv2.IMREAD_UNCHANGED) if images.is_picture(bytes(whole)) else None
-    )
+    decoded = images.is_picture(bytes(whole)) and decodes(bytes(whole))
 
-    assert pixels(bytes(whole)) >= (0 if decoded is None else decoded.shape[0] * decoded.shape[1])
+    assert pixels(bytes(whole)) >= decoded
 
 
 @pytest.mark.parametrize("kind", list(FORMATS))
