@@ -7,6 +7,7 @@ same network. Of each batch everyone takes a part, and the gradients and the sta
 """
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from torch.nn.parallel import DistributedDataParallel
 from demlopment.errors import NotReadyError
 from demlopment.training.network import Network
 from demlopment.training.norm import WholeBatchNorm
+
+# Gloo's threads outlive their group where a network was distributed, and let go of the last tensors a moment after they are
+# told. While the interpreter ends that aborts the process, with all of its work done (pytorch/pytorch#179291).
+SETTLE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def gathered() -> Iterator[Team]:
         if team.leads:
             team.tell(None)
     finally:
+        time.sleep(SETTLE_SECONDS)
         dist.destroy_process_group()
 
 
