@@ -59,7 +59,7 @@ def serving(home: Home, engine: str, **settings: str) -> Iterator[Serving]:
         line = process.stdout.readline()
         assert line, process.wait()
         with ExitStack() as stack:
-            urls = json.loads(line).values()
+            urls = [json.loads(line)[port] for port in PORTS]
             clients = [stack.enter_context(httpx2.Client(base_url=url, timeout=60, trust_env=False)) for url in urls]
             yield Serving(process, home, *clients)
     finally:
