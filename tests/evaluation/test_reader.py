@@ -1,16 +1,19 @@
 """A model is read as it is served, and a check is met only where nothing is left open."""
 
 import math
+import sys
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demlopment import images
+from demlopment import images, seen
 from demlopment.archive import Archive, Card
-from demlopment.evaluation import reader
+from demlopment.evaluation import answerer, reader
 from demlopment.records import Check, Examples, Interval
+from demlopment.seen import Seen
 from demlopment.training import Fitted, evaluate, export
 
 
@@ -25,6 +28,29 @@ def test_a_reader_answers_what_the_fitted_network_does_in_any_number_of_pictures
     np.testing.assert_array_equal(whole[: len(unseen)], whole[len(unseen) :])
     np.testing.assert_allclose(read(unseen.images[:1]), whole[:1], atol=1e-6)
     assert read(unseen.images[:0]).shape == (0, 10)
+
+
+def test_a_reader_of_many_pictures_has_a_few_at_once_before_it(
+    fitted: Fitted, unseen: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Archive(Card("digits", "1.0", tuple("0123456789"), images.VERSION, 1.0, {}, {}), export(fitted), {}, b"")
+    feed, shown = seen.feed, list[int]()
+
+    def watched(batch: Seen) -> dict[str, npt.NDArray[np.float32]]:
+        shown.append(len(batch))
+        return feed(batch)
+
+    monkeypatch.setattr(sys.modules[answerer.__module__], "BATCH", 3)
+    monkeypatch.setattr(seen, "feed", watched)
+
+    probabilities, embeddings = answerer(model)(unseen.images[:7])
+    none, nowhere = answerer(model)(unseen.images[:0])
+
+    assert shown == [3, 3, 1]
+    np.testing.assert_array_equal(probabilities, reader(model)(unseen.images[:7]))
+    alone = np.concatenate([answerer(model)(unseen.images[row : row + 1])[1] for row in range(7)])
+    np.testing.assert_allclose(embeddings, alone, atol=1e-6)
+    assert (none.shape, len(nowhere)) == ((0, 10), 0)
 
 
 @given(value=st.floats(0, 1), low=st.floats(0, 1), high=st.floats(0, 1), bound=st.floats(0, 1), least=st.booleans())

@@ -7,8 +7,19 @@ from demlopment.evaluation.behaviour import behaviour
 from demlopment.evaluation.comparison import non_inferiority
 from demlopment.evaluation.examination import examine
 from demlopment.evaluation.held_out import evaluate_archive
-from demlopment.evaluation.reader import Reader, reader
+from demlopment.evaluation.reader import Answers, Reader, answerer, reader
 from demlopment.evaluation.robustness import robustness
 from demlopment.evaluation.slices import slices
 
-__all__ = ["Reader", "behaviour", "evaluate_archive", "examine", "non_inferiority", "reader", "robustness", "slices"]
+__all__ = [
+    "Answers",
+    "Reader",
+    "answerer",
+    "behaviour",
+    "evaluate_archive",
+    "examine",
+    "non_inferiority",
+    "reader",
+    "robustness",
+    "slices",
+]

@@ -6,21 +6,15 @@ A floor for stages.py. It has no HTTP, no processes and no journal, and its cloc
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime
-from scipy.special import softmax
 
 from demlopment.archive import Archive
-from demlopment.evaluation.reader import BATCH
-from demlopment.images import Grey, as_input
+from demlopment.evaluation import Answers, answerer
 from demlopment.lifecycle.eras import Rows, Stream
 from demlopment.lifecycle.observe import Traffic
 from demlopment.records import Feedback, Prediction, TrafficPlan
 from demlopment.serving import canaries
 from demlopment.serving.guardrails import Breach, Watch
 from demlopment.serving.traffic import Assigned, Split
-
-Answers = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]  # probabilities (n, classes), embeddings (n, width)
 
 
 class Arena:
@@ -68,7 +62,7 @@ class Arena:
         """Meet these requests, in their order, and hear every label that comes until then."""
         stream = self.stream
         versions = {self.default} if self._plan is None else {self.default, *self._plan.versions}
-        answers = {version: asked(self.models[version], stream.pictures[rows]) for version in versions}
+        answers = {version: answerer(self.models[version])(stream.pictures[rows]) for version in versions}
         split = None
         for place, row in enumerate(rows.tolist()):
             at = float(stream.at[row])
@@ -136,16 +130,3 @@ class Arena:
     def _broken(self, breach: Breach) -> None:
         assert self._plan is not None, "only a canary is watched"
         self._plan = canaries.rolled_back(self._plan, breach.reason)
-
-
-def asked(model: Archive, pictures: Grey) -> Answers:
-    """What a network answers to pictures (n, 28, 28), as it would be served."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the numbers must not depend on how many cores a machine has
-    session = onnxruntime.InferenceSession(model.network, options, providers=["CPUExecutionProvider"])
-    parts = [pictures[start : start + BATCH] for start in range(0, max(1, len(pictures)), BATCH)]
-    said = [session.run(["logits", "embedding"], {"image": as_input(part)}) for part in parts]
-    # Copies, because what ONNX Runtime gives keeps all memory of its session: 30 MB for every day that is remembered.
-    logits, embeddings = (np.concatenate(each) for each in zip(*said, strict=True))
-    probabilities = softmax(logits.astype(np.float64) / model.card.temperature, axis=1)
-    return probabilities.astype(np.float32), embeddings.astype(np.float32)
