@@ -183,6 +183,14 @@ def digit(seed: int) -> bytes:
     return images.encode_png(paper)
 
 
+WIDE = images.encode_png(np.zeros((300, 300), np.uint8))  # a few hundred bytes of many pixels
+
+
+def in_a_form(picture: bytes) -> bytes:
+    """A body of multipart/form-data; boundary=b."""
+    return b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\n' + picture + b"\r\n--b--\r\n"
+
+
 def eventually(claim: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether `claim`, which asks a running endpoint, comes true in time."""
     deadline = time.monotonic() + seconds

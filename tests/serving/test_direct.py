@@ -20,7 +20,7 @@ from demlopment.serving.inference import Inference
 from demlopment.serving.predictions import Predictions
 from demlopment.serving.state import State, Version
 from demlopment.serving.tokens import Permit, Permits
-from tests.serving.endpoint import digit, packed
+from tests.serving.endpoint import WIDE, digit, in_a_form, packed
 from tests.serving.local import app
 
 SECONDS = 20  # a deadline for what must happen at once
@@ -33,8 +33,6 @@ def post(path: str, body: bytes, *headers: str, method: str = "POST", version: s
 
 
 LARGE = images.encode_png(np.random.default_rng(1).integers(0, 255, (200, 200), np.uint8))  # noise is not compressed
-WIDE = images.encode_png(np.zeros((300, 300), np.uint8))  # a few hundred bytes
-FORM = b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\n' + DIGIT + b"\r\n--b--\r\n"
 CHUNKED = (
     b"POST /predictions/digits HTTP/1.1\r\nx-request-id: r\r\ntransfer-encoding: chunked\r\n\r\n"
     + b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (9, DIGIT[:9], len(DIGIT) - 9, DIGIT[9:])
@@ -55,7 +53,7 @@ REQUESTS = [
     ("a large picture", post("/predictions/digits", LARGE), False),
     ("a few bytes of many pixels", post("/predictions/digits", WIDE), False),
     ("no picture, and large", post("/predictions/digits", b"x" * 16_385), False),
-    ("a form", post("/predictions/digits", FORM, "content-type: multipart/form-data; boundary=b"), False),
+    ("a form", post("/predictions/digits", in_a_form(DIGIT), "content-type: multipart/form-data; boundary=b"), False),
     ("a body that is too large", post("/predictions/digits", b"x" * 50_001), False),
     ("a question about the model", post("/predictions/digits", b"", method="OPTIONS"), False),
     ("an unknown model", post("/predictions/none", DIGIT), False),

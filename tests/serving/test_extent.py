@@ -53,9 +53,10 @@ def test_whatever_happens_to_a_header_more_is_never_decoded_than_it_says(kind: s
     assert pixels(bytes(whole)) >= decoded
 
 
+@pytest.mark.parametrize("channels", [(), (4,)])  # with four a WebP has another header
 @pytest.mark.parametrize("kind", list(FORMATS))
-def test_a_header_that_ends_too_early_says_that_it_may_be_anything(kind: str) -> None:
-    whole = encoded(kind, (9, 7))
+def test_a_header_that_ends_too_early_says_that_it_may_be_anything(kind: str, channels: tuple[int, ...]) -> None:
+    whole = encoded(kind, (9, 7, *channels))
 
     assert {pixels(whole[:length]) for length in range(12, len(whole))} <= {63, MAX_PIXELS + 1}
     assert pixels(whole[:13]) == MAX_PIXELS + 1

@@ -24,10 +24,12 @@ from demlopment.serving.tokens import Permit, Permits
 from tests.serving.endpoint import (
     CLASSES,
     TEMPERATURE,
+    WIDE,
     Running,
     digit,
     expected,
     free_ports,
+    in_a_form,
     onnx_network,
     packed,
     registered,
@@ -457,13 +459,8 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inference]:
     inference.journal.close()
 
 
-WIDE = images.encode_png(np.zeros((300, 300), np.uint8))  # a few hundred bytes
 FORM = {"content-type": "multipart/form-data; boundary=b"}
 JSON = {"content-type": "application/json"}
-
-
-def in_a_form(picture: bytes) -> bytes:
-    return b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\n' + picture + b"\r\n--b--\r\n"
 
 
 def in_json(picture: bytes) -> bytes:

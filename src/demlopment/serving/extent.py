@@ -12,7 +12,7 @@ PNG, BMP, CORE = struct.Struct(">II"), struct.Struct("<ii"), struct.Struct("<HH"
 CORE_BYTES = 12  # of OS/2's header of a BMP, whose sides have 16 bits
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers behind which a JPEG has its sides
 BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
-SIDE = 0x3FFF  # 14 bits, of a WebP
+EXTENDED, LOW = struct.Struct("<HBHB"), 0x3FFF  # of a WebP: two sides less one in 24 bits each, and the 14 bits of others
 
 
 def pixels(data: bytes) -> int:
@@ -61,9 +61,10 @@ def _of_a_jpeg(data: bytes) -> tuple[int, int]:
 def _of_a_webp(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+        width, more_width, height, more_height = EXTENDED.unpack_from(data, 24)
+        return 1 + (more_width << 16 | width), 1 + (more_height << 16 | height)
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
-        return 1 + (bits & SIDE), 1 + (bits >> 14 & SIDE)
+        return 1 + (bits & LOW), 1 + (bits >> 14 & LOW)
     width, height = struct.unpack_from("<HH", data, 26)
-    return width & SIDE, height & SIDE
+    return width & LOW, height & LOW
