@@ -287,7 +287,7 @@ def _scale(ink: Grey, box: tuple[int, int, int, int]) -> Grey:
 
 def _centre(field: Grey) -> Grey:
     """Shift by whole pixels so that the centre of mass lies in the middle, without pushing ink over the rim."""
-    mass, across, along = field.ravel().astype(np.float32).dot(MOMENTS).tolist()  # `@` takes twice as long
+    mass, across, along = field.ravel().astype(np.float32).dot(MOMENTS).tolist()  # `@` takes longer
     right, down = round(MIDDLE - across / mass), round(MIDDLE - along / mass)
     if right == 0 and down == 0:
         return field

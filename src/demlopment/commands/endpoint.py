@@ -123,7 +123,7 @@ def _show_curl_lines(addresses: "Addresses", home: "Home", settings: "Endpoint")
     say(f"  curl{managing} {addresses.management}/models/{name}")
     say(f"  curl {addresses.metrics}/metrics")
     if needed:
-        say(f"The keys of the hour are in {home.endpoint / tokens.NAME}; tokens of your settings do as well.")
+        say(f"The keys are in {home.endpoint / tokens.NAME}, until they expire.")
 
 
 def _first_loaded(home: "Home", store: Path) -> tuple[str, Path | None] | None:

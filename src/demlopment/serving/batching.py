@@ -19,7 +19,8 @@ from demlopment import seen
 from demlopment.errors import DemlopmentError, NotReadyError, RequestError
 from demlopment.records import Prediction
 from demlopment.seen import Seen
-from demlopment.serving.engine import Key, Network, Route
+from demlopment.serving.engine import Network, Route
+from demlopment.serving.failures import FailureLog
 from demlopment.serving.journal import Journal
 from demlopment.serving.shadows import Shadows
 from demlopment.serving.tally import Tally
@@ -51,20 +52,19 @@ class Waiting:
             log.exception("The answer %s was not told", self.request_id)
 
 
-class Read(NamedTuple):
+class Batch(NamedTuple):
     """What one network is asked together, with the pictures that it is going to see."""
 
     network: Network
-    batch: Sequence[Waiting]
+    waiting: Sequence[Waiting]
     prepared: Sequence[Seen]
-    started: float  # of time.perf_counter
-    seconds: float  # that reading took
+    seconds: float  # that preparing took
 
 
 class Answered(NamedTuple):
     """What the network said to it, which is not in the journal yet."""
 
-    read: Read
+    batch: Batch
     predictions: Sequence[Prediction]
     seconds: float  # that the network took
 
@@ -79,7 +79,7 @@ class Batching:
     now: Callable[[], float] = time.time
     shadows: Shadows = field(init=False)
     _waiting: list[Waiting] = field(default_factory=list)
-    _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture
+    log: FailureLog = field(default_factory=lambda: FailureLog("on a picture"))
 
     def __post_init__(self) -> None:
         self.shadows = Shadows(self.journal, self.tally, self.now)
@@ -114,8 +114,8 @@ class Batching:
         waiting, self._waiting = self._waiting, []
         try:
             # Each step for everybody before the next one: the first time around, its code is not in the processor's caches.
-            read = [_read(network, batch) for network, batch in self._together(waiting)]
-            answered = [answers for each in read if each.batch for answers in self._answered(each)]
+            batches = [_prepared(network, group) for network, group in self._together(waiting)]
+            answered = [answers for each in batches if each.waiting for answers in self._answered(each)]
             if answered:
                 self._acknowledge(answered)
         finally:
@@ -132,93 +132,94 @@ class Batching:
             for first in range(0, len(group), self.max_batch):
                 yield network, group[first : first + self.max_batch]
 
-    def _answered(self, read: Read) -> list[Answered]:
+    def _answered(self, batch: Batch) -> list[Answered]:
         """The answers to a batch, or to its requests one by one where the network fails: nobody pays for another's picture."""
-        network, batch = read.network, read.batch
+        network, first = batch.network, batch.waiting[0]
+        began = time.perf_counter()
         try:
-            began = time.perf_counter()
-            probabilities, embeddings = network.run(seen.stacked(read.prepared))
+            probabilities, embeddings = network.run(seen.stacked(batch.prepared))
             ended = time.perf_counter()
-            predictions = _predictions(read, probabilities, embeddings, self.now(), ended)
+            predictions = _predictions(batch, probabilities, embeddings, self.now(), ended)
         except Exception:
-            if len(batch) > 1:
-                return [answers for each in _one_by_one(read) for answers in self._answered(each)]
-            if network.key not in self._failed:  # once: a network that always fails would fill a disk
-                self._failed.add(network.key)
-                log.exception("%s %s failed on a picture; it is said once", *network.key)
-            batch[0].tell(RequestError("Prediction failed", status=503, kind="InternalServerException"))
-            if batch[0].route.watch is not None and batch[0].route.arm == "treatment":
-                batch[0].route.watch.fail()
+            if len(batch.waiting) > 1:
+                return [answers for each in _one_by_one(batch) for answers in self._answered(each)]
+            self.log.exception(network.key)
+            first.tell(RequestError("Prediction failed", status=503, kind="InternalServerException"))
+            if first.route.watch is not None and first.route.arm == "treatment":
+                first.route.watch.fail()
             return []
-        return [Answered(read, predictions, ended - began)]
+        return [Answered(batch, predictions, ended - began)]
 
     def _acknowledge(self, answered: Sequence[Answered]) -> None:
         """Both arms of an experiment in one transaction: its price is for the transaction, hardly for the rows."""
+        began = time.perf_counter()
         everything = [prediction for each in answered for prediction in each.predictions]
         try:
             recorded = self.journal.record(everything)
         except NotReadyError as refused:
             self.tally.add("demlopment_journal_refused_total", amount=len(everything))
-            for each in (waiting for one in answered for waiting in one.read.batch):
+            for each in (waiting for one in answered for waiting in one.batch.waiting):
                 each.tell(NotReadyError(refused.problem, refused.remedy))
             return
         if not recorded:
             self.tally.add("demlopment_journal_unrecorded_total", amount=len(everything))
         for one in answered:
-            for each, prediction in zip(one.read.batch, one.predictions, strict=True):
+            for each, prediction in zip(one.batch.waiting, one.predictions, strict=True):
                 each.tell(prediction)
                 if each.route.shadows:
                     self.shadows.ask(each.route.shadows, prediction, each.route.watch)
                 if each.route.watch is not None:
                     each.route.watch.answer(prediction, one.seconds * 1000)
-            self._count(one)
+            self._count(one, began)
 
-    def _count(self, one: Answered) -> None:
+    def _count(self, one: Answered, acknowledging: float) -> None:
+        """Whatever was done for other networks meanwhile, this batch has waited for; `acknowledging` began then."""
         done = time.perf_counter()
-        (network, batch, _, started, reading), network_ms = one.read, one.seconds * 1000
-        took = [done - each.since for each in batch]
+        (network, waiting, _, preparing), network_ms = one.batch, one.seconds * 1000
+        work = preparing + one.seconds + done - acknowledging
+        took = [done - each.since for each in waiting]
         self.tally.histogram("demlopment_prediction_seconds", network.model, network.version).observe(*took)
         sums: dict[tuple[str, str], list[float]] = {}  # seconds of each request, by arm and version as asked
-        for each, seconds in zip(batch, took, strict=True):
+        for each, seconds in zip(waiting, took, strict=True):
             sums.setdefault((each.route.arm, each.route.asked), []).append(seconds)
         for (arm, asked), those in sums.items():
             count, seconds = len(those), sum(those)
-            queued = seconds - count * (done - started)
+            queued = seconds - count * work
             self.tally.add("demlopment_predictions_total", network.model, network.version, arm, amount=count)
             self.tally.add("ts_inference_latency_microseconds", network.model, asked, amount=seconds * 1e6)
             self.tally.add("ts_queue_latency_microseconds", network.model, asked, amount=queued * 1e6)
-        self.tally.gauge("QueueTime", "Host", value=(started - batch[0].since) * 1000)
-        self.tally.gauge("WorkerThreadTime", "Host", value=(done - started) * 1000 - network_ms)
-        self.tally.gauge("HandlerTime", network.model, "Model", value=reading * 1000 + network_ms)
+        self.tally.gauge("QueueTime", "Host", value=(took[0] - work) * 1000)
+        self.tally.gauge("WorkerThreadTime", "Host", value=work * 1000 - network_ms)
+        self.tally.gauge("HandlerTime", network.model, "Model", value=preparing * 1000 + network_ms)
         self.tally.gauge("PredictionTime", network.model, "Model", value=network_ms)
 
 
-def _read(network: Network, batch: Sequence[Waiting]) -> Read:
+def _prepared(network: Network, waiting: Sequence[Waiting]) -> Batch:
     """Those whose picture can be read, with it prepared; the others are told what is wrong."""
     started = time.perf_counter()
     kept, prepared = [], []
     prepare = seen.preparation(network.columns)
-    for each in batch:
+    for each in waiting:
         try:
             prepared.append(prepare(each.picture) if isinstance(each.picture, bytes) else each.picture)
         except seen.UNREADABLE as error:
             each.tell(RequestError(str(error)))
         else:
             kept.append(each)
-    return Read(network, kept, prepared, started, time.perf_counter() - started)
+    return Batch(network, kept, prepared, time.perf_counter() - started)
 
 
-def _one_by_one(read: Read) -> list[Read]:
-    seconds = read.seconds / len(read.batch)
-    pairs = zip(read.batch, read.prepared, strict=True)
-    return [read._replace(batch=[each], prepared=[shown], seconds=seconds) for each, shown in pairs]
+def _one_by_one(batch: Batch) -> list[Batch]:
+    seconds = batch.seconds / len(batch.waiting)
+    pairs = zip(batch.waiting, batch.prepared, strict=True)
+    return [Batch(batch.network, [each], [shown], seconds) for each, shown in pairs]
 
 
 def _predictions(
-    read: Read, probabilities: npt.NDArray[np.float32], embeddings: npt.NDArray[np.float32], at: float, ended: float
+    batch: Batch, probabilities: npt.NDArray[np.float32], embeddings: npt.NDArray[np.float32], at: float, ended: float
 ) -> list[Prediction]:
     """What is journalled and told of a batch: `at` in seconds since 1970, `ended` of time.perf_counter."""
-    network, batch, prepared = read.network, read.batch, read.prepared
+    network, waiting, prepared, _ = batch
     model, version, classes = network.model, network.version, network.classes
     best = probabilities.argmax(axis=1).tolist()
     return [
@@ -236,5 +237,5 @@ def _predictions(
             (ended - each.since) * 1000,
             hashlib.sha256(shown.data).hexdigest(),
         )
-        for each, shown, index, row, embedding in zip(batch, prepared, best, probabilities, embeddings, strict=True)
+        for each, shown, index, row, embedding in zip(waiting, prepared, best, probabilities, embeddings, strict=True)
     ]

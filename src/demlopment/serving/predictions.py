@@ -4,7 +4,6 @@ A prediction waits in batching.py with all others. What takes longer than a batc
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -21,7 +20,8 @@ from demlopment.records import Arm, Prediction
 from demlopment.seen import Seen
 from demlopment.serving import explanation, extent, forms, kserve, pictures, rows
 from demlopment.serving.batching import Batching
-from demlopment.serving.engine import Key, Network, Route
+from demlopment.serving.engine import Network, Route
+from demlopment.serving.failures import FailureLog
 from demlopment.serving.http import wire
 from demlopment.serving.http.wire import Answer, Headers, Request
 from demlopment.serving.kserve import Question
@@ -30,10 +30,8 @@ from demlopment.serving.tally import Tally
 
 MAX_EXPLAINED = 16  # pictures in one request: each takes up to 785 runs of the network, about 30 ms
 SMALL = 16_384  # bytes of a picture that is decoded within its batch; a scanned character has hundreds
-FEW = 65_536  # pixels, likewise: they take 0.7 ms, and a character at 600 dpi has a fifth of them
+FEW = 65_536  # pixels, likewise: a field of 5 mm at 600 dpi has a fifth of them
 Maps = list[npt.NDArray[np.float32]]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -44,7 +42,7 @@ class Predictions:
     tally: Tally
     strict: bool
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # the threads shall not crowd out the batches
-    _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture to explain
+    log: FailureLog = field(default_factory=lambda: FailureLog("on a picture to explain"))
 
     async def answer(self, request: Request, target: Target, route: Route, network: Network) -> Answer:
         """Raises RequestError for a body that cannot be read, NotReadyError if the journal refuses the answer."""
@@ -124,17 +122,12 @@ class Predictions:
                 try:
                     best, found = await asyncio.to_thread(_explain, network, image, asked, self.batching.max_batch)
                 except Exception as failed:
-                    raise self._failure(network) from failed
+                    self.log.exception(network.key)
+                    raise RequestError("Prediction failed", status=503, kind="InternalServerException") from failed
             chosen.append(network.classes[best])
             maps.append(found)
         self.tally.add("demlopment_explanations_total", *network.key, amount=len(maps))
         return chosen, maps
-
-    def _failure(self, network: Network) -> RequestError:
-        if network.key not in self._failed:  # once: a network that always fails would fill a disk
-            self._failed.add(network.key)
-            log.exception("%s %s failed on a picture to explain; it is said once", *network.key)
-        return RequestError("Prediction failed", status=503, kind="InternalServerException")
 
     async def _seen(self, network: Network, picture: bytes) -> bytes | Seen:
         """A large picture is prepared beside the batches, which would have to wait for it."""

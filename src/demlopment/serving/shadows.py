@@ -5,7 +5,6 @@ what they do not come to is dropped and counted. Nothing that happens here reach
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +16,8 @@ import numpy as np
 from demlopment import seen
 from demlopment.errors import NotReadyError
 from demlopment.records import Prediction
-from demlopment.serving.engine import Key, Network
+from demlopment.serving.engine import Network
+from demlopment.serving.failures import FailureLog
 from demlopment.serving.guardrails import Watch
 from demlopment.serving.journal import Journal
 from demlopment.serving.tally import Tally
@@ -27,8 +27,6 @@ BATCH = 16  # pictures at once: a request that comes meanwhile waits half a mill
 PAUSE = 0.005  # s, so that what comes together is asked together
 SHARE = 1 / 10  # of the time of the process, at most: a busy one keeps the rest for those who wait
 DROPPED, FAILED = "demlopment_shadows_dropped_total", "demlopment_shadows_failed_total"
-
-log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
@@ -48,7 +46,7 @@ class Shadows:
     now: Callable[[], float] = time.time
     _waiting: deque[Asked] = field(default_factory=deque)
     _planned: bool = False
-    _failed: set[Key] = field(default_factory=set)  # networks that have failed on a picture
+    log: FailureLog = field(default_factory=lambda: FailureLog("as a shadow"))
 
     def ask(self, networks: Sequence[Network], told: Prediction, watch: Watch | None = None) -> None:
         """Have each of them answer, later, the picture that a client has been told about; what is no picture is dropped."""
@@ -89,9 +87,7 @@ class Shadows:
             found, recorded = [], False
         except Exception:
             self.tally.add(FAILED, *network.key, amount=len(batch))
-            if network.key not in self._failed:  # once: a network that always fails would fill a disk
-                self._failed.add(network.key)
-                log.exception("%s %s failed as a shadow; it is said once", *network.key)
+            self.log.exception(network.key)
             return
         for asked, said in zip(batch, found, strict=False):
             if asked.watch is not None and said.version == asked.watch.plan.control:

@@ -191,8 +191,7 @@ class HttpConnection(asyncio.Protocol):
             self._deaf = not self._reading.keep_alive
             if self._answering is self._reading and not self._begun:
                 self._begin(self._reading)
-        if self._answering is None:
-            self._rest()
+        self._rest()
 
     # What an exchange calls.
 
